@@ -1,0 +1,96 @@
+//! Where the entries of a table stand in the trace, by id.
+
+use crate::error::{Error, ErrorKind, Table};
+use crate::input::{Input, Span};
+use crate::num;
+use crate::storage::{Full, List};
+
+/// Where a string's bytes or a stack's frames stand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: u64,
+    pub(crate) span: Span,
+}
+
+/// The entries of a string or stack table, sorted by id once all are there.
+///
+/// Ids come from a counter, with few gaps or none: an id is tried where it would stand without
+/// gaps, and only then searched.
+#[derive(Debug, Default)]
+pub(crate) struct Directory<L> {
+    entries: L,
+    /// The ids are 1, 2, 3 and so on.
+    gapless: bool,
+}
+
+impl<L: List<Entry>> Directory<L> {
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.gapless = false;
+    }
+
+    pub(crate) fn add(&mut self, id: u64, span: Span) -> Result<(), Full> {
+        self.entries.push(Entry { id, span })
+    }
+
+    /// Sorts the entries; of two with the same id, or one with the id 0, gives the later one.
+    pub(crate) fn finish(&mut self) -> Result<(), Entry> {
+        self.entries.sort_unstable_by_key(|e| (e.id, e.span));
+        if let Some(zero) = self.entries.first().filter(|e| e.id == 0) {
+            return Err(*zero);
+        }
+        let same = self.entries.windows(2).find_map(|pair| match pair {
+            [a, b] if a.id == b.id => Some(*b),
+            _ => None,
+        });
+        if let Some(duplicate) = same {
+            return Err(duplicate);
+        }
+        let last = self.entries.last().map_or(0, |e| e.id);
+        self.gapless = last == num::wide(self.entries.len());
+        Ok(())
+    }
+
+    /// Whether the table has the id.
+    #[inline(always)]
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        if self.gapless {
+            // Wraps for 0, which is no entry.
+            id.wrapping_sub(1) < num::wide(self.entries.len())
+        } else {
+            self.get(id).is_some()
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: u64) -> Option<Span> {
+        let guess = num::narrow(id.wrapping_sub(1)).min(self.entries.len());
+        match self.entries.get(guess) {
+            Some(entry) if entry.id == id => Some(entry.span),
+            _ => self.search(id),
+        }
+    }
+
+    fn search(&self, id: u64) -> Option<Span> {
+        let at = self.entries.binary_search_by_key(&id, |e| e.id).ok()?;
+        self.entries.get(at).map(|e| e.span)
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+}
+
+/// The error of a full table, where the batch being read stands.
+#[cold]
+pub(crate) fn full(table: Table, full: Full, offset: u64) -> Error {
+    Error::new(ErrorKind::TableFull(table), full.capacity, offset)
+}
+
+impl Entry {
+    /// Where the entry's contents stand in the trace.
+    #[cold]
+    pub(crate) fn offset(&self, input: &Input<'_>) -> u64 {
+        input.offset(self.span.place())
+    }
+}

@@ -1,0 +1,32 @@
+//! Generations: the parts of a trace, about a second long, that can be read on their own.
+//!
+//! A generation is a run of batches with one number: events by thread, and the tables that those
+//! refer to. [`Trace::generations`] finds them by hopping from batch header to batch header, in
+//! microseconds a megabyte; [`GenerationTables`] indexes the tables of one. Both borrow: a string
+//! or a stack is a slice of the trace.
+//!
+//! ```
+//! use gotrace::{GenerationTables, Growing, Trace};
+//!
+//! let bytes = include_bytes!("../../tests/fixtures/annotate-go1.27.trace");
+//! let trace = Trace::new(bytes)?;
+//! for generation in trace.generations() {
+//!     let generation = generation?;
+//!     let tables = GenerationTables::<Growing>::load(&trace, &generation)?;
+//!     for (id, string) in tables.strings() {
+//!         assert_eq!(tables.string(Some(id)), Some(string));
+//!     }
+//! }
+//! # Ok::<(), gotrace::Error>(())
+//! ```
+
+mod index;
+mod tables;
+mod trace;
+
+pub(crate) use index::{Directory, Entry};
+pub use tables::{
+    ExperimentalBatch, ExperimentalBatches, Frame, Frames, GenerationTables, Sample, Stack,
+};
+pub(crate) use tables::{Lookup, Tables};
+pub use trace::{Generation, Generations, Trace};

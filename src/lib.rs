@@ -1,0 +1,46 @@
+#![no_std]
+#![cfg_attr(not(feature = "mmap"), forbid(unsafe_code))]
+#![deny(unsafe_code, missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+#![doc = "Go execution traces."]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod error;
+mod generation;
+mod ids;
+mod input;
+mod num;
+mod sort;
+mod storage;
+mod string;
+mod table;
+mod time;
+pub mod wire;
+
+pub use error::{Error, ErrorKind, Table};
+pub use generation::{
+    ExperimentalBatch, ExperimentalBatches, Frame, Frames, Generation, GenerationTables,
+    Generations, Sample, Stack, Trace,
+};
+pub use ids::{
+    Experiment, GenerationId, GoId, Offset, ProcId, StackId, StringId, TaskId, ThreadId,
+};
+#[cfg(feature = "alloc")]
+pub use storage::Growing;
+pub use storage::{Fixed, Full, List, Storage};
+pub use string::{GoStr, Quoted};
+pub use time::{ClockSnapshot, Frequency, Time, Timestamp, WallTime};

@@ -1,0 +1,338 @@
+//! Tables by id: a slot found once is reached by index from then on.
+
+use crate::num;
+use crate::storage::{Full, List};
+use core::marker::PhantomData;
+
+/// No slot.
+pub(crate) const NIL: u32 = u32::MAX;
+
+/// A place in an [`IdTable`]: an entry, or one that was removed and waits for reuse.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot<T> {
+    id: u64,
+    next: u32,
+    live: bool,
+    value: T,
+}
+
+/// Values by 64-bit id, in slots that keep their index for as long as the entry lives.
+///
+/// A hash table whose chains run through the slots, so that fixed capacities need no spare room.
+/// Trace ids come from strangers: an insertion that meets a long chain mixes the ids that it found
+/// there into the hash and builds the chains again.
+#[derive(Debug)]
+pub(crate) struct IdTable<T, L, H> {
+    slots: L,
+    /// For each bucket the first slot of its chain.
+    heads: H,
+    free: u32,
+    live: usize,
+    seed: u64,
+    /// Insertions to let pass before long chains may rebuild the table again.
+    patience: usize,
+    value: PhantomData<T>,
+}
+
+/// Chains longer than this are not chance.
+const LONG_CHAIN: usize = 24;
+
+impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
+    pub(crate) fn new() -> Self {
+        IdTable {
+            slots: L::default(),
+            heads: H::default(),
+            free: NIL,
+            live: 0,
+            seed: 0,
+            patience: 0,
+            value: PhantomData,
+        }
+    }
+
+    /// Removes every entry, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.heads.clear();
+        self.free = NIL;
+        self.live = 0;
+    }
+
+    #[inline(always)]
+    fn bucket(&self, id: u64) -> usize {
+        // A multiplication spreads the ids, and another maps them onto any number of buckets.
+        let hash = (id ^ self.seed)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .wrapping_shr(32);
+        num::narrow(
+            hash.wrapping_mul(num::wide(self.heads.len()))
+                .wrapping_shr(32),
+        )
+    }
+
+    /// The slot of an id.
+    #[inline(always)]
+    pub(crate) fn find(&self, id: u64) -> Option<u32> {
+        let mut at = self.heads.get(self.bucket(id)).copied()?;
+        // A chain is no longer than the table; `take` is not needed: links lead to slots that were
+        // inserted earlier or are rebuilt together.
+        while let Some(slot) = self.slots.get(num::index(at)) {
+            if slot.id == id {
+                return Some(at);
+            }
+            at = slot.next;
+        }
+        None
+    }
+
+    /// The value in a slot, if the slot is in use.
+    #[inline(always)]
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
+        self.slots
+            .get(num::index(slot))
+            .filter(|s| s.live)
+            .map(|s| &s.value)
+    }
+
+    /// The value in a slot, if the slot is in use.
+    #[inline(always)]
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.slots
+            .get_mut(num::index(slot))
+            .filter(|s| s.live)
+            .map(|s| &mut s.value)
+    }
+
+    /// The value in a slot, if the slot is in use and is this id's.
+    #[inline(always)]
+    pub(crate) fn get_if(&mut self, slot: u32, id: u64) -> Option<&mut T> {
+        self.slots
+            .get_mut(num::index(slot))
+            .filter(|s| s.live && s.id == id)
+            .map(|s| &mut s.value)
+    }
+
+    /// Adds an entry for an id that has none, and says in which slot.
+    pub(crate) fn insert(&mut self, id: u64, value: T) -> Result<u32, Full> {
+        let slot = Slot {
+            id,
+            next: NIL,
+            live: true,
+            value,
+        };
+        let at = match self.slots.get_mut(num::index(self.free)) {
+            Some(free) => {
+                let at = self.free;
+                self.free = free.next;
+                *free = slot;
+                at
+            }
+            None => {
+                let at = num::slot(self.slots.len());
+                if self.slots.len() >= L::limit() {
+                    return Err(Full {
+                        capacity: num::wide(L::limit()),
+                    });
+                }
+                self.slots.push(slot)?;
+                at
+            }
+        };
+        self.live = self.live.wrapping_add(1);
+        self.patience = self.patience.saturating_sub(1);
+        if self.live > self.heads.len() && self.heads.len() < H::limit() {
+            self.grow()?;
+        } else if self.link(at) > LONG_CHAIN && self.patience == 0 {
+            self.reseed(id);
+        }
+        Ok(at)
+    }
+
+    /// Removes the entry in a slot.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let Some(entry) = self.slots.get_mut(num::index(slot)).filter(|s| s.live) else {
+            return;
+        };
+        let (id, next) = (entry.id, entry.next);
+        entry.live = false;
+        entry.next = self.free;
+        // An id that lookups will not meet: only its own chain leads here, until it is unlinked.
+        self.free = slot;
+        self.live = self.live.wrapping_sub(1);
+        let bucket = self.bucket(id);
+        let Some(head) = self.heads.get_mut(bucket) else {
+            return;
+        };
+        if *head == slot {
+            *head = next;
+            return;
+        }
+        let mut at = *head;
+        while let Some(entry) = self.slots.get_mut(num::index(at)) {
+            if entry.next == slot {
+                entry.next = next;
+                return;
+            }
+            at = entry.next;
+        }
+    }
+
+    /// The values in use, with their ids and slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u32, &T)> {
+        self.slots
+            .iter()
+            .zip(0u32..)
+            .filter(|(slot, _)| slot.live)
+            .map(|(slot, at)| (slot.id, at, &slot.value))
+    }
+
+    /// The values in use.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots
+            .iter_mut()
+            .filter(|slot| slot.live)
+            .map(|slot| &mut slot.value)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Puts a slot at the head of its chain, and says how long the chain was, as far as matters.
+    fn link(&mut self, at: u32) -> usize {
+        let Some(id) = self.slots.get(num::index(at)).map(|s| s.id) else {
+            return 0;
+        };
+        let bucket = self.bucket(id);
+        let Some(head) = self.heads.get_mut(bucket) else {
+            return 0;
+        };
+        let next = core::mem::replace(head, at);
+        if let Some(slot) = self.slots.get_mut(num::index(at)) {
+            slot.next = next;
+        }
+        let mut length = 0usize;
+        let mut walk = next;
+        while let Some(slot) = self.slots.get(num::index(walk)) {
+            walk = slot.next;
+            length = length.wrapping_add(1);
+            if length > LONG_CHAIN {
+                break;
+            }
+        }
+        length
+    }
+
+    /// Doubles the number of buckets, as far as the capacity allows.
+    fn grow(&mut self) -> Result<(), Full> {
+        let target = self
+            .heads
+            .len()
+            .saturating_mul(2)
+            .clamp(8, H::limit().max(8))
+            .min(H::limit());
+        while self.heads.len() < target {
+            self.heads.push(NIL)?;
+        }
+        self.rebuild();
+        Ok(())
+    }
+
+    #[cold]
+    fn reseed(&mut self, id: u64) {
+        self.seed = (self.seed ^ id)
+            .wrapping_mul(0xd6e8_feb8_6659_fd93)
+            .rotate_left(32)
+            | 1;
+        self.patience = self.live;
+        self.rebuild();
+    }
+
+    fn rebuild(&mut self) {
+        self.heads.iter_mut().for_each(|head| *head = NIL);
+        for at in 0..num::slot(self.slots.len()) {
+            let Some(slot) = self.slots.get(num::index(at)).filter(|s| s.live) else {
+                continue;
+            };
+            let bucket = self.bucket(slot.id);
+            let Some(head) = self.heads.get_mut(bucket) else {
+                continue;
+            };
+            let next = core::mem::replace(head, at);
+            if let Some(slot) = self.slots.get_mut(num::index(at)) {
+                slot.next = next;
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+    use std::vec::Vec;
+
+    fn run<L: List<Slot<u64>>, H: List<u32>>(steps: &[(bool, u64)]) -> Result<(), TestCaseError> {
+        let mut table = IdTable::<u64, L, H>::new();
+        let mut model = HashMap::new();
+        for &(insert, id) in steps {
+            match (insert, table.find(id)) {
+                (true, None) => {
+                    let full = model.len() >= L::limit();
+                    match table.insert(id, !id) {
+                        Ok(slot) => {
+                            prop_assert!(!full);
+                            model.insert(id, slot);
+                        }
+                        Err(Full { capacity }) => {
+                            prop_assert!(full && capacity == L::limit() as u64);
+                        }
+                    }
+                }
+                (false, Some(slot)) => {
+                    table.remove(slot);
+                    model.remove(&id);
+                    prop_assert_eq!(table.get(slot), None);
+                }
+                _ => {}
+            }
+            prop_assert_eq!(table.len(), model.len());
+            prop_assert_eq!(table.find(id), model.get(&id).copied());
+        }
+        for (id, slot) in &model {
+            prop_assert_eq!(table.find(*id), Some(*slot));
+            prop_assert_eq!(table.get_if(*slot, *id).copied(), Some(!id));
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_map(steps in prop::collection::vec((any::<bool>(), 0u64..24), 0..300)) {
+            run::<Vec<_>, Vec<_>>(&steps)?;
+            run::<heapless::Vec<_, 12>, heapless::Vec<_, 12>>(&steps)?;
+        }
+    }
+
+    /// Ids that all fall into one bucket under the first hash function.
+    #[test]
+    fn chosen_ids_do_not_make_one_long_chain() {
+        let inverse = 0xf1de_83e1_9937_733du64; // of the hash's multiplier
+        assert_eq!(inverse.wrapping_mul(0x9e37_79b9_7f4a_7c15), 1);
+        let mut table = IdTable::<(), Vec<_>, Vec<_>>::new();
+        for n in 0..50_000u64 {
+            table.insert(n.wrapping_mul(inverse), ()).unwrap();
+        }
+        let mut longest = 0;
+        for head in &table.heads {
+            let (mut at, mut length) = (*head, 0);
+            while at != NIL {
+                at = table.slots[at as usize].next;
+                length += 1;
+            }
+            longest = longest.max(length);
+        }
+        assert!(longest < 4 * LONG_CHAIN, "{longest}");
+    }
+}

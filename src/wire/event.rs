@@ -1,0 +1,189 @@
+//! Timed events: the records of an event batch.
+
+use super::fields::Encoder;
+use super::spec::{Arg, EventType, MAX_TIMED_ARGS};
+use super::varint::{self, Fault};
+use crate::error::{Error, ErrorKind};
+use crate::num;
+
+/// A timed event as it stands in a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct TimedEvent {
+    /// The type.
+    pub ty: EventType,
+    /// Trace clock units since the event before it, or since the batch's time.
+    pub dt: u64,
+    /// The other arguments, in the table's order; 0 past the last.
+    pub args: [u64; MAX_TIMED_ARGS - 1],
+}
+
+impl TimedEvent {
+    /// The longest encoding, in bytes.
+    pub const MAX_LEN: usize = 1 + MAX_TIMED_ARGS * varint::MAX_LEN;
+
+    /// An event of this type, time difference and arguments; those that the type does not have are
+    /// not written.
+    pub const fn new(ty: EventType, dt: u64, args: [u64; MAX_TIMED_ARGS - 1]) -> Self {
+        TimedEvent { ty, dt, args }
+    }
+
+    /// The arguments that the type has, with their names and roles, without the time difference.
+    pub fn named_args(&self) -> impl Iterator<Item = (Arg, u64)> + '_ {
+        let specs = self.ty.spec().map_or(&[][..], |spec| spec.args);
+        specs.iter().skip(1).copied().zip(self.args)
+    }
+}
+
+/// The timed events of a batch's payload, one by one.
+///
+/// After an error there is nothing more.
+#[derive(Clone, Debug)]
+pub struct Events<'t> {
+    data: &'t [u8],
+    at: usize,
+    base: u64,
+}
+
+impl<'t> Events<'t> {
+    /// The events of a payload that stands `offset` bytes from the start of the trace.
+    #[inline]
+    pub const fn new(data: &'t [u8], offset: u64) -> Self {
+        Events {
+            data,
+            at: 0,
+            base: offset,
+        }
+    }
+
+    /// Where the next event stands: bytes from the start of the trace.
+    #[inline]
+    pub fn offset(&self) -> u64 {
+        self.base.wrapping_add(num::wide(self.at))
+    }
+
+    /// The next event; `None` at the end of the payload.
+    ///
+    /// Errors: [`UnknownEvent`](ErrorKind::UnknownEvent),
+    /// [`UntimedEvent`](ErrorKind::UntimedEvent), [`BatchOverrun`](ErrorKind::BatchOverrun),
+    /// [`VarintOverflow`](ErrorKind::VarintOverflow).
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "fallible: see `Iterator` below"
+    )]
+    #[inline(always)]
+    pub fn next(&mut self) -> Result<Option<TimedEvent>, Error> {
+        if self.at >= self.data.len() {
+            return Ok(None);
+        }
+        let mut event = TimedEvent::default();
+        match decode(self.data, self.at, &mut event) {
+            Ok(next) => {
+                self.at = next;
+                Ok(Some(event))
+            }
+            Err(fault) => {
+                let error = fault.error(self.data, self.at, self.base);
+                self.at = self.data.len();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Iterator for Events<'_> {
+    type Item = Result<TimedEvent, Error>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        Events::next(self).transpose()
+    }
+}
+
+/// Why no event could be decoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Undecodable {
+    Type,
+    Argument(Fault, usize),
+}
+
+impl Undecodable {
+    /// The error of the event at `at` in a payload that stands `base` bytes into the trace.
+    #[cold]
+    pub(crate) fn error(self, data: &[u8], at: usize, base: u64) -> Error {
+        let ty = EventType(data.get(at).copied().unwrap_or(0));
+        let place = |at: usize| base.wrapping_add(num::wide(at));
+        match self {
+            Undecodable::Type => {
+                let known = ty.spec().is_some();
+                let kind = if known {
+                    ErrorKind::UntimedEvent
+                } else {
+                    ErrorKind::UnknownEvent
+                };
+                Error::new(kind, u64::from(ty.0), place(at))
+            }
+            Undecodable::Argument(Fault::Short, _) => {
+                Error::new(ErrorKind::BatchOverrun, 1, place(data.len()))
+            }
+            Undecodable::Argument(Fault::Overflow, at) => {
+                Error::new(ErrorKind::VarintOverflow, 0, place(at))
+            }
+        }
+    }
+}
+
+/// Decodes the event at `at` into `event`, and says where the next one stands.
+///
+/// Every event of a trace passes through here. One load of eight bytes holds nearly every event's
+/// arguments: the positions of their ends are found in it together, without a branch for each.
+#[inline(always)]
+pub(crate) fn decode(data: &[u8], at: usize, event: &mut TimedEvent) -> Result<usize, Undecodable> {
+    let Some(&first) = data.get(at) else {
+        return Err(Undecodable::Type);
+    };
+    let ty = EventType(first);
+    event.ty = ty;
+    let mut at = at.wrapping_add(1);
+    let args = ty.timed_args();
+    if args == 0 {
+        return Err(Undecodable::Type);
+    }
+    let mut next = || {
+        let rest = data.get(at..).unwrap_or(&[]);
+        let (value, len) = varint::read(rest).map_err(|fault| Undecodable::Argument(fault, at))?;
+        at = at.wrapping_add(len);
+        Ok(value)
+    };
+    event.dt = next()?;
+    for arg in event.args.iter_mut().take(args.wrapping_sub(1)) {
+        *arg = next()?;
+    }
+    Ok(at)
+}
+
+impl Encoder<'_> {
+    /// Writes a timed event: at most [`TimedEvent::MAX_LEN`] bytes.
+    ///
+    /// Errors: [`NoSpace`](ErrorKind::NoSpace), [`UntimedEvent`](ErrorKind::UntimedEvent).
+    pub fn event(&mut self, event: &TimedEvent) -> Result<(), Error> {
+        let args = event.ty.timed_args();
+        if args == 0 {
+            let offset = num::wide(self.len());
+            return Err(Error::new(
+                ErrorKind::UntimedEvent,
+                u64::from(event.ty.0),
+                offset,
+            ));
+        }
+        self.record(|out| {
+            out.byte(event.ty.0)?;
+            out.varint(event.dt)?;
+            event
+                .args
+                .iter()
+                .take(args.wrapping_sub(1))
+                .try_for_each(|arg| out.varint(*arg))
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! The file header: sixteen bytes that name the format's version.
+
+use crate::error::{Error, ErrorKind};
+use crate::num;
+use core::fmt;
+
+/// The length of the header in bytes.
+pub const HEADER_LEN: usize = 16;
+
+/// The version of the trace format, named after the Go release that introduced it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Version {
+    /// Go 1.11 to 1.18: an older format.
+    Go111,
+    /// Go 1.19 and 1.20: an older format.
+    Go119,
+    /// Go 1.21: an older format.
+    Go121,
+    /// Go 1.22: the first with generations.
+    Go122,
+    /// Go 1.23 and 1.24: coroutines, statuses with stacks, experiments.
+    Go123,
+    /// Go 1.25: clock snapshots.
+    Go125,
+    /// Go 1.26 and later: generations end with a marker.
+    Go126,
+}
+
+impl Version {
+    /// Every version, oldest first.
+    pub const ALL: [Version; 7] = [
+        Version::Go111,
+        Version::Go119,
+        Version::Go121,
+        Version::Go122,
+        Version::Go123,
+        Version::Go125,
+        Version::Go126,
+    ];
+
+    /// The newest version that this crate writes.
+    pub const CURRENT: Version = Version::Go126;
+
+    /// N of `go 1.N` in the header.
+    pub const fn minor(self) -> u8 {
+        match self {
+            Version::Go111 => 11,
+            Version::Go119 => 19,
+            Version::Go121 => 21,
+            Version::Go122 => 22,
+            Version::Go123 => 23,
+            Version::Go125 => 25,
+            Version::Go126 => 26,
+        }
+    }
+
+    /// The version whose header says `go 1.N`.
+    pub fn from_minor(minor: u64) -> Option<Version> {
+        Self::ALL
+            .into_iter()
+            .find(|v| u64::from(v.minor()) == minor)
+    }
+
+    /// Whether this is one of the formats with generations (v2), which this crate reads.
+    pub const fn has_generations(self) -> bool {
+        !matches!(self, Version::Go111 | Version::Go119 | Version::Go121)
+    }
+
+    /// Whether sync batches hold a clock snapshot.
+    pub(crate) const fn has_clock_snapshot(self) -> bool {
+        matches!(self, Version::Go125 | Version::Go126)
+    }
+
+    /// Whether a marker ends each generation.
+    pub(crate) const fn has_end_marker(self) -> bool {
+        matches!(self, Version::Go126)
+    }
+
+    /// Reads the header at the start of `trace`.
+    ///
+    /// Errors: [`UnexpectedEnd`](ErrorKind::UnexpectedEnd) for the beginning of a header,
+    /// [`NotATrace`](ErrorKind::NotATrace) for anything else that is none, and
+    /// [`UnknownVersion`](ErrorKind::UnknownVersion).
+    pub fn from_header(trace: &[u8]) -> Result<Version, Error> {
+        let head = trace.get(..HEADER_LEN).unwrap_or(trace);
+        let (known, rest) = head.split_at_checked(5).unwrap_or((head, &[]));
+        if !b"go 1.".starts_with(known) {
+            return Err(not_a_trace(head));
+        }
+        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        let (number, tail) = rest.split_at_checked(digits).unwrap_or((rest, &[]));
+        // As many zero bytes as a header of two digits has; another number of digits would shift
+        // everything that follows.
+        if digits > 2 || !b" trace\0\0\0".starts_with(tail) {
+            return Err(not_a_trace(head));
+        }
+        if head.len() < HEADER_LEN {
+            let missing = num::wide(HEADER_LEN).saturating_sub(num::wide(head.len()));
+            return Err(Error::new(
+                ErrorKind::UnexpectedEnd,
+                missing,
+                num::wide(head.len()),
+            ));
+        }
+        let minor = number.iter().fold(0u64, |n, digit| {
+            n.wrapping_mul(10)
+                .wrapping_add(u64::from(digit.wrapping_sub(b'0')))
+        });
+        Version::from_minor(minor).ok_or(Error::new(ErrorKind::UnknownVersion, minor, 5))
+    }
+
+    /// The header that names this version.
+    pub const fn header(self) -> &'static [u8; HEADER_LEN] {
+        match self {
+            Version::Go111 => b"go 1.11 trace\0\0\0",
+            Version::Go119 => b"go 1.19 trace\0\0\0",
+            Version::Go121 => b"go 1.21 trace\0\0\0",
+            Version::Go122 => b"go 1.22 trace\0\0\0",
+            Version::Go123 => b"go 1.23 trace\0\0\0",
+            Version::Go125 => b"go 1.25 trace\0\0\0",
+            Version::Go126 => b"go 1.26 trace\0\0\0",
+        }
+    }
+}
+
+fn not_a_trace(head: &[u8]) -> Error {
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(head) {
+        *to = *from;
+    }
+    Error::new(ErrorKind::NotATrace, u64::from_be_bytes(first), 0)
+}
+
+/// As in `Go 1.26`.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Go 1.{}", self.minor())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_round_trip() {
+        for version in Version::ALL {
+            assert_eq!(Version::from_header(version.header()), Ok(version));
+            for cut in 0..HEADER_LEN {
+                let error = Version::from_header(&version.header()[..cut]).unwrap_err();
+                assert_eq!(
+                    (error.kind(), error.offset().0),
+                    (ErrorKind::UnexpectedEnd, cut as u64)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn other_headers_are_refused() {
+        let kind = |bytes: &[u8]| Version::from_header(bytes).map_err(|e| (e.kind(), e.value()));
+        assert_eq!(
+            kind(b"go 1.24 trace\0\0\0"),
+            Err((ErrorKind::UnknownVersion, 24))
+        );
+        assert_eq!(
+            kind(b"go 1.5 trace\0\0\0\0"),
+            Err((ErrorKind::NotATrace, u64::from_be_bytes(*b"go 1.5 t")))
+        );
+        assert_eq!(
+            kind(b"\x7fELF"),
+            Err((ErrorKind::NotATrace, 0x7f45_4c46_0000_0000))
+        );
+        assert_eq!(
+            kind(b"go 1.22 trace\0\0x").map_err(|e| e.0),
+            Err(ErrorKind::NotATrace)
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! The wire format: bytes to records and back, without state.
+//!
+//! A trace is a [header](Version::from_header), then [batches](Batches): runs of bytes that one
+//! thread wrote in one generation. A batch holds [timed events](Events), or a section of a
+//! generation's tables ([`Records`] reads everything). Nothing is copied, nothing is allocated,
+//! and what [`Encoder`] writes is what these read.
+//!
+//! This room knows the shape of records. Whether ids exist, and whether events make sense one after
+//! the other, is for the rooms after it.
+//!
+//! ```
+//! use gotrace::wire::{Batches, Chunk, Contents, Version, HEADER_LEN};
+//!
+//! let trace = include_bytes!("../../tests/fixtures/cgo-go1.27.trace");
+//! assert_eq!(Version::from_header(trace)?, Version::Go126);
+//! let mut events = 0;
+//! for chunk in Batches::new(&trace[HEADER_LEN..]) {
+//!     if let Chunk::Batch(batch) = chunk?
+//!         && batch.contents() == Contents::Events
+//!     {
+//!         events += batch.records().count();
+//!     }
+//! }
+//! assert_eq!(events, 303);
+//! # Ok::<(), gotrace::Error>(())
+//! ```
+
+mod batch;
+mod event;
+mod fields;
+mod header;
+mod record;
+mod spec;
+pub mod varint;
+
+pub use batch::{Batch, BatchHead, Batches, Chunk, Contents, Head};
+pub use event::{Events, TimedEvent};
+pub(crate) use event::{Undecodable, decode};
+pub use fields::Encoder;
+pub(crate) use fields::Fields;
+pub use header::{HEADER_LEN, Version};
+pub use record::{RawFrame, RawFrames, Record, Records, SampleRecord, StackRecord, StringRecord};
+pub use spec::{
+    Arg, Class, EventType, GoStatus, MAX_BATCH_SIZE, MAX_FRAMES, MAX_STRING_SIZE, MAX_TIMED_ARGS,
+    ProcStatus, Role, Spec,
+};

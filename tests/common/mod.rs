@@ -1,0 +1,133 @@
+//! What integration tests share: the fixtures, what Go makes of them, and Go's reader itself.
+//!
+//! Each test binary compiles this anew and uses only its own part.
+#![allow(dead_code)]
+
+pub mod go;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+/// A trace written by a real Go program: `tests/fixtures/README.md` says which.
+#[derive(Debug, Clone)]
+pub struct Fixture {
+    /// File name without its extension, as `annotate-go1.27`.
+    pub name: String,
+    pub path: PathBuf,
+    /// Minor version of the toolchain, 27 for Go 1.27. The trace's own version may be lower:
+    /// [`Expected::version`].
+    pub go_version: u32,
+}
+
+impl Fixture {
+    pub fn bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.path).unwrap_or_else(|e| panic!("{}: {e}", self.path.display()))
+    }
+}
+
+/// What Go's own reader makes of a fixture: a row of `expected.tsv`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// [`Fixture::name`].
+    pub name: String,
+    /// Minor version in the trace's header, 26 for `go 1.26 trace`.
+    pub version: u32,
+    pub bytes: u64,
+    /// The raw text form; none before Go 1.22.
+    pub wire: Option<Wire>,
+    /// SHA-256 of the parsed dump with clocks in UTC; none if not a single event was read.
+    pub parsed: Option<String>,
+    pub verdict: go::Verdict,
+}
+
+/// The raw text form of a fixture, experimental events included, without its header line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wire {
+    pub sha256: String,
+    pub lines: u64,
+}
+
+pub fn fixtures_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// All fixtures, sorted by name.
+pub fn fixtures() -> Vec<Fixture> {
+    let dir = fixtures_dir();
+    let entries = std::fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    let mut all: Vec<Fixture> = entries
+        .map(|entry| entry.expect("a directory entry").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "trace"))
+        .map(|path| {
+            let name = path
+                .file_stem()
+                .and_then(|s| s.to_str())
+                .expect("a UTF-8 name")
+                .to_owned();
+            let go_version = name
+                .rsplit_once("-go1.")
+                .and_then(|(_, minor)| minor.parse().ok());
+            let go_version = go_version.unwrap_or_else(|| panic!("{name}: not PROGRAM-go1.NN"));
+            Fixture {
+                name,
+                path,
+                go_version,
+            }
+        })
+        .collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(!all.is_empty(), "no fixtures in {}", dir.display());
+    all
+}
+
+/// The fixture of that name.
+pub fn fixture(name: &str) -> Fixture {
+    let found = fixtures().into_iter().find(|f| f.name == name);
+    found.unwrap_or_else(|| panic!("no fixture {name}"))
+}
+
+/// The rows of `expected.tsv`: the same names in the same order as [`fixtures`].
+pub fn expected() -> Vec<Expected> {
+    let path = fixtures_dir().join("expected.tsv");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let rows = text.lines().filter(|line| !line.starts_with('#'));
+    let mut all: Vec<Expected> = rows
+        .map(|row| parse_row(row).unwrap_or_else(|| panic!("expected.tsv: bad row {row:?}")))
+        .collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+fn parse_row(row: &str) -> Option<Expected> {
+    let fields: Vec<&str> = row.split('\t').collect();
+    let [file, version, bytes, wire, lines, parsed, events, outcome] = fields[..] else {
+        return None;
+    };
+    let wire = match wire {
+        "-" => None,
+        sha256 => Some(Wire {
+            sha256: sha256.to_owned(),
+            lines: lines.parse().ok()?,
+        }),
+    };
+    Some(Expected {
+        name: file.strip_suffix(".trace")?.to_owned(),
+        version: version.strip_prefix("1.")?.parse().ok()?,
+        bytes: bytes.parse().ok()?,
+        wire,
+        parsed: (parsed != "-").then(|| parsed.to_owned()),
+        verdict: go::Verdict::parse(events, outcome)?,
+    })
+}
+
+/// SHA-256 in lower-case hexadecimal, as `expected.tsv` has it.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").expect("writing to a string");
+            hex
+        })
+}
