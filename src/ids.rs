@@ -1,12 +1,13 @@
 //! Identifiers: newtypes over the numbers that a trace uses, with absence as `None`.
 
+use crate::num;
 use core::fmt;
 use core::num::NonZeroU64;
 
 /// Ids whose absent value on the wire is all ones (Go's -1). The complement is stored, so that
 /// `Option` of one is as small as the id itself.
 macro_rules! complement_id {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident displays $shown:path;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct $name(NonZeroU64);
@@ -55,10 +56,10 @@ macro_rules! complement_id {
             }
         }
 
-        /// As Go prints it: a signed 64-bit number.
+        /// As Go prints it: a 64-bit number, signed but for tasks.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                crate::num::signed(self.get()).fmt(f)
+                $shown(self.get()).fmt(f)
             }
         }
 
@@ -73,13 +74,13 @@ macro_rules! complement_id {
 
 complement_id! {
     /// A goroutine (`trace.GoID` in Go's API).
-    GoId;
+    GoId displays num::signed;
     /// A proc: one of the GOMAXPROCS scheduling slots (`trace.ProcID`).
-    ProcId;
+    ProcId displays num::signed;
     /// An operating system thread, an M in Go's words (`trace.ThreadID`).
-    ThreadId;
+    ThreadId displays num::signed;
     /// A user task (`trace.TaskID`). See [`TaskId::BACKGROUND`].
-    TaskId;
+    TaskId displays u64::from;
 }
 
 impl TaskId {

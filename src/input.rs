@@ -8,6 +8,8 @@ use crate::num;
 pub(crate) struct Input<'t> {
     first: &'t [u8],
     rest: &'t [&'t [u8]],
+    /// How many bytes of the trace stand before the first piece (modulo 2^64).
+    base: u64,
 }
 
 impl<'t> Input<'t> {
@@ -15,17 +17,29 @@ impl<'t> Input<'t> {
         Input {
             first: bytes,
             rest: &[],
+            base: 0,
         }
     }
 
     pub(crate) const fn from_pieces(pieces: &'t [&'t [u8]]) -> Self {
         match pieces.split_first() {
-            Some((first, rest)) => Input { first, rest },
+            Some((first, rest)) => Input {
+                first,
+                rest,
+                base: 0,
+            },
             None => Input {
                 first: &[],
                 rest: &[],
+                base: 0,
             },
         }
+    }
+
+    /// The same bytes as a later part of a trace: `base` bytes stand before them.
+    #[cfg(feature = "std")]
+    pub(crate) const fn at(self, base: u64) -> Self {
+        Input { base, ..self }
     }
 
     /// The bytes of a piece; none past the last.
@@ -55,12 +69,14 @@ impl<'t> Input<'t> {
                 .take(num::index(n))
                 .fold(0, |sum, p| sum.saturating_add(num::wide(p.len()))),
         };
-        before.saturating_add(num::wide(place.at))
+        self.base
+            .wrapping_add(before)
+            .wrapping_add(num::wide(place.at))
     }
 
     /// The place of an offset, at the start of the later piece where two meet.
     pub(crate) fn place(&self, offset: u64) -> Place {
-        let mut left = offset;
+        let mut left = offset.wrapping_sub(self.base);
         let mut place = Place::default();
         while let Some(bytes) = self.piece(place.piece) {
             let len = num::wide(bytes.len());

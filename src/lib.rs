@@ -20,10 +20,13 @@ extern crate alloc;
 extern crate std;
 
 mod error;
+mod event;
 mod generation;
 mod ids;
 mod input;
 mod num;
+mod order;
+mod reader;
 mod sort;
 mod storage;
 mod string;
@@ -32,6 +35,10 @@ mod time;
 pub mod wire;
 
 pub use error::{Error, ErrorKind, Table};
+pub use event::{
+    Change, Details, Event, EventKind, ExperimentalEvent, GoState, Label, Log, Metric, ProcState,
+    Range, RangeAttribute, RangeName, Region, Resource, StateTransition, Sync, Task,
+};
 pub use generation::{
     ExperimentalBatch, ExperimentalBatches, Frame, Frames, Generation, GenerationTables,
     Generations, Sample, Stack, Trace,
@@ -39,6 +46,7 @@ pub use generation::{
 pub use ids::{
     Experiment, GenerationId, GoId, Offset, ProcId, StackId, StringId, TaskId, ThreadId,
 };
+pub use reader::Reader;
 #[cfg(feature = "alloc")]
 pub use storage::Growing;
 pub use storage::{Fixed, Full, List, Storage};

@@ -37,6 +37,12 @@ pub(crate) const fn slot(n: usize) -> u32 {
     }
 }
 
+/// A byte, for constants.
+#[inline(always)]
+pub(crate) const fn byte(n: u8) -> u32 {
+    n as u32
+}
+
 /// The low byte.
 #[inline(always)]
 pub(crate) const fn low_byte(n: u64) -> u8 {

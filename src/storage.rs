@@ -15,7 +15,9 @@ pub struct Full {
 }
 
 /// A vector, of fixed capacity or growing.
-pub trait List<T>: Default + DerefMut<Target = [T]> {
+pub trait List<T>: DerefMut<Target = [T]> {
+    /// A list without entries.
+    const EMPTY: Self;
     /// Adds an entry at the end.
     fn push(&mut self, entry: T) -> Result<(), Full>;
     /// Removes the last entry.
@@ -27,6 +29,8 @@ pub trait List<T>: Default + DerefMut<Target = [T]> {
 }
 
 impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
+    const EMPTY: Self = heapless::Vec::new();
+
     #[inline]
     fn push(&mut self, entry: T) -> Result<(), Full> {
         heapless::Vec::push(self, entry).map_err(|_| Full {
@@ -51,6 +55,8 @@ impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
 
 #[cfg(feature = "alloc")]
 impl<T> List<T> for alloc::vec::Vec<T> {
+    const EMPTY: Self = alloc::vec::Vec::new();
+
     #[inline]
     fn push(&mut self, entry: T) -> Result<(), Full> {
         if self.len() == self.capacity() {

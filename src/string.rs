@@ -45,7 +45,27 @@ impl<'t> GoStr<'t> {
 
     /// Displays the string quoted and escaped as Go's `strconv.Quote` does.
     pub const fn quoted(self) -> Quoted<'t> {
-        Quoted(self.0)
+        Quoted {
+            bytes: self.0,
+            style: Style::Quoted,
+        }
+    }
+
+    /// Displays the string as [`quoted`](GoStr::quoted) does, without the quotes around it.
+    pub const fn escaped(self) -> Quoted<'t> {
+        Quoted {
+            bytes: self.0,
+            style: Style::Inner,
+        }
+    }
+
+    /// Displays the string as it is, except that what cannot be printed is escaped: for names that
+    /// stand alone on a terminal.
+    pub const fn printable(self) -> Quoted<'t> {
+        Quoted {
+            bytes: self.0,
+            style: Style::Printable,
+        }
     }
 }
 
@@ -97,15 +117,37 @@ impl defmt::Format for GoStr<'_> {
 
 /// Displays bytes as Go's `strconv.Quote` does: see [`GoStr::quoted`].
 #[derive(Clone, Copy)]
-pub struct Quoted<'t>(&'t [u8]);
+pub struct Quoted<'t> {
+    bytes: &'t [u8],
+    style: Style,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Style {
+    /// In quotes.
+    Quoted,
+    /// What stands between the quotes.
+    Inner,
+    /// Quotes and backslashes left as they are.
+    Printable,
+}
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"")?;
-        for chunk in self.0.utf8_chunks() {
+        let quotes = if self.style == Style::Quoted {
+            "\""
+        } else {
+            ""
+        };
+        f.write_str(quotes)?;
+        for chunk in self.bytes.utf8_chunks() {
             let mut plain = chunk.valid();
             // What needs no escape is written in runs.
-            while let Some((at, c)) = plain.char_indices().find(|(_, c)| needs_escape(*c)) {
+            let special = |c: char| match c {
+                '"' | '\\' => self.style != Style::Printable,
+                c => needs_escape(c),
+            };
+            while let Some((at, c)) = plain.char_indices().find(|(_, c)| special(*c)) {
                 let (before, rest) = plain.split_at_checked(at).unwrap_or((plain, ""));
                 f.write_str(before)?;
                 escape(c, f)?;
@@ -116,7 +158,7 @@ impl fmt::Display for Quoted<'_> {
                 write!(f, "\\x{byte:02x}")?;
             }
         }
-        f.write_str("\"")
+        f.write_str(quotes)
     }
 }
 
@@ -128,7 +170,6 @@ impl fmt::Debug for Quoted<'_> {
 
 fn needs_escape(c: char) -> bool {
     match c {
-        '"' | '\\' => true,
         ' '..='~' => false,
         '\0'..='\u{9f}' => true,
         _ => !is_printable(c),

@@ -38,10 +38,10 @@ pub(crate) struct IdTable<T, L, H> {
 const LONG_CHAIN: usize = 24;
 
 impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         IdTable {
-            slots: L::default(),
-            heads: H::default(),
+            slots: L::EMPTY,
+            heads: H::EMPTY,
             free: NIL,
             live: 0,
             seed: 0,
@@ -83,6 +83,14 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
             at = slot.next;
         }
         None
+    }
+
+    /// The id of a slot in use.
+    pub(crate) fn id(&self, slot: u32) -> Option<u64> {
+        self.slots
+            .get(num::index(slot))
+            .filter(|s| s.live)
+            .map(|s| s.id)
     }
 
     /// The value in a slot, if the slot is in use.
@@ -175,15 +183,6 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
             }
             at = entry.next;
         }
-    }
-
-    /// The values in use, with their ids and slots.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u32, &T)> {
-        self.slots
-            .iter()
-            .zip(0u32..)
-            .filter(|(slot, _)| slot.live)
-            .map(|(slot, at)| (slot.id, at, &slot.value))
     }
 
     /// The values in use.

@@ -16,7 +16,7 @@ pub(crate) struct Entry {
 ///
 /// Ids come from a counter, with few gaps or none: an id is tried where it would stand without
 /// gaps, and only then searched.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Directory<L> {
     entries: L,
     /// The ids are 1, 2, 3 and so on.
@@ -24,6 +24,13 @@ pub(crate) struct Directory<L> {
 }
 
 impl<L: List<Entry>> Directory<L> {
+    pub(crate) const fn new() -> Self {
+        Directory {
+            entries: L::EMPTY,
+            gapless: false,
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.gapless = false;

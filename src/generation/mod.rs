@@ -24,9 +24,9 @@ mod index;
 mod tables;
 mod trace;
 
-pub(crate) use index::{Directory, Entry};
 pub use tables::{
     ExperimentalBatch, ExperimentalBatches, Frame, Frames, GenerationTables, Sample, Stack,
 };
 pub(crate) use tables::{Lookup, Tables};
+pub(crate) use trace::earliest;
 pub use trace::{Generation, Generations, Trace};

@@ -48,13 +48,13 @@ pub(crate) struct Tables<S: Storage> {
 }
 
 impl<S: Storage> Tables<S> {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Tables {
             frequency: None,
             snapshot: None,
-            strings: Directory::default(),
-            stacks: Directory::default(),
-            samples: Default::default(),
+            strings: Directory::new(),
+            stacks: Directory::new(),
+            samples: List::EMPTY,
         }
     }
 

@@ -227,6 +227,16 @@ impl<'t> Batches<'t> {
         }
     }
 
+    /// The batches from a place on, which stands at an offset, where one must begin.
+    pub(crate) const fn resume(input: Input<'t>, place: Place, offset: u64) -> Self {
+        Batches {
+            input,
+            place,
+            offset,
+            done: false,
+        }
+    }
+
     /// The batches after the file header.
     pub(crate) fn of_trace(input: Input<'t>) -> Self {
         Self::from_offset(input, num::wide(HEADER_LEN))

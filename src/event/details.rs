@@ -1,0 +1,725 @@
+//! What each kind of event tells.
+
+use super::{Event, Raw, SYNC};
+use crate::generation::{ExperimentalBatches, Stack};
+use crate::ids::{Experiment, GoId, Offset, ProcId, TaskId, ThreadId};
+use crate::num;
+use crate::string::GoStr;
+use crate::time::ClockSnapshot;
+use crate::wire::{Arg, Batches, EventType, GoStatus, ProcStatus};
+use core::fmt;
+
+/// The kind of an event (`trace.EventKind`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A point where everything that exists has been seen; one begins each generation.
+    Sync,
+    /// The value of a metric.
+    Metric,
+    /// A label for a resource.
+    Label,
+    /// A sample of the CPU profiler.
+    StackSample,
+    /// A range begins.
+    RangeBegin,
+    /// A range was open when the trace, or a generation, began.
+    RangeActive,
+    /// A range ends.
+    RangeEnd,
+    /// A user task begins.
+    TaskBegin,
+    /// A user task ends.
+    TaskEnd,
+    /// A user region begins.
+    RegionBegin,
+    /// A user region ends.
+    RegionEnd,
+    /// A user's log message.
+    Log,
+    /// A goroutine or a proc changes its state.
+    StateTransition,
+    /// An event of an experiment, not checked.
+    Experimental,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [EventKind; 14] = [
+        EventKind::Sync,
+        EventKind::Metric,
+        EventKind::Label,
+        EventKind::StackSample,
+        EventKind::RangeBegin,
+        EventKind::RangeActive,
+        EventKind::RangeEnd,
+        EventKind::TaskBegin,
+        EventKind::TaskEnd,
+        EventKind::RegionBegin,
+        EventKind::RegionEnd,
+        EventKind::Log,
+        EventKind::StateTransition,
+        EventKind::Experimental,
+    ];
+
+    pub(crate) fn of(ty: EventType) -> EventKind {
+        match ty {
+            SYNC => EventKind::Sync,
+            EventType::PROCS_CHANGE | EventType::HEAP_ALLOC | EventType::HEAP_GOAL => {
+                EventKind::Metric
+            }
+            EventType::GO_LABEL => EventKind::Label,
+            EventType::CPU_SAMPLE => EventKind::StackSample,
+            EventType::STW_BEGIN
+            | EventType::GC_BEGIN
+            | EventType::GC_SWEEP_BEGIN
+            | EventType::GC_MARK_ASSIST_BEGIN => EventKind::RangeBegin,
+            EventType::GC_ACTIVE
+            | EventType::GC_SWEEP_ACTIVE
+            | EventType::GC_MARK_ASSIST_ACTIVE => EventKind::RangeActive,
+            EventType::STW_END
+            | EventType::GC_END
+            | EventType::GC_SWEEP_END
+            | EventType::GC_MARK_ASSIST_END => EventKind::RangeEnd,
+            EventType::USER_TASK_BEGIN => EventKind::TaskBegin,
+            EventType::USER_TASK_END => EventKind::TaskEnd,
+            EventType::USER_REGION_BEGIN => EventKind::RegionBegin,
+            EventType::USER_REGION_END => EventKind::RegionEnd,
+            EventType::USER_LOG => EventKind::Log,
+            EventType(128..) => EventKind::Experimental,
+            _ => EventKind::StateTransition,
+        }
+    }
+
+    /// The name in Go's API, as in `StateTransition`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EventKind::Sync => "Sync",
+            EventKind::Metric => "Metric",
+            EventKind::Label => "Label",
+            EventKind::StackSample => "StackSample",
+            EventKind::RangeBegin => "RangeBegin",
+            EventKind::RangeActive => "RangeActive",
+            EventKind::RangeEnd => "RangeEnd",
+            EventKind::TaskBegin => "TaskBegin",
+            EventKind::TaskEnd => "TaskEnd",
+            EventKind::RegionBegin => "RegionBegin",
+            EventKind::RegionEnd => "RegionEnd",
+            EventKind::Log => "Log",
+            EventKind::StateTransition => "StateTransition",
+            EventKind::Experimental => "Experimental",
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Something that events are about (`trace.ResourceID`). Displays as in `Goroutine(5)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Resource {
+    /// The whole program.
+    None,
+    /// A goroutine.
+    Goroutine(GoId),
+    /// A proc.
+    Proc(ProcId),
+    /// A thread.
+    Thread(ThreadId),
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Resource::None => f.write_str("None"),
+            Resource::Goroutine(id) => write!(f, "Goroutine({id})"),
+            Resource::Proc(id) => write!(f, "Proc({id})"),
+            Resource::Thread(id) => write!(f, "Thread({id})"),
+        }
+    }
+}
+
+impl From<Option<GoId>> for Resource {
+    fn from(id: Option<GoId>) -> Self {
+        id.map_or(Resource::None, Resource::Goroutine)
+    }
+}
+
+impl From<Option<ProcId>> for Resource {
+    fn from(id: Option<ProcId>) -> Self {
+        id.map_or(Resource::None, Resource::Proc)
+    }
+}
+
+/// The states of a resource, by the numbers of Go's API.
+macro_rules! states {
+    ($(#[$doc:meta])* $name:ident { $($(#[$state_doc:meta])* $state:ident = $number:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        pub enum $name {
+            $($(#[$state_doc])* $state,)*
+        }
+
+        impl $name {
+            /// The number by which the order remembers the state.
+            pub(crate) const fn number(self) -> u8 {
+                match self {
+                    $($name::$state => $number,)*
+                }
+            }
+
+            pub(crate) const fn from_number(number: u8) -> $name {
+                match number {
+                    $($number => $name::$state,)*
+                    _ => $name::Undetermined,
+                }
+            }
+
+            /// The name in Go's API.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($name::$state => stringify!($state),)*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
+states! {
+    /// The state of a goroutine (`trace.GoState`).
+    GoState {
+        /// Nothing is known of it yet.
+        Undetermined = 0,
+        /// It does not exist.
+        NotExist = 1,
+        /// It is ready to run.
+        Runnable = 2,
+        /// It runs.
+        Running = 3,
+        /// It waits for something.
+        Waiting = 4,
+        /// It is in a system call.
+        Syscall = 5,
+    }
+}
+
+states! {
+    /// The state of a proc (`trace.ProcState`).
+    ProcState {
+        /// Nothing is known of it yet.
+        Undetermined = 0,
+        /// It does not exist.
+        NotExist = 1,
+        /// A thread has it.
+        Running = 2,
+        /// No thread has it.
+        Idle = 3,
+    }
+}
+
+impl GoState {
+    /// Whether a goroutine in this state is bound to a thread.
+    pub const fn executing(self) -> bool {
+        matches!(self, GoState::Running | GoState::Syscall)
+    }
+
+    /// The state that a status on the wire stands for; `None` for one that no Go release writes.
+    ///
+    /// Go takes the status 0 for an undetermined state, which no other event then matches.
+    pub(crate) const fn of(status: GoStatus) -> Option<GoState> {
+        match status {
+            GoStatus(0) => Some(GoState::Undetermined),
+            GoStatus::RUNNABLE => Some(GoState::Runnable),
+            GoStatus::RUNNING => Some(GoState::Running),
+            GoStatus::SYSCALL => Some(GoState::Syscall),
+            GoStatus::WAITING => Some(GoState::Waiting),
+            _ => None,
+        }
+    }
+}
+
+impl ProcState {
+    /// Whether a proc in this state is bound to a thread.
+    pub const fn executing(self) -> bool {
+        matches!(self, ProcState::Running)
+    }
+
+    /// As for [`GoState::of`]. In a system call a proc counts as running, until its thread is lost.
+    pub(crate) const fn of(status: ProcStatus) -> Option<ProcState> {
+        match status {
+            ProcStatus(0) => Some(ProcState::Undetermined),
+            ProcStatus::RUNNING | ProcStatus::SYSCALL => Some(ProcState::Running),
+            ProcStatus::IDLE | ProcStatus::SYSCALL_ABANDONED => Some(ProcState::Idle),
+            _ => None,
+        }
+    }
+}
+
+/// What an event tells, by its kind.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Details<'a, 't> {
+    /// A generation begins, or the trace ends.
+    Sync(Sync<'t>),
+    /// The value of a metric.
+    Metric(Metric),
+    /// A label for a resource.
+    Label(Label<'t>),
+    /// A sample of the CPU profiler: see [`Event::stack`].
+    StackSample,
+    /// A range begins.
+    RangeBegin(Range<'t>),
+    /// A range was open when the trace, or a generation, began.
+    RangeActive(Range<'t>),
+    /// A range ends, with what is known of it then: none or two attributes.
+    RangeEnd(Range<'t>, Option<[RangeAttribute; 2]>),
+    /// A user task begins.
+    TaskBegin(Task<'t>),
+    /// A user task ends.
+    TaskEnd(Task<'t>),
+    /// A user region begins.
+    RegionBegin(Region<'t>),
+    /// A user region ends.
+    RegionEnd(Region<'t>),
+    /// A user's log message.
+    Log(Log<'t>),
+    /// A goroutine or a proc changes its state.
+    StateTransition(StateTransition<'a, 't>),
+    /// An event of an experiment, not checked.
+    Experimental(ExperimentalEvent),
+}
+
+/// A synchronisation point: everything that exists has been seen (`trace.Sync`).
+#[derive(Clone, Debug)]
+pub struct Sync<'t> {
+    /// The how-manieth sync event this is, from 1.
+    pub n: u64,
+    /// The clocks at the start of the generation, since Go 1.25; never in a trace's last sync event.
+    pub clock: Option<ClockSnapshot>,
+    batches: Option<ExperimentalBatches<'t>>,
+}
+
+impl<'t> Sync<'t> {
+    /// The experimental batches of the generation that begins.
+    pub fn experimental_batches(&self) -> impl Iterator<Item = crate::ExperimentalBatch<'t>> {
+        self.batches.clone().into_iter().flatten()
+    }
+}
+
+/// The value of a metric (`trace.Metric`), under the name that Go's `runtime/metrics` has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Metric {
+    /// The name, with the unit after the colon: one of the constants below.
+    pub name: &'static str,
+    /// The value.
+    pub value: u64,
+}
+
+impl Metric {
+    /// The value of GOMAXPROCS: the number of procs.
+    pub const GOMAXPROCS: &'static str = "/sched/gomaxprocs:threads";
+    /// The bytes of live heap objects and of those not swept yet.
+    pub const HEAP_OBJECTS: &'static str = "/memory/classes/heap/objects:bytes";
+    /// The heap size at which the next garbage collection is to end, in bytes.
+    pub const HEAP_GOAL: &'static str = "/gc/heap/goal:bytes";
+}
+
+/// A label for a resource (`trace.Label`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Label<'t> {
+    /// The label.
+    pub label: GoStr<'t>,
+    /// What it is for: a goroutine.
+    pub resource: Resource,
+}
+
+/// What a range is. Displays as the name in Go's API, as in `GC incremental sweep`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum RangeName<'t> {
+    /// The world is stopped, for this reason.
+    StopTheWorld(GoStr<'t>),
+    /// The garbage collector marks, while the program runs.
+    GcMark,
+    /// A proc sweeps.
+    GcSweep,
+    /// A goroutine helps the garbage collector, to be allowed to allocate.
+    GcMarkAssist,
+}
+
+impl fmt::Display for RangeName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RangeName::StopTheWorld(reason) => write!(f, "stop-the-world ({reason})"),
+            RangeName::GcMark => f.write_str("GC concurrent mark phase"),
+            RangeName::GcSweep => f.write_str("GC incremental sweep"),
+            RangeName::GcMarkAssist => f.write_str("GC mark assist"),
+        }
+    }
+}
+
+/// A stretch of time of the runtime's own work (`trace.Range`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Range<'t> {
+    /// What it is; one of a name at a time in a scope.
+    pub name: RangeName<'t>,
+    /// What it happens to; not always the event's context, if the range was active.
+    pub scope: Resource,
+}
+
+/// A fact about a range that ended (`trace.RangeAttribute`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RangeAttribute {
+    /// The name, with its unit: `bytes swept` or `bytes reclaimed`.
+    pub name: &'static str,
+    /// The value.
+    pub value: u64,
+}
+
+/// A user task (`trace.Task`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Task<'t> {
+    /// The id. A task that ended may be followed by another with the same id.
+    pub id: Option<TaskId>,
+    /// The task that it is part of, if any and if it is known.
+    pub parent: Option<TaskId>,
+    /// The type given to `trace.NewTask`; empty at the end of a task whose beginning the trace does
+    /// not hold.
+    pub ty: GoStr<'t>,
+}
+
+/// A user region (`trace.Region`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Region<'t> {
+    /// The task that it is part of.
+    pub task: Option<TaskId>,
+    /// The type given to `trace.StartRegion` or `trace.WithRegion`.
+    pub ty: GoStr<'t>,
+}
+
+/// A user's log message (`trace.Log`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Log<'t> {
+    /// The task that it is part of.
+    pub task: Option<TaskId>,
+    /// The category.
+    pub category: GoStr<'t>,
+    /// The message.
+    pub message: GoStr<'t>,
+}
+
+/// A change of a resource's state (`trace.StateTransition`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StateTransition<'a, 't> {
+    /// What changes, from which state to which.
+    pub change: Change,
+    /// Why, in Go's words; empty if it does not say.
+    pub reason: GoStr<'t>,
+    /// The stack of what changes, which is not always that of the event's context: a new
+    /// goroutine's is the one it begins with.
+    pub stack: Option<Stack<'a, 't>>,
+}
+
+impl StateTransition<'_, '_> {
+    /// What changes its state.
+    pub const fn resource(&self) -> Resource {
+        match self.change {
+            Change::Goroutine { id: Some(id), .. } => Resource::Goroutine(id),
+            Change::Proc { id: Some(id), .. } => Resource::Proc(id),
+            _ => Resource::None,
+        }
+    }
+}
+
+/// What changes its state, from which to which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[expect(missing_docs, reason = "the fields' names say it")]
+pub enum Change {
+    /// A goroutine's state changes.
+    Goroutine {
+        id: Option<GoId>,
+        from: GoState,
+        to: GoState,
+    },
+    /// A proc's state changes.
+    Proc {
+        id: Option<ProcId>,
+        from: ProcState,
+        to: ProcState,
+    },
+}
+
+/// An event of an experiment, as it stands on the wire (`trace.ExperimentalEvent`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ExperimentalEvent {
+    ty: EventType,
+    args: [u64; 4],
+}
+
+impl ExperimentalEvent {
+    /// The event's name.
+    pub const fn name(&self) -> &'static str {
+        match self.ty.name() {
+            Some(name) => name,
+            None => "",
+        }
+    }
+
+    /// The experiment that it is part of.
+    pub fn experiment(&self) -> Option<Experiment> {
+        self.ty.spec()?.experiment
+    }
+
+    /// The arguments, with their names and what is known of their meaning.
+    pub fn args(&self) -> impl Iterator<Item = (Arg, u64)> {
+        let specs = self.ty.spec().map_or(&[][..], |spec| spec.args);
+        specs.iter().skip(1).copied().zip(self.args)
+    }
+}
+
+impl<'a, 't> Event<'a, 't> {
+    /// What the event tells.
+    pub fn details(&self) -> Details<'a, 't> {
+        let raw = self.raw;
+        match self.kind() {
+            EventKind::Sync => Details::Sync(self.sync()),
+            EventKind::Metric => {
+                let name = match raw.ty {
+                    EventType::PROCS_CHANGE => Metric::GOMAXPROCS,
+                    EventType::HEAP_ALLOC => Metric::HEAP_OBJECTS,
+                    _ => Metric::HEAP_GOAL,
+                };
+                Details::Metric(Metric {
+                    name,
+                    value: raw.arg(0),
+                })
+            }
+            EventKind::Label => Details::Label(Label {
+                label: self.string(raw.arg(0)),
+                resource: raw.go.into(),
+            }),
+            EventKind::StackSample => Details::StackSample,
+            EventKind::RangeBegin => Details::RangeBegin(self.range()),
+            EventKind::RangeActive => Details::RangeActive(self.range()),
+            EventKind::RangeEnd => {
+                let attributes = (raw.ty == EventType::GC_SWEEP_END).then_some([
+                    RangeAttribute {
+                        name: "bytes swept",
+                        value: raw.arg(0),
+                    },
+                    RangeAttribute {
+                        name: "bytes reclaimed",
+                        value: raw.arg(1),
+                    },
+                ]);
+                Details::RangeEnd(self.range(), attributes)
+            }
+            EventKind::TaskBegin => {
+                // Here 0 is no parent, not the background task.
+                let parent = TaskId::new(raw.arg(1)).filter(|id| *id != TaskId::BACKGROUND);
+                Details::TaskBegin(Task {
+                    id: TaskId::new(raw.arg(0)),
+                    parent,
+                    ty: self.string(raw.arg(2)),
+                })
+            }
+            EventKind::TaskEnd => Details::TaskEnd(Task {
+                id: TaskId::new(raw.arg(0)),
+                parent: TaskId::new(raw.arg(2)),
+                ty: GoStr::new(self.input.bytes(raw.name)),
+            }),
+            EventKind::RegionBegin => Details::RegionBegin(self.region()),
+            EventKind::RegionEnd => Details::RegionEnd(self.region()),
+            EventKind::Log => Details::Log(Log {
+                task: TaskId::new(raw.arg(0)),
+                category: self.string(raw.arg(1)),
+                message: self.string(raw.arg(2)),
+            }),
+            EventKind::StateTransition => Details::StateTransition(self.transition()),
+            EventKind::Experimental => Details::Experimental(ExperimentalEvent {
+                ty: raw.ty,
+                args: raw.args,
+            }),
+        }
+    }
+
+    pub(crate) fn string(&self, id: u64) -> GoStr<'t> {
+        let span = self.tables.string(id).filter(|_| id != 0);
+        span.map_or(GoStr::EMPTY, |span| GoStr::new(self.input.bytes(span)))
+    }
+
+    fn sync(&self) -> Sync<'t> {
+        let [n, start, end, _] = self.raw.args;
+        let generation = start != end;
+        Sync {
+            n,
+            clock: if generation {
+                self.tables.clock()
+            } else {
+                None
+            },
+            batches: generation.then(|| {
+                ExperimentalBatches::new(Batches::from_offset(self.input, start), Offset(end))
+            }),
+        }
+    }
+
+    fn range(&self) -> Range<'t> {
+        let raw = self.raw;
+        match raw.ty {
+            EventType::STW_BEGIN | EventType::STW_END => {
+                let reason = match raw.ty {
+                    EventType::STW_BEGIN => self.string(raw.arg(0)),
+                    _ => GoStr::new(self.input.bytes(raw.name)),
+                };
+                Range {
+                    name: RangeName::StopTheWorld(reason),
+                    scope: raw.go.into(),
+                }
+            }
+            EventType::GC_BEGIN | EventType::GC_ACTIVE | EventType::GC_END => Range {
+                name: RangeName::GcMark,
+                scope: Resource::None,
+            },
+            EventType::GC_SWEEP_ACTIVE => Range {
+                name: RangeName::GcSweep,
+                scope: ProcId::new(raw.arg(0)).into(),
+            },
+            EventType::GC_SWEEP_BEGIN | EventType::GC_SWEEP_END => Range {
+                name: RangeName::GcSweep,
+                scope: raw.proc.into(),
+            },
+            EventType::GC_MARK_ASSIST_ACTIVE => Range {
+                name: RangeName::GcMarkAssist,
+                scope: GoId::new(raw.arg(0)).into(),
+            },
+            _ => Range {
+                name: RangeName::GcMarkAssist,
+                scope: raw.go.into(),
+            },
+        }
+    }
+
+    fn region(&self) -> Region<'t> {
+        Region {
+            task: TaskId::new(self.raw.arg(0)),
+            ty: self.string(self.raw.arg(1)),
+        }
+    }
+
+    fn transition(&self) -> StateTransition<'a, 't> {
+        use GoState::{NotExist, Runnable, Running, Syscall, Waiting};
+        let raw = self.raw;
+        let own = |from, to| Change::Goroutine {
+            id: raw.go,
+            from,
+            to,
+        };
+        let named = |from, to| Change::Goroutine {
+            id: GoId::new(raw.arg(0)),
+            from,
+            to,
+        };
+        let proc = |id, from, to| Change::Proc { id, from, to };
+        let mut reason = GoStr::EMPTY;
+        let mut stack = None;
+        let change = match raw.ty {
+            EventType::PROC_START => {
+                proc(ProcId::new(raw.arg(0)), ProcState::Idle, ProcState::Running)
+            }
+            EventType::PROC_STOP => proc(raw.proc, ProcState::Running, ProcState::Idle),
+            EventType::PROC_STEAL => {
+                // Stolen from a thread that was lost, the proc counted as idle already.
+                let from = match ProcStatus(raw.from) {
+                    ProcStatus::SYSCALL_ABANDONED => ProcState::Idle,
+                    _ => ProcState::Running,
+                };
+                proc(ProcId::new(raw.arg(0)), from, ProcState::Idle)
+            }
+            EventType::PROC_STATUS => {
+                let to = ProcState::of(ProcStatus(num::low_byte(raw.arg(1))));
+                let from = ProcState::from_number(raw.from);
+                proc(
+                    ProcId::new(raw.arg(0)),
+                    from,
+                    to.unwrap_or(ProcState::Undetermined),
+                )
+            }
+            EventType::GO_CREATE | EventType::GO_CREATE_BLOCKED => {
+                stack = Some(self.stack_of(raw.arg(1)));
+                let blocked = raw.ty == EventType::GO_CREATE_BLOCKED;
+                named(NotExist, if blocked { Waiting } else { Runnable })
+            }
+            EventType::GO_CREATE_SYSCALL => named(NotExist, Syscall),
+            EventType::GO_START => named(Runnable, Running),
+            EventType::GO_DESTROY => own(Running, NotExist),
+            EventType::GO_DESTROY_SYSCALL => own(Syscall, NotExist),
+            EventType::GO_STOP | EventType::GO_BLOCK => {
+                reason = self.string(raw.arg(0));
+                stack = self.stack();
+                own(
+                    Running,
+                    if raw.ty == EventType::GO_STOP {
+                        Runnable
+                    } else {
+                        Waiting
+                    },
+                )
+            }
+            EventType::GO_SYSCALL_BEGIN => {
+                stack = self.stack();
+                own(Running, Syscall)
+            }
+            EventType::GO_SYSCALL_END => own(Syscall, Running),
+            EventType::GO_SYSCALL_END_BLOCKED => own(Syscall, Runnable),
+            EventType::GO_STATUS | EventType::GO_STATUS_STACK => {
+                stack = self.stack();
+                let to = GoState::of(GoStatus(num::low_byte(raw.arg(2))));
+                let from = GoState::from_number(raw.from);
+                named(from, to.unwrap_or(GoState::Undetermined))
+            }
+            // A coroutine switch first unblocks the one that is switched to.
+            _ => named(Waiting, Runnable),
+        };
+        StateTransition {
+            change,
+            reason,
+            stack,
+        }
+    }
+}
+
+impl Raw {
+    /// A sync event: the `n`th, of the generation between two offsets; at the end of the trace the
+    /// two are equal.
+    pub(crate) fn sync(n: u64, time: crate::Time, start: u64, end: u64) -> Raw {
+        Raw {
+            time,
+            ty: SYNC,
+            args: [n, start, end, 0],
+            ..Raw::default()
+        }
+    }
+}

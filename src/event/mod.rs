@@ -1,0 +1,167 @@
+//! Events: what happened, when, and in which context, with details that borrow from the trace.
+//!
+//! Mirrors `trace.Event` of Go's API, except that details are an enum: no accessor can be called on
+//! the wrong kind of event. An [`Event`] is a small handle to what its reader read last; details
+//! are worked out when asked for, and the strings in them live as long as the trace.
+//!
+//! ```
+//! use gotrace::{Details, Trace};
+//!
+//! let bytes = include_bytes!("../../tests/fixtures/annotate-go1.27.trace");
+//! let trace = Trace::new(bytes)?;
+//! let mut reader = trace.reader();
+//! let mut messages = Vec::new();
+//! while let Some(event) = reader.next()? {
+//!     if let Details::Log(log) = event.details() {
+//!         messages.push(log.message); // borrows from `bytes`, not from `event`
+//!     }
+//! }
+//! assert!(messages.iter().any(|m| *m == "tock"));
+//! # Ok::<(), gotrace::Error>(())
+//! ```
+
+mod details;
+mod display;
+
+pub use details::{
+    Change, Details, EventKind, ExperimentalEvent, GoState, Label, Log, Metric, ProcState, Range,
+    RangeAttribute, RangeName, Region, Resource, StateTransition, Sync, Task,
+};
+
+use crate::generation::{Lookup, Stack};
+use crate::ids::{GoId, ProcId, ThreadId};
+use crate::input::{Input, Span};
+use crate::time::Time;
+use crate::wire::{EventType, Role};
+use core::fmt;
+
+/// The type of a sync event, which is not on the wire.
+pub(crate) const SYNC: EventType = EventType(u8::MAX);
+
+/// An event as the order made it: the wire's arguments, and what only the order knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Raw {
+    pub(crate) time: Time,
+    pub(crate) thread: Option<ThreadId>,
+    pub(crate) proc: Option<ProcId>,
+    pub(crate) go: Option<GoId>,
+    pub(crate) ty: EventType,
+    /// The state before, of a status event; the proc's status before, of a steal.
+    pub(crate) from: u8,
+    /// The arguments after the time difference. Of a task's end, the third is the parent; of a sync
+    /// event, its number, where its generation begins and where that ends.
+    pub(crate) args: [u64; 4],
+    /// The name that a task or a stop-the-world range began with, at its end.
+    pub(crate) name: Span,
+}
+
+impl Raw {
+    #[inline]
+    pub(crate) fn arg(&self, n: usize) -> u64 {
+        self.args.get(n).copied().unwrap_or(0)
+    }
+}
+
+/// An event of a trace, in the order in which it happened (`trace.Event` in Go's API).
+///
+/// A handle: it borrows the reader (`'a`) until the next event is asked for. What it gives out
+/// borrows the trace (`'t`) wherever it can.
+///
+/// Displays as Go's `Event.String` does, over several lines if there is a stack.
+#[derive(Clone, Copy)]
+pub struct Event<'a, 't> {
+    pub(crate) raw: &'a Raw,
+    pub(crate) tables: &'a dyn Lookup,
+    pub(crate) input: Input<'t>,
+}
+
+impl<'a, 't> Event<'a, 't> {
+    /// The kind of event.
+    pub fn kind(&self) -> EventKind {
+        EventKind::of(self.raw.ty)
+    }
+
+    /// The type on the wire that the event came from; `None` for a sync event.
+    ///
+    /// One record can give several events: a coroutine switch gives three.
+    pub fn wire_type(&self) -> Option<EventType> {
+        (self.raw.ty != SYNC).then_some(self.raw.ty)
+    }
+
+    /// When it happened. Times grow from event to event: what a clock reads no later than the event
+    /// before is given one nanosecond more than that.
+    #[inline]
+    pub const fn time(&self) -> Time {
+        self.raw.time
+    }
+
+    /// The thread on which it happened.
+    #[inline]
+    pub const fn thread(&self) -> Option<ThreadId> {
+        self.raw.thread
+    }
+
+    /// The proc that the thread had before the event.
+    #[inline]
+    pub const fn proc(&self) -> Option<ProcId> {
+        self.raw.proc
+    }
+
+    /// The goroutine that the thread ran before the event.
+    #[inline]
+    pub const fn goroutine(&self) -> Option<GoId> {
+        self.raw.go
+    }
+
+    /// The stack on which it happened.
+    pub fn stack(&self) -> Option<Stack<'a, 't>> {
+        if self.raw.ty == EventType::CPU_SAMPLE {
+            let id = self.raw.arg(0);
+            // A sample's stack is never checked: one that is not there has no frames.
+            return Some(self.stack_of(id));
+        }
+        let at = self.raw.ty.spec()?.position(Role::Stack)?;
+        match self.raw.arg(at.wrapping_sub(1)) {
+            0 => None,
+            id => Some(self.stack_of(id)),
+        }
+    }
+
+    pub(crate) fn stack_of(&self, id: u64) -> Stack<'a, 't> {
+        let span = self.tables.stack(id).filter(|_| id != 0);
+        let frames = span.map_or(&[][..], |span| self.input.bytes(span));
+        Stack {
+            id,
+            frames,
+            input: self.input,
+            tables: self.tables,
+        }
+    }
+}
+
+impl fmt::Debug for Event<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("time", &self.time())
+            .field("thread", &self.thread())
+            .field("proc", &self.proc())
+            .field("goroutine", &self.goroutine())
+            .field("details", &self.details())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Event<'_, '_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "M={} P={} G={} {} Time={=i64}",
+            self.thread(),
+            self.proc(),
+            self.goroutine(),
+            self.kind(),
+            self.time().0
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! The frontier: each thread's next event, the earliest first.
+//!
+//! A binary heap by time. What comes first of two events at the same time is decided by the heap's
+//! layout, and so by every step that led to it: the steps here are the ones Go's reader takes, so
+//! that equal times give the same order.
+
+use crate::sort;
+use crate::storage::{Full, List};
+use crate::time::Time;
+
+/// A thread's next event: when it happened, and where its cursor is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Next {
+    pub(crate) time: Time,
+    pub(crate) cursor: u32,
+}
+
+/// The heap.
+pub(crate) struct Frontier<L> {
+    heap: L,
+}
+
+const fn parent(at: usize) -> usize {
+    at.wrapping_sub(1).wrapping_shr(1)
+}
+
+impl<L: List<Next>> Frontier<L> {
+    pub(crate) const fn new() -> Self {
+        Frontier { heap: L::EMPTY }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.heap.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, at: usize) -> Option<Next> {
+        self.heap.get(at).copied()
+    }
+
+    pub(crate) fn insert(&mut self, next: Next) -> Result<(), Full> {
+        self.heap.push(next)?;
+        self.sift_up(self.heap.len().wrapping_sub(1));
+        Ok(())
+    }
+
+    /// Gives the entry at `at` a new time, and moves it where it belongs.
+    #[inline(always)]
+    pub(crate) fn update(&mut self, at: usize, time: Time) {
+        if let Some(entry) = self.heap.get_mut(at) {
+            entry.time = time;
+        }
+        if at == 0 || self.sift_up(at) == at {
+            self.sift_down(at);
+        }
+    }
+
+    /// Removes the entry at `at`: it is moved to the root whatever its time, and replaced there by
+    /// the last.
+    pub(crate) fn remove(&mut self, mut at: usize) {
+        while at > 0 {
+            self.swap(at, parent(at));
+            at = parent(at);
+        }
+        self.swap(0, self.heap.len().wrapping_sub(1));
+        self.heap.pop();
+        self.sift_down(0);
+    }
+
+    /// Sorts all entries by time, which leaves a heap.
+    #[cold]
+    pub(crate) fn sort(&mut self) {
+        sort::sort(&mut self.heap, |next| next.time);
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        if a < self.heap.len() && b < self.heap.len() {
+            self.heap.swap(a, b);
+        }
+    }
+
+    fn sift_up(&mut self, mut at: usize) -> usize {
+        while at > 0 {
+            match (self.heap.get(parent(at)), self.heap.get(at)) {
+                (Some(above), Some(this)) if above.time > this.time => {}
+                _ => break,
+            }
+            self.swap(at, parent(at));
+            at = parent(at);
+        }
+        at
+    }
+
+    #[inline(always)]
+    fn sift_down(&mut self, mut at: usize) {
+        let Some(&moving) = self.heap.get(at) else {
+            return;
+        };
+        // The largest time of all never moves, not even past an entry that does not exist.
+        loop {
+            let left = at.wrapping_mul(2).wrapping_add(1);
+            let mut least = at;
+            let mut time = moving.time;
+            if let Some(entry) = self.heap.get(left)
+                && entry.time < time
+            {
+                time = entry.time;
+                least = left;
+            }
+            if let Some(entry) = self.heap.get(left.wrapping_add(1))
+                && entry.time < time
+            {
+                least = left.wrapping_add(1);
+            }
+            if least == at {
+                break;
+            }
+            let Some(&lesser) = self.heap.get(least) else {
+                break;
+            };
+            if let Some(entry) = self.heap.get_mut(at) {
+                *entry = lesser;
+            }
+            at = least;
+        }
+        if let Some(entry) = self.heap.get_mut(at) {
+            *entry = moving;
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! Goroutines: how they are created, run, block, enter system calls, switch and end.
+
+use super::{
+    Context, Epoch, Goroutine, Outcome, Scheduler, Sequence, Thread, Verdict, fault, full,
+};
+use crate::error::{ErrorKind, Table};
+use crate::event::{GoState, Raw};
+use crate::ids::{GoId, ProcId, ThreadId};
+use crate::num;
+use crate::storage::Storage;
+use crate::table::NIL;
+use crate::wire::{EventType, GoStatus, ProcStatus};
+
+impl Goroutine {
+    const fn new(status: GoStatus, epoch: Epoch) -> Goroutine {
+        Goroutine {
+            sequence: Sequence {
+                generation: epoch.generation,
+                number: 0,
+            },
+            status,
+            assists: false,
+            region: NIL,
+            range: NIL,
+        }
+    }
+}
+
+impl<S: Storage> Scheduler<S> {
+    fn add_goroutine(
+        &mut self,
+        id: GoId,
+        status: GoStatus,
+        epoch: Epoch,
+    ) -> Result<u32, super::Fault> {
+        let goroutine = Goroutine::new(status, epoch);
+        self.goroutines
+            .insert(id.get(), goroutine)
+            .map_err(full(Table::Goroutines))
+    }
+
+    /// Removes the goroutine that a context runs, with all that is open in it.
+    fn remove_running(&mut self, context: &Context) {
+        let id = GoId::raw(context.go);
+        let slot = match self.goroutines.get_if(context.go_slot, id) {
+            Some(_) => context.go_slot,
+            None => self.goroutines.find(id).unwrap_or(NIL),
+        };
+        if let Some(&Goroutine { region, range, .. }) = self.goroutines.get(slot) {
+            self.free_nodes(region);
+            self.free_nodes(range);
+            self.goroutines.remove(slot);
+        }
+    }
+
+    fn unbind_go(&mut self, context: &Context) {
+        if let Some(thread) = self.thread_of(context) {
+            thread.go = None;
+        }
+    }
+
+    pub(super) fn go_create(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
+        context.need_thread(raw.ty)?;
+        context.need_proc(raw.ty)?;
+        // The creator need not be a goroutine; one that is must be running.
+        if context.go.is_some()
+            && let Ok(creator) = self.running(context)
+            && creator.status != GoStatus::RUNNING
+        {
+            return fault(ErrorKind::GoStateMismatch, GoId::raw(context.go));
+        }
+        let id = self.new_goroutine(raw)?;
+        let blocked = raw.ty == EventType::GO_CREATE_BLOCKED;
+        let status = if blocked {
+            GoStatus::WAITING
+        } else {
+            GoStatus::RUNNABLE
+        };
+        self.add_goroutine(id, status, epoch)?;
+        Ok(Verdict::Pass)
+    }
+
+    /// The id of a goroutine being created, which must not exist.
+    fn new_goroutine(&self, raw: &Raw) -> Result<GoId, super::Fault> {
+        let Some(id) = GoId::new(raw.arg(0)) else {
+            return fault(ErrorKind::ReservedId, raw.ty.number());
+        };
+        if self.goroutines.find(id.get()).is_some() {
+            return fault(ErrorKind::GoroutineExists, id.get());
+        }
+        Ok(id)
+    }
+
+    /// A goroutine appears in a system call: a thread of C calls into Go.
+    pub(super) fn go_create_syscall(
+        &mut self,
+        context: &Context,
+        raw: &Raw,
+        epoch: Epoch,
+    ) -> Outcome {
+        context.need_thread(raw.ty)?;
+        context.need_no_go(raw.ty)?;
+        let id = self.new_goroutine(raw)?;
+        let slot = self.add_goroutine(id, GoStatus::SYSCALL, epoch)?;
+        if let Some(thread) = self.thread_of(context) {
+            thread.bind_go(id, slot);
+        }
+        Ok(Verdict::Pass)
+    }
+
+    #[inline(always)]
+    pub(super) fn go_start(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
+        let [id, number, ..] = raw.args;
+        let sequence = Sequence {
+            generation: epoch.generation,
+            number,
+        };
+        // Created, stopped or unblocked on a thread that is not so far yet: wait.
+        let Some(slot) = self.goroutines.find(id) else {
+            return Ok(Verdict::Wait);
+        };
+        let Some(goroutine) = self.goroutines.get_mut(slot) else {
+            return Ok(Verdict::Wait);
+        };
+        if goroutine.status != GoStatus::RUNNABLE || !goroutine.sequence.is_followed_by(sequence) {
+            return Ok(Verdict::Wait);
+        }
+        context.need_thread(raw.ty)?;
+        context.need_proc(raw.ty)?;
+        context.need_no_go(raw.ty)?;
+        goroutine.status = GoStatus::RUNNING;
+        goroutine.sequence = sequence;
+        if let (Some(thread), Some(id)) = (self.thread_of(context), GoId::new(id)) {
+            thread.bind_go(id, slot);
+        }
+        Ok(Verdict::Pass)
+    }
+
+    /// The running goroutine stops running: it yields, blocks or ends.
+    #[inline(always)]
+    pub(super) fn go_stop(&mut self, context: &Context, ty: EventType) -> Outcome {
+        context.need_all(ty)?;
+        let goroutine = self.running_as(context, GoStatus::RUNNING)?;
+        match ty {
+            EventType::GO_STOP => goroutine.status = GoStatus::RUNNABLE,
+            EventType::GO_BLOCK => goroutine.status = GoStatus::WAITING,
+            _ => self.remove_running(context),
+        }
+        self.unbind_go(context);
+        Ok(Verdict::Pass)
+    }
+
+    /// Anything may unblock a goroutine, whatever its context.
+    #[inline(always)]
+    pub(super) fn go_unblock(&mut self, raw: &Raw, epoch: Epoch) -> Outcome {
+        let [id, number, ..] = raw.args;
+        let sequence = Sequence {
+            generation: epoch.generation,
+            number,
+        };
+        let Some(slot) = self.goroutines.find(id) else {
+            return Ok(Verdict::Wait);
+        };
+        let Some(goroutine) = self.goroutines.get_mut(slot) else {
+            return Ok(Verdict::Wait);
+        };
+        if goroutine.status != GoStatus::WAITING || !goroutine.sequence.is_followed_by(sequence) {
+            return Ok(Verdict::Wait);
+        }
+        goroutine.status = GoStatus::RUNNABLE;
+        goroutine.sequence = sequence;
+        Ok(Verdict::Pass)
+    }
+
+    /// A coroutine hands over: the next one is unblocked, the running one blocks or ends, and the
+    /// next one starts. Three events.
+    pub(super) fn go_switch(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
+        context.need_all(raw.ty)?;
+        self.running_as(context, GoStatus::RUNNING)?;
+        let [id, number, ..] = raw.args;
+        let sequence = Sequence {
+            generation: epoch.generation,
+            number,
+        };
+        let Some(slot) = self.goroutines.find(id) else {
+            return Ok(Verdict::Wait);
+        };
+        let Some(next) = self.goroutines.get_mut(slot) else {
+            return Ok(Verdict::Wait);
+        };
+        if next.status != GoStatus::WAITING || !next.sequence.is_followed_by(sequence) {
+            return Ok(Verdict::Wait);
+        }
+        next.status = GoStatus::RUNNING;
+        next.sequence = sequence;
+        self.push(*raw);
+        let plain = Raw {
+            args: [0; 4],
+            ..*raw
+        };
+        if raw.ty == EventType::GO_SWITCH {
+            self.running(context)?.status = GoStatus::WAITING;
+            self.push(Raw {
+                ty: EventType::GO_BLOCK,
+                ..plain
+            });
+        } else {
+            self.remove_running(context);
+            self.push(Raw {
+                ty: EventType::GO_DESTROY,
+                ..plain
+            });
+        }
+        self.push(Raw {
+            ty: EventType::GO_START,
+            go: None,
+            args: raw.args,
+            ..plain
+        });
+        if let (Some(thread), Some(id)) = (self.thread_of(context), GoId::new(id)) {
+            thread.bind_go(id, slot);
+        }
+        Ok(Verdict::Pass)
+    }
+
+    #[inline(always)]
+    pub(super) fn go_syscall_begin(
+        &mut self,
+        context: &Context,
+        raw: &Raw,
+        epoch: Epoch,
+    ) -> Outcome {
+        context.need_all(raw.ty)?;
+        self.running_as(context, GoStatus::RUNNING)?.status = GoStatus::SYSCALL;
+        // The proc's sequence number tells this system call from others out of which the proc may
+        // be stolen. The proc is this thread's: there is nothing to wait for.
+        let sequence = Sequence {
+            generation: epoch.generation,
+            number: raw.arg(0),
+        };
+        let proc = self.proc_of(context)?;
+        if !proc.sequence.is_followed_by(sequence) {
+            return fault(ErrorKind::SequenceMismatch, sequence.number);
+        }
+        proc.status = ProcStatus::SYSCALL;
+        proc.sequence = sequence;
+        Ok(Verdict::Pass)
+    }
+
+    #[inline(always)]
+    pub(super) fn go_syscall_end(&mut self, context: &Context, ty: EventType) -> Outcome {
+        context.need_all(ty)?;
+        self.running_as(context, GoStatus::SYSCALL)?.status = GoStatus::RUNNING;
+        let proc = self.proc_of(context)?;
+        if proc.status != ProcStatus::SYSCALL {
+            return fault(ErrorKind::ProcStateMismatch, ProcId::raw(context.proc));
+        }
+        proc.status = ProcStatus::RUNNING;
+        Ok(Verdict::Pass)
+    }
+
+    pub(super) fn go_syscall_end_blocked(&mut self, context: &Context, ty: EventType) -> Outcome {
+        // The event says that the thread lost its proc: until the model has seen that, wait.
+        if context.proc.is_some() && self.proc_of(context)?.status == ProcStatus::SYSCALL {
+            return Ok(Verdict::Wait);
+        }
+        context.need_thread(ty)?;
+        context.need_go(ty)?;
+        self.running_as(context, GoStatus::SYSCALL)?.status = GoStatus::RUNNABLE;
+        self.unbind_go(context);
+        Ok(Verdict::Pass)
+    }
+
+    /// A goroutine that appeared in a system call returns to C. A proc that it still has is lost:
+    /// the system may give the thread's id to another, which must not be taken for this one.
+    pub(super) fn go_destroy_syscall(&mut self, context: &Context, raw: &Raw) -> Outcome {
+        context.need_thread(raw.ty)?;
+        context.need_go(raw.ty)?;
+        self.running_as(context, GoStatus::SYSCALL)?;
+        self.remove_running(context);
+        self.unbind_go(context);
+        if let Some(id) = context.proc {
+            let proc = self.proc_of(context)?;
+            if proc.status != ProcStatus::SYSCALL {
+                return fault(ErrorKind::ProcStateMismatch, id.get());
+            }
+            proc.status = ProcStatus::SYSCALL_ABANDONED;
+            if let Some(thread) = self.thread_of(context) {
+                thread.proc = None;
+            }
+            // As if the thread had stolen it from itself.
+            self.push(Raw {
+                ty: EventType::PROC_STEAL,
+                from: ProcStatus::SYSCALL.0,
+                args: [id.get(), 0, 0, 0],
+                ..*raw
+            });
+        }
+        Ok(Verdict::Pass)
+    }
+
+    pub(super) fn go_status(&mut self, context: &Context, raw: &mut Raw, epoch: Epoch) -> Outcome {
+        let [id, thread, status, _] = raw.args;
+        // Like Go, this looks at the low byte only.
+        let status = GoStatus(num::low_byte(status));
+        let Some(state) = GoState::of(status) else {
+            return fault(ErrorKind::InvalidStatus, u64::from(status.0));
+        };
+        let Some(go) = GoId::new(id) else {
+            return fault(ErrorKind::ReservedId, raw.ty.number());
+        };
+        let slot = match self.goroutines.find(id) {
+            Some(slot) => {
+                if let Some(goroutine) = self.goroutines.get_mut(slot) {
+                    if goroutine.status != status {
+                        return fault(ErrorKind::GoStatusMismatch, id);
+                    }
+                    goroutine.sequence = Sequence {
+                        generation: epoch.generation,
+                        number: 0,
+                    };
+                }
+                raw.from = state.number();
+                slot
+            }
+            None if epoch.first => {
+                raw.from = GoState::Undetermined.number();
+                self.add_goroutine(go, status, epoch)?
+            }
+            None => return fault(ErrorKind::LateGoroutine, id),
+        };
+        match status {
+            GoStatus::RUNNING => {
+                if let Some(thread) = self.thread_of(context) {
+                    thread.bind_go(go, slot);
+                }
+                Ok(Verdict::Pass)
+            }
+            GoStatus::SYSCALL => {
+                let Some(thread) = ThreadId::new(thread) else {
+                    return fault(ErrorKind::SyscallWithoutThread, id);
+                };
+                self.go_status_syscall(context, raw, thread, (go, slot), epoch)
+            }
+            _ => Ok(Verdict::Pass),
+        }
+    }
+
+    /// A goroutine sits in a system call on `thread`, which need not be the one that says so.
+    fn go_status_syscall(
+        &mut self,
+        context: &Context,
+        raw: &mut Raw,
+        thread: ThreadId,
+        (go, slot): (GoId, u32),
+        epoch: Epoch,
+    ) -> Outcome {
+        if context.thread == Some(thread) {
+            // After the first generation the binding must have been seen.
+            if !epoch.first && context.go != Some(go) {
+                return fault(ErrorKind::WrongThread, go.get());
+            }
+            if let Some(state) = self.thread_of(context) {
+                state.bind_go(go, slot);
+            }
+            return Ok(Verdict::Pass);
+        }
+        let other = self.thread_slot(thread).map_err(full(Table::Threads))?;
+        if let Some(state) = self.threads.get_mut(other) {
+            if state.seen {
+                if state.go != Some(go) {
+                    return fault(ErrorKind::WrongThread, go.get());
+                }
+                raw.go = Some(go);
+            } else {
+                *state = Thread {
+                    seen: true,
+                    ..Thread::NEW
+                };
+                state.bind_go(go, slot);
+            }
+        }
+        raw.thread = Some(thread);
+        Ok(Verdict::Pass)
+    }
+}

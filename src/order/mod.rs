@@ -1,0 +1,579 @@
+//! The order: a model of Go's scheduler that decides which thread's event may come next.
+//!
+//! Timestamps are taken on different cores and can lie. What cannot lie are the sequence numbers
+//! that every goroutine and proc counts in a generation, and the rules by which goroutines, procs
+//! and threads change their states. The model holds those states. An event that does not fit yet
+//! waits; one that can never fit is an error.
+//!
+//! Mirrors `internal/trace/order.go`: what passes, what waits and what is refused here is what
+//! passes, waits and is refused there. The differences that are deliberate:
+//! - ids of -1 are refused where an event needs one ([`ErrorKind::ReservedId`]); Go takes them for
+//!   goroutine or proc number -1;
+//! - a stop-the-world range that ends in a later generation keeps its reason; Go looks the old id up
+//!   in the new string table;
+//! - at most [`MAX_RANGES`] stop-the-world ranges may be open in one goroutine; the runtime has one.
+
+mod frontier;
+mod goroutines;
+mod procs;
+mod ranges;
+mod user;
+
+pub(crate) use frontier::{Frontier, Next};
+
+use crate::error::{ErrorKind, Table};
+use crate::event::Raw;
+use crate::generation::{Lookup, Tables};
+use crate::ids::{GoId, ProcId, TaskId, ThreadId};
+use crate::input::{Input, Span};
+use crate::num;
+use crate::storage::{Full, List, Storage};
+use crate::table::{IdTable, NIL, Slot};
+use crate::time::Time;
+use crate::wire::{EventType, GoStatus, ProcStatus, Role, TimedEvent};
+
+/// The most stop-the-world ranges open in one goroutine.
+pub(crate) const MAX_RANGES: u32 = 64;
+
+/// What is wrong with an event; the reader knows where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    pub(crate) kind: ErrorKind,
+    pub(crate) value: u64,
+}
+
+#[cold]
+pub(crate) const fn fault<T>(kind: ErrorKind, value: u64) -> Result<T, Fault> {
+    Err(Fault { kind, value })
+}
+
+fn full(table: Table) -> impl Fn(Full) -> Fault {
+    move |full| Fault {
+        kind: ErrorKind::TableFull(table),
+        value: full.capacity,
+    }
+}
+
+/// Whether an event came next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It did: the state has changed, and events are ready.
+    Pass,
+    /// Not yet: nothing has changed.
+    Wait,
+}
+
+type Outcome = Result<Verdict, Fault>;
+
+/// A sequence number, which counts within a generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sequence {
+    generation: u64,
+    number: u64,
+}
+
+impl Sequence {
+    #[inline(always)]
+    const fn is_followed_by(self, next: Sequence) -> bool {
+        self.generation == next.generation && self.number.wrapping_add(1) == next.number
+    }
+}
+
+/// A goroutine.
+#[derive(Clone, Copy, Debug)]
+struct Goroutine {
+    sequence: Sequence,
+    status: GoStatus,
+    /// It assists the garbage collector.
+    assists: bool,
+    /// The innermost open region, and the stop-the-world range opened last, as nodes.
+    region: u32,
+    range: u32,
+}
+
+/// A proc.
+#[derive(Clone, Copy, Debug)]
+struct Proc {
+    sequence: Sequence,
+    status: ProcStatus,
+    sweeps: bool,
+    /// The thread that took it last, by slot.
+    owner: u32,
+}
+
+/// A thread, and what is bound to it. Slots spare looking ids up; a goroutine's slot may have been
+/// given to another since, so that its id must match.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thread {
+    /// It had an event; until then only batches mention it.
+    seen: bool,
+    go: Option<GoId>,
+    proc: Option<ProcId>,
+    go_slot: u32,
+    proc_slot: u32,
+}
+
+impl Thread {
+    const NEW: Thread = Thread {
+        seen: false,
+        go: None,
+        proc: None,
+        go_slot: NIL,
+        proc_slot: NIL,
+    };
+
+    fn bind_go(&mut self, id: GoId, slot: u32) {
+        self.go = Some(id);
+        self.go_slot = slot;
+    }
+}
+
+/// An open task.
+#[derive(Clone, Copy, Debug)]
+struct Task {
+    name: Span,
+    parent: Option<TaskId>,
+}
+
+/// An open region or stop-the-world range of a goroutine, in a list.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    /// The region's task, or the string id of the range's reason.
+    id: u64,
+    name: Span,
+    next: u32,
+}
+
+/// What is known of the garbage collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Collector {
+    Undetermined,
+    Idle,
+    Running,
+}
+
+/// The context of the event being looked at: the thread's state before it.
+#[derive(Clone, Copy, Debug)]
+struct Context {
+    thread: Option<ThreadId>,
+    thread_slot: u32,
+    go: Option<GoId>,
+    go_slot: u32,
+    proc: Option<ProcId>,
+    proc_slot: u32,
+}
+
+/// Which generation an event is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epoch {
+    pub(crate) generation: u64,
+    /// The first one read: states are learned rather than checked.
+    pub(crate) first: bool,
+}
+
+/// An event that asks to be next.
+pub(crate) struct Candidate<'e> {
+    pub(crate) event: &'e TimedEvent,
+    pub(crate) time: Time,
+    pub(crate) thread: Option<ThreadId>,
+    /// From [`Scheduler::thread_slot`]; [`NIL`] without a thread.
+    pub(crate) thread_slot: u32,
+}
+
+/// The model of the scheduler, for all generations of a trace.
+pub(crate) struct Scheduler<S: Storage> {
+    goroutines: IdTable<Goroutine, S::Goroutines<Slot<Goroutine>>, S::Goroutines<u32>>,
+    procs: IdTable<Proc, S::Procs<Slot<Proc>>, S::Procs<u32>>,
+    threads: IdTable<Thread, S::Threads<Slot<Thread>>, S::Threads<u32>>,
+    tasks: IdTable<Task, S::Tasks<Slot<Task>>, S::Tasks<u32>>,
+    nodes: S::Regions<Node>,
+    free_node: u32,
+    gc_sequence: u64,
+    gc: Collector,
+    /// Events that are ready: a record gives up to three.
+    ready: [Raw; 3],
+    ready_len: usize,
+    ready_next: usize,
+}
+
+impl<S: Storage> Scheduler<S> {
+    pub(crate) const fn new() -> Self {
+        const EMPTY: Raw = Raw {
+            time: Time(0),
+            thread: None,
+            proc: None,
+            go: None,
+            ty: EventType(0),
+            from: 0,
+            args: [0; 4],
+            name: Span {
+                piece: 0,
+                at: 0,
+                len: 0,
+            },
+        };
+        Scheduler {
+            goroutines: IdTable::new(),
+            procs: IdTable::new(),
+            threads: IdTable::new(),
+            tasks: IdTable::new(),
+            nodes: List::EMPTY,
+            free_node: NIL,
+            gc_sequence: 0,
+            gc: Collector::Undetermined,
+            ready: [EMPTY; 3],
+            ready_len: 0,
+            ready_next: 0,
+        }
+    }
+
+    /// The slot of a thread, which is new unless batches or events mentioned it.
+    pub(crate) fn thread_slot(&mut self, id: ThreadId) -> Result<u32, Full> {
+        match self.threads.find(id.get()) {
+            Some(slot) => Ok(slot),
+            None => self.threads.insert(id.get(), Thread::NEW),
+        }
+    }
+
+    /// The next event that is ready.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<&mut Raw> {
+        if self.ready_next >= self.ready_len {
+            return None;
+        }
+        let at = self.ready_next;
+        self.ready_next = at.wrapping_add(1);
+        self.ready.get_mut(at)
+    }
+
+    /// Whether an event is ready.
+    #[cfg(feature = "std")]
+    pub(crate) const fn has_ready(&self) -> bool {
+        self.ready_next < self.ready_len
+    }
+
+    /// The event that [`pop`](Self::pop) gave last.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> &Raw {
+        let [first, ..] = &self.ready;
+        self.ready
+            .get(self.ready_next.wrapping_sub(1))
+            .unwrap_or(first)
+    }
+
+    /// Makes an event ready that does not go through the model: a sync event, a CPU sample.
+    pub(crate) fn put(&mut self, raw: Raw) {
+        self.ready_len = 0;
+        self.ready_next = 0;
+        self.push(raw);
+    }
+
+    #[inline(always)]
+    fn push(&mut self, raw: Raw) {
+        if let Some(entry) = self.ready.get_mut(self.ready_len) {
+            *entry = raw;
+            self.ready_len = self.ready_len.wrapping_add(1);
+        }
+    }
+
+    /// Forgets where strings of earlier inputs stand: every open name is moved to where `move_to`
+    /// says it stands now.
+    #[cfg(feature = "std")]
+    pub(crate) fn move_names(&mut self, mut move_to: impl FnMut(Span) -> Span) {
+        for task in self.tasks.values_mut() {
+            task.name = move_to(task.name);
+        }
+        let mut heads = alloc::vec::Vec::new();
+        for goroutine in self.goroutines.values_mut() {
+            heads.extend(
+                [goroutine.region, goroutine.range]
+                    .into_iter()
+                    .filter(|n| *n != NIL),
+            );
+        }
+        for head in heads {
+            let mut at = head;
+            while let Some(node) = self.nodes.get_mut(num::index(at)) {
+                node.name = move_to(node.name);
+                at = node.next;
+            }
+        }
+    }
+
+    /// Asks whether `candidate` may come next. If it does, its events are ready.
+    #[inline]
+    pub(crate) fn advance(
+        &mut self,
+        candidate: &Candidate<'_>,
+        tables: &Tables<S>,
+        input: &Input<'_>,
+        epoch: Epoch,
+    ) -> Outcome {
+        let mut context = Context {
+            thread: candidate.thread,
+            thread_slot: candidate.thread_slot,
+            go: None,
+            go_slot: NIL,
+            proc: None,
+            proc_slot: NIL,
+        };
+        if let Some(thread) = self.threads.get_mut(candidate.thread_slot) {
+            thread.seen = true;
+            context.go = thread.go;
+            context.go_slot = thread.go_slot;
+            context.proc = thread.proc;
+            context.proc_slot = thread.proc_slot;
+        }
+        let event = candidate.event;
+        let mut raw = Raw {
+            time: candidate.time,
+            thread: context.thread,
+            proc: context.proc,
+            go: context.go,
+            ty: event.ty,
+            from: 0,
+            args: event.args,
+            name: Span::default(),
+        };
+        self.ready_len = 0;
+        self.ready_next = 0;
+        let verdict = match event.ty {
+            EventType::GO_START => self.go_start(&context, &raw, epoch),
+            EventType::GO_STOP | EventType::GO_BLOCK | EventType::GO_DESTROY => {
+                self.go_stop(&context, event.ty)
+            }
+            EventType::GO_UNBLOCK => self.go_unblock(&raw, epoch),
+            EventType::GO_SYSCALL_BEGIN => self.go_syscall_begin(&context, &raw, epoch),
+            EventType::GO_SYSCALL_END => self.go_syscall_end(&context, event.ty),
+            EventType::HEAP_ALLOC | EventType::HEAP_GOAL => {
+                context.need_thread(event.ty)?;
+                context.need_proc(event.ty)?;
+                Ok(Verdict::Pass)
+            }
+            EventType::GO_CREATE | EventType::GO_CREATE_BLOCKED => {
+                self.go_create(&context, &raw, epoch)
+            }
+            EventType::USER_REGION_BEGIN => self.region_begin(&context, &raw, tables),
+            EventType::USER_REGION_END => self.region_end(&context, &raw, tables, input),
+            EventType::PROC_START => self.proc_start(&context, &raw, epoch),
+            EventType::PROC_STOP => self.proc_stop(&context),
+            EventType::PROC_STEAL => self.proc_steal(&context, &mut raw, epoch),
+            EventType::PROC_STATUS => self.proc_status(&context, &mut raw, epoch),
+            EventType::GO_STATUS | EventType::GO_STATUS_STACK => {
+                self.go_status(&context, &mut raw, epoch)
+            }
+            EventType::GO_SYSCALL_END_BLOCKED => self.go_syscall_end_blocked(&context, event.ty),
+            EventType::GO_CREATE_SYSCALL => self.go_create_syscall(&context, &raw, epoch),
+            EventType::GO_DESTROY_SYSCALL => self.go_destroy_syscall(&context, &raw),
+            EventType::GO_SWITCH | EventType::GO_SWITCH_DESTROY => {
+                return self.go_switch(&context, &raw, epoch);
+            }
+            EventType::GC_ACTIVE => self.gc_active(&context, &raw, epoch),
+            EventType::GC_BEGIN => self.gc_begin(&context, &raw),
+            EventType::GC_END => self.gc_end(&context, &raw),
+            EventType::GC_SWEEP_BEGIN | EventType::GC_SWEEP_END => self.sweep(&context, event.ty),
+            EventType::GC_SWEEP_ACTIVE => self.sweep_active(&raw, epoch),
+            EventType::GC_MARK_ASSIST_BEGIN | EventType::GC_MARK_ASSIST_END => {
+                self.assist(&context, event.ty)
+            }
+            EventType::GC_MARK_ASSIST_ACTIVE => self.assist_active(&raw, epoch),
+            EventType::STW_BEGIN => self.stw_begin(&context, &raw, tables),
+            EventType::STW_END => self.stw_end(&context, &mut raw),
+            EventType::USER_TASK_BEGIN => self.task_begin(&context, &raw, tables),
+            EventType::USER_TASK_END => self.task_end(&context, &mut raw),
+            EventType::PROCS_CHANGE | EventType::GO_LABEL | EventType::USER_LOG => {
+                context.need_all(event.ty)?;
+                Ok(Verdict::Pass)
+            }
+            EventType(128..) => {
+                context.need_thread(event.ty)?;
+                Ok(Verdict::Pass)
+            }
+            other => fault(ErrorKind::UnknownEvent, u64::from(other.0)),
+        };
+        if verdict? == Verdict::Wait {
+            return Ok(Verdict::Wait);
+        }
+        check_ids(&raw, tables)?;
+        self.push(raw);
+        Ok(Verdict::Pass)
+    }
+
+    /// The goroutine that a context runs: by its slot, unless that is another's by now.
+    #[inline(always)]
+    fn running(&mut self, context: &Context) -> Result<&mut Goroutine, Fault> {
+        let id = GoId::raw(context.go);
+        // The slot is right but for goroutines that two threads claimed to run.
+        let slot = match self.goroutines.get_if(context.go_slot, id) {
+            Some(_) => context.go_slot,
+            None => self.goroutines.find(id).unwrap_or(NIL),
+        };
+        self.goroutines.get_mut(slot).ok_or(Fault {
+            kind: ErrorKind::UnknownGoroutine,
+            value: id,
+        })
+    }
+
+    /// The goroutine that a context runs, which must have this status.
+    #[inline(always)]
+    fn running_as(&mut self, context: &Context, status: GoStatus) -> Result<&mut Goroutine, Fault> {
+        let id = GoId::raw(context.go);
+        let goroutine = self.running(context)?;
+        if goroutine.status != status {
+            return fault(ErrorKind::GoStateMismatch, id);
+        }
+        Ok(goroutine)
+    }
+
+    fn proc_of(&mut self, context: &Context) -> Result<&mut Proc, Fault> {
+        let value = ProcId::raw(context.proc);
+        self.procs.get_mut(context.proc_slot).ok_or(Fault {
+            kind: ErrorKind::UnknownProc,
+            value,
+        })
+    }
+
+    fn thread_of(&mut self, context: &Context) -> Option<&mut Thread> {
+        self.threads.get_mut(context.thread_slot)
+    }
+
+    /// Adds a node before `next`, and says where it is.
+    fn add_node(&mut self, id: u64, name: Span, next: u32) -> Result<u32, Fault> {
+        let node = Node { id, name, next };
+        if let Some(free) = self.nodes.get_mut(num::index(self.free_node)) {
+            let at = core::mem::replace(&mut self.free_node, free.next);
+            *free = node;
+            return Ok(at);
+        }
+        let at = num::slot(self.nodes.len());
+        self.nodes.push(node).map_err(full(Table::Regions))?;
+        Ok(at)
+    }
+
+    /// Frees a node, and says which one it led to.
+    fn free_node(&mut self, at: u32) -> u32 {
+        let free = self.free_node;
+        let Some(node) = self.nodes.get_mut(num::index(at)) else {
+            return NIL;
+        };
+        self.free_node = at;
+        core::mem::replace(&mut node.next, free)
+    }
+
+    /// Frees a list of nodes.
+    fn free_nodes(&mut self, mut at: u32) {
+        while at != NIL {
+            at = self.free_node(at);
+        }
+    }
+}
+
+impl Context {
+    #[inline(always)]
+    const fn need_thread(&self, ty: EventType) -> Result<(), Fault> {
+        match self.thread {
+            Some(_) => Ok(()),
+            None => fault(ErrorKind::NeedsThread, ty.number()),
+        }
+    }
+
+    #[inline(always)]
+    const fn need_proc(&self, ty: EventType) -> Result<(), Fault> {
+        match self.proc {
+            Some(_) => Ok(()),
+            None => fault(ErrorKind::NeedsProc, ty.number()),
+        }
+    }
+
+    #[inline(always)]
+    const fn need_go(&self, ty: EventType) -> Result<(), Fault> {
+        match self.go {
+            Some(_) => Ok(()),
+            None => fault(ErrorKind::NeedsGoroutine, ty.number()),
+        }
+    }
+
+    #[inline(always)]
+    const fn need_no_go(&self, ty: EventType) -> Result<(), Fault> {
+        match self.go {
+            None => Ok(()),
+            Some(_) => fault(ErrorKind::HasGoroutine, ty.number()),
+        }
+    }
+
+    /// A thread with a proc and a goroutine: what user code needs to run.
+    #[inline(always)]
+    fn need_all(&self, ty: EventType) -> Result<(), Fault> {
+        self.need_thread(ty)?;
+        self.need_proc(ty)?;
+        self.need_go(ty)
+    }
+}
+
+impl EventType {
+    const fn number(self) -> u64 {
+        num::wide(num::index(num::byte(self.0)))
+    }
+}
+
+/// For each event type which arguments are strings (the low four bits) and stacks (the high).
+static IDS: [u8; 256] = {
+    let mut table = [0u8; 256];
+    let mut rest: &mut [u8] = &mut table;
+    let mut number: u8 = 0;
+    while let Some((entry, tail)) = rest.split_first_mut() {
+        if let Some(spec) = EventType(number).spec() {
+            let mut args = spec.args;
+            let mut bit: u8 = 1;
+            // The time difference is not among an event's arguments.
+            if let Some((_, others)) = args.split_first() {
+                args = others;
+            }
+            while let Some((arg, others)) = args.split_first() {
+                match arg.role {
+                    Role::String => *entry |= bit,
+                    Role::Stack | Role::NewStack => *entry |= bit.wrapping_shl(4),
+                    _ => {}
+                }
+                bit = bit.wrapping_shl(1);
+                args = others;
+            }
+        }
+        rest = tail;
+        number = number.wrapping_add(1);
+    }
+    table
+};
+
+/// Checks that the strings and stacks an event names exist.
+#[inline(always)]
+fn check_ids<S: Storage>(raw: &Raw, tables: &Tables<S>) -> Result<(), Fault> {
+    let ids = IDS
+        .get(num::index(u32::from(raw.ty.0)))
+        .copied()
+        .unwrap_or(0);
+    let (mut strings, mut stacks) = (ids & 0xf, ids.wrapping_shr(4));
+    while stacks != 0 {
+        let id = raw.arg(num::index(stacks.trailing_zeros()));
+        if !tables.has_stack(id) {
+            return fault(ErrorKind::UnknownStack, id);
+        }
+        stacks &= stacks.wrapping_sub(1);
+    }
+    while strings != 0 {
+        let id = raw.arg(num::index(strings.trailing_zeros()));
+        if !tables.has_string(id) {
+            return fault(ErrorKind::UnknownString, id);
+        }
+        strings &= strings.wrapping_sub(1);
+    }
+    Ok(())
+}
+
+/// Where a string of the current generation stands.
+fn name_of<S: Storage>(id: u64, tables: &Tables<S>) -> Result<Span, Fault> {
+    tables.string(id).ok_or(Fault {
+        kind: ErrorKind::UnknownString,
+        value: id,
+    })
+}

@@ -1,0 +1,92 @@
+//! What users annotate: tasks and regions.
+
+use super::{Context, Outcome, Scheduler, Task, Verdict, fault, full, name_of};
+use crate::error::{ErrorKind, Table};
+use crate::event::Raw;
+use crate::generation::Tables;
+use crate::ids::{GoId, TaskId};
+use crate::input::{Input, Span};
+use crate::num;
+use crate::storage::Storage;
+use crate::table::NIL;
+
+impl<S: Storage> Scheduler<S> {
+    /// A task must not begin twice; there is little else to check, since it may have begun before
+    /// the trace, and may end more than once.
+    pub(super) fn task_begin(
+        &mut self,
+        context: &Context,
+        raw: &Raw,
+        tables: &Tables<S>,
+    ) -> Outcome {
+        let [id, parent, name, _] = raw.args;
+        if self.tasks.find(id).is_some() {
+            return fault(ErrorKind::TaskExists, id);
+        }
+        context.need_all(raw.ty)?;
+        // Here 0 is no parent, not the background task.
+        let parent = TaskId::new(parent).filter(|id| *id != TaskId::BACKGROUND);
+        let task = Task {
+            name: name_of(name, tables)?,
+            parent,
+        };
+        self.tasks.insert(id, task).map_err(full(Table::Tasks))?;
+        Ok(Verdict::Pass)
+    }
+
+    pub(super) fn task_end(&mut self, context: &Context, raw: &mut Raw) -> Outcome {
+        context.need_all(raw.ty)?;
+        let [id, stack, ..] = raw.args;
+        let slot = self.tasks.find(id).unwrap_or(NIL);
+        let (parent, name) = match self.tasks.get(slot) {
+            Some(task) => (task.parent, task.name),
+            None => (None, Span::default()),
+        };
+        self.tasks.remove(slot);
+        raw.args = [id, stack, TaskId::raw(parent), 0];
+        raw.name = name;
+        Ok(Verdict::Pass)
+    }
+
+    #[inline]
+    pub(super) fn region_begin(
+        &mut self,
+        context: &Context,
+        raw: &Raw,
+        tables: &Tables<S>,
+    ) -> Outcome {
+        context.need_all(raw.ty)?;
+        let [task, name, ..] = raw.args;
+        let name = name_of(name, tables)?;
+        let outer = self.running(context)?.region;
+        let node = self.add_node(task, name, outer)?;
+        self.running(context)?.region = node;
+        Ok(Verdict::Pass)
+    }
+
+    /// A region must be the innermost; one that is not open at all began before the trace.
+    #[inline]
+    pub(super) fn region_end(
+        &mut self,
+        context: &Context,
+        raw: &Raw,
+        tables: &Tables<S>,
+        input: &Input<'_>,
+    ) -> Outcome {
+        context.need_all(raw.ty)?;
+        let [task, name, ..] = raw.args;
+        let name = name_of(name, tables)?;
+        let innermost = self.running(context)?.region;
+        let Some(node) = self.nodes.get(num::index(innermost)) else {
+            return Ok(Verdict::Pass);
+        };
+        // String ids change from generation to generation: the names themselves decide.
+        let same = node.name == name || input.bytes(node.name) == input.bytes(name);
+        if node.id != task || !same {
+            return fault(ErrorKind::RegionMismatch, GoId::raw(context.go));
+        }
+        let outer = self.free_node(innermost);
+        self.running(context)?.region = outer;
+        Ok(Verdict::Pass)
+    }
+}

@@ -1,0 +1,111 @@
+//! Cursors: how far each thread's events of a generation were read.
+
+use crate::error::Error;
+use crate::ids::ThreadId;
+use crate::input::{Input, Place, Span};
+use crate::num;
+use crate::storage::List;
+use crate::table::NIL;
+use crate::time::{Frequency, Time, Timestamp};
+use crate::wire::{TimedEvent, decode};
+
+/// A batch of events, in the list of its thread's batches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchEntry {
+    pub(super) span: Span,
+    pub(super) time: Timestamp,
+    pub(super) next: u32,
+}
+
+/// A thread's next event, and the way to those after it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor {
+    pub(super) thread: Option<ThreadId>,
+    /// The thread's slot in the model; [`NIL`] without a thread.
+    pub(super) thread_slot: u32,
+    /// The batch after the current one, and the last.
+    pub(super) next_batch: u32,
+    pub(super) last_batch: u32,
+    /// Of the current batch: the piece of the input, where the payload ends in it, and where the
+    /// event after the next begins.
+    piece: u32,
+    end: usize,
+    at: usize,
+    /// Where the next event stands.
+    event_at: usize,
+    /// When the current batch begins.
+    base: Time,
+    /// When the next event happened; zero stands for the beginning of the batch, as it does for Go.
+    pub(super) time: Time,
+    pub(super) event: TimedEvent,
+}
+
+impl Cursor {
+    pub(super) fn new(thread: Option<ThreadId>, thread_slot: u32) -> Cursor {
+        Cursor {
+            thread,
+            thread_slot,
+            next_batch: NIL,
+            last_batch: NIL,
+            piece: 0,
+            end: 0,
+            at: 0,
+            event_at: 0,
+            base: Time(0),
+            time: Time(0),
+            event: TimedEvent::default(),
+        }
+    }
+
+    /// Where the next event stands.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            piece: self.piece,
+            at: self.event_at,
+        }
+    }
+
+    /// Reads the next event; says whether there is one.
+    #[inline(always)]
+    pub(super) fn advance(
+        &mut self,
+        input: &Input<'_>,
+        batches: &impl List<BatchEntry>,
+        frequency: Frequency,
+    ) -> Result<bool, Error> {
+        while self.at >= self.end {
+            let Some(batch) = batches.get(num::index(self.next_batch)) else {
+                return Ok(false);
+            };
+            self.piece = batch.span.piece;
+            self.at = batch.span.at;
+            self.end = batch.span.at.saturating_add(num::index(batch.span.len));
+            self.next_batch = batch.next;
+            self.base = frequency.time(batch.time);
+            self.time = Time(0);
+        }
+        if self.time.0 == 0 {
+            self.time = self.base;
+        }
+        let data = input
+            .piece(self.piece)
+            .and_then(|p| p.get(..self.end))
+            .unwrap_or(&[]);
+        self.event_at = self.at;
+        match decode(data, self.at, &mut self.event) {
+            Ok(next) => {
+                self.at = next;
+                let passed = frequency.time(Timestamp(self.event.dt));
+                self.time = Time(self.time.0.wrapping_add(passed.0));
+                Ok(true)
+            }
+            Err(fault) => {
+                let base = input.offset(Place {
+                    piece: self.piece,
+                    at: 0,
+                });
+                Err(fault.error(data, self.at, base))
+            }
+        }
+    }
+}

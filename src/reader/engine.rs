@@ -1,0 +1,522 @@
+//! What slices and streams are read with: a state without lifetimes, that is given the bytes anew at
+//! each step.
+
+use super::cursor::{BatchEntry, Cursor};
+use crate::error::{Error, ErrorKind, Table};
+use crate::event::{Event, Raw};
+use crate::generation::{Tables, earliest};
+use crate::ids::{GenerationId, Offset, ThreadId};
+use crate::input::{Input, Place, Span};
+use crate::num;
+use crate::order::{Candidate, Epoch, Frontier, Next, Scheduler, Verdict};
+use crate::storage::{Full, List, Storage};
+use crate::table::{IdTable, NIL, Slot};
+use crate::time::{Time, Timestamp};
+use crate::wire::{Batch, Batches, Chunk, Contents, EventType, Version};
+
+/// What follows the generation being read.
+#[derive(Clone, Copy, Debug)]
+enum After {
+    /// Another generation, or the end of the trace: nobody looked.
+    Unknown,
+    /// The end of the trace.
+    End,
+    /// An error, which comes after a sync event.
+    Error(Error),
+}
+
+/// How far the reader is.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Events may follow.
+    Reading,
+    /// This error comes next, and then nothing.
+    Failing(Error),
+    /// Nothing follows.
+    Done,
+}
+
+pub(super) struct Engine<S: Storage> {
+    pub(super) version: Version,
+    scheduler: Scheduler<S>,
+    tables: Tables<S>,
+    batches: S::Batches<BatchEntry>,
+    cursors: S::Threads<Cursor>,
+    /// Cursors by thread.
+    by_thread: IdTable<u32, S::Threads<Slot<u32>>, S::Threads<u32>>,
+    frontier: Frontier<S::Threads<Next>>,
+    /// How many of the generation's samples were given.
+    samples_given: usize,
+    /// The generation being read, or 0.
+    number: u64,
+    /// The first generation read, or 0.
+    first: u64,
+    start: Offset,
+    /// Where the generation being read ends, and the next one begins.
+    place: Place,
+    offset: Offset,
+    after: After,
+    phase: Phase,
+    last_time: Time,
+    syncs: u64,
+    pub(super) skipped: u64,
+}
+
+impl<S: Storage> Engine<S> {
+    pub(super) const fn new(version: Version, place: Place, offset: Offset) -> Self {
+        Engine {
+            version,
+            scheduler: Scheduler::new(),
+            tables: Tables::new(),
+            batches: List::EMPTY,
+            cursors: List::EMPTY,
+            by_thread: IdTable::new(),
+            frontier: Frontier::new(),
+            samples_given: 0,
+            number: 0,
+            first: 0,
+            start: offset,
+            place,
+            offset,
+            after: After::Unknown,
+            phase: Phase::Reading,
+            last_time: Time(0),
+            syncs: 0,
+            skipped: 0,
+        }
+    }
+
+    pub(super) const fn generation(&self) -> Option<GenerationId> {
+        GenerationId::new(self.number)
+    }
+
+    pub(super) const fn offset(&self) -> Offset {
+        self.offset
+    }
+
+    /// The event that [`step`](Self::step) found.
+    #[inline]
+    pub(super) fn event<'t>(&self, input: Input<'t>) -> Event<'_, 't> {
+        Event {
+            raw: self.scheduler.current(),
+            tables: &self.tables,
+            input,
+        }
+    }
+
+    /// Finds the next event; says whether there is one. `last` says whether nothing follows the
+    /// input: if something does, the input ends with a generation.
+    #[inline]
+    pub(super) fn step(&mut self, input: &Input<'_>, last: bool) -> Result<bool, Error> {
+        loop {
+            if let Some(raw) = self.scheduler.pop() {
+                // No two events share a time.
+                if raw.time <= self.last_time {
+                    raw.time = Time(self.last_time.0.wrapping_add(1));
+                }
+                self.last_time = raw.time;
+                return Ok(true);
+            }
+            match self.phase {
+                Phase::Reading => {}
+                Phase::Failing(error) => {
+                    self.phase = Phase::Done;
+                    return Err(error);
+                }
+                Phase::Done => return Ok(false),
+            }
+            let samples_left = self.samples_given < self.tables.samples().len();
+            if self.frontier.len() == 0 && !samples_left {
+                self.next_generation(input, last)?;
+                continue;
+            }
+            if samples_left && self.give_sample(input) {
+                continue;
+            }
+            self.advance(input)?;
+        }
+    }
+
+    /// Whether the input given is read, so that a stream must bring the next generation.
+    #[cfg(feature = "std")]
+    pub(super) fn needs_input(&self) -> bool {
+        matches!(self.phase, Phase::Reading)
+            && !self.scheduler.has_ready()
+            && self.frontier.len() == 0
+            && self.samples_given >= self.tables.samples().len()
+    }
+
+    /// The input is another now: what follows stands at `place`, and open names at `move_to`.
+    #[cfg(feature = "std")]
+    pub(super) fn rebase(&mut self, place: Place, move_to: impl FnMut(Span) -> Span) {
+        self.place = place;
+        self.scheduler.move_names(move_to);
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) fn names(&mut self, visit: impl FnMut(Span)) {
+        let mut visit = visit;
+        self.scheduler.move_names(|span| {
+            visit(span);
+            span
+        });
+    }
+
+    /// Makes the next CPU sample ready if it comes before all other events.
+    fn give_sample(&mut self, input: &Input<'_>) -> bool {
+        let Some(entry) = self.tables.samples().get(self.samples_given) else {
+            return false;
+        };
+        if self
+            .frontier
+            .get(0)
+            .is_some_and(|next| entry.time >= next.time)
+        {
+            return false;
+        }
+        self.samples_given = self.samples_given.wrapping_add(1);
+        if let Some(sample) = entry.record(input) {
+            self.scheduler.put(Raw {
+                time: entry.time,
+                thread: sample.thread,
+                proc: sample.proc,
+                go: sample.goroutine,
+                ty: EventType::CPU_SAMPLE,
+                args: [sample.stack.map_or(0, |id| id.get()), 0, 0, 0],
+                ..Raw::default()
+            });
+        }
+        true
+    }
+
+    /// Lets the earliest event pass that may come next.
+    #[inline(always)]
+    fn advance(&mut self, input: &Input<'_>) -> Result<(), Error> {
+        if self.try_advance(input, 0)? {
+            return Ok(());
+        }
+        self.advance_later(input)
+    }
+
+    /// The earliest event must wait: tries the others in the order of their times.
+    #[cold]
+    fn advance_later(&mut self, input: &Input<'_>) -> Result<(), Error> {
+        self.frontier.sort();
+        for at in 1..self.frontier.len() {
+            if self.try_advance(input, at)? {
+                return Ok(());
+            }
+        }
+        let waiting = num::wide(self.frontier.len());
+        let place = self
+            .frontier
+            .get(0)
+            .and_then(|n| self.cursors.get(num::index(n.cursor)));
+        let place = place.map_or(self.place, Cursor::place);
+        self.fail(input.error(ErrorKind::NoProgress, waiting, place))
+    }
+
+    /// Asks whether the event at `at` in the frontier may come next.
+    #[inline(always)]
+    fn try_advance(&mut self, input: &Input<'_>, at: usize) -> Result<bool, Error> {
+        let Some(next) = self.frontier.get(at) else {
+            return Ok(false);
+        };
+        let Some(cursor) = self.cursors.get_mut(num::index(next.cursor)) else {
+            return Ok(false);
+        };
+        let candidate = Candidate {
+            event: &cursor.event,
+            time: cursor.time,
+            thread: cursor.thread,
+            thread_slot: cursor.thread_slot,
+        };
+        let epoch = Epoch {
+            generation: self.number,
+            first: self.number == self.first,
+        };
+        match self
+            .scheduler
+            .advance(&candidate, &self.tables, input, epoch)
+        {
+            Ok(Verdict::Pass) => {}
+            Ok(Verdict::Wait) => return Ok(false),
+            Err(fault) => {
+                let error = input.error(fault.kind, fault.value, cursor.place());
+                return self.fail(error);
+            }
+        }
+        let Some(frequency) = self.tables.frequency else {
+            return Ok(false);
+        };
+        match cursor.advance(input, &self.batches, frequency) {
+            Ok(true) => self.frontier.update(at, cursor.time),
+            Ok(false) => self.frontier.remove(at),
+            // What passed goes first.
+            Err(error) => self.phase = Phase::Failing(error),
+        }
+        Ok(true)
+    }
+
+    /// Ends the reading with an error.
+    #[cold]
+    fn fail<T>(&mut self, error: Error) -> Result<T, Error> {
+        self.phase = Phase::Done;
+        Err(error)
+    }
+
+    /// Makes a sync event ready; of the generation loaded, if any.
+    fn sync(&mut self, time: Time, generation: bool) {
+        self.syncs = self.syncs.saturating_add(1);
+        let end = if generation {
+            self.offset.0
+        } else {
+            self.start.0
+        };
+        self.scheduler
+            .put(Raw::sync(self.syncs, time, self.start.0, end));
+    }
+
+    /// Goes on to the next generation, or to the end of the trace: either is a sync event.
+    fn next_generation(&mut self, input: &Input<'_>, last: bool) -> Result<(), Error> {
+        match self.after {
+            After::Error(error) => {
+                self.phase = Phase::Failing(error);
+                self.sync(self.last_time, false);
+                return Ok(());
+            }
+            After::End => {
+                self.phase = Phase::Done;
+                self.sync(self.last_time, false);
+                return Ok(());
+            }
+            After::Unknown => {}
+        }
+        match self.load(input, last) {
+            Ok(Some(earliest)) => {
+                self.fill_frontier(input)
+                    .or_else(|error| self.fail(error))?;
+                let time = self.tables.frequency.map_or(Time(0), |f| f.time(earliest));
+                self.sync(time, true);
+            }
+            Ok(None) => {
+                self.phase = Phase::Done;
+                self.sync(self.last_time, false);
+            }
+            Err(error) => {
+                self.phase = Phase::Failing(error);
+                self.clear();
+                self.sync(self.last_time, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the generation.
+    fn clear(&mut self) {
+        self.tables.clear();
+        self.batches.clear();
+        self.cursors.clear();
+        self.by_thread.clear();
+        self.frontier.clear();
+        self.samples_given = 0;
+        self.after = After::Unknown;
+    }
+
+    /// Loads the generation that begins where the last one ended: indexes its tables, and groups
+    /// its event batches by thread. Gives the earliest time of a batch; `None` at the end of the
+    /// trace.
+    fn load(&mut self, input: &Input<'_>, last: bool) -> Result<Option<Timestamp>, Error> {
+        self.clear();
+        self.start = self.offset;
+        let mut batches = Batches::resume(*input, self.place, self.offset.0);
+        let mut number = 0;
+        let mut first_time = Timestamp(0);
+        loop {
+            let before = (batches.place(), batches.offset());
+            let batch = match batches.next() {
+                Ok(Some(Chunk::Batch(batch))) => batch,
+                Ok(Some(Chunk::EndOfGeneration(at))) => {
+                    (self.place, self.offset) = (batches.place(), batches.offset());
+                    if self.version.has_end_marker() {
+                        break;
+                    }
+                    return Err(Error::new(ErrorKind::NotABatch, 52, at.0));
+                }
+                Ok(None) => {
+                    (self.place, self.offset) = before;
+                    if !self.version.has_end_marker() {
+                        // The end of the trace ends its last generation, be it empty.
+                        self.after = if last { After::End } else { After::Unknown };
+                        break;
+                    }
+                    if !self.cursors.is_empty() {
+                        let end = self.offset.0;
+                        return Err(Error::new(ErrorKind::IncompleteGeneration, number, end));
+                    }
+                    return Ok(None);
+                }
+                Err(error) => {
+                    // Before 1.26, this may be the next generation's damage: what was read of this
+                    // one is tried. A generation number of 0 is not taken so lightly.
+                    (self.place, self.offset) = before;
+                    if self.version.has_end_marker()
+                        || number == 0
+                        || error.kind() == ErrorKind::InvalidGeneration
+                    {
+                        return Err(error);
+                    }
+                    self.after = After::Error(error);
+                    break;
+                }
+            };
+            let generation = batch.head.generation.get();
+            if number == 0 {
+                number = generation;
+                self.number = generation;
+            }
+            if self.version.has_end_marker() && batch.contents() == Contents::EndOfGeneration {
+                (self.place, self.offset) = (batches.place(), batches.offset());
+                break;
+            }
+            if generation != number {
+                (self.place, self.offset) = before;
+                if !self.version.has_end_marker() && generation == number.wrapping_add(1) {
+                    break;
+                }
+                return Err(Error::new(
+                    ErrorKind::GenerationOrder,
+                    generation,
+                    before.1.0,
+                ));
+            }
+            first_time = earliest(first_time, batch.head.time);
+            let data = num::wide(batch.data.len());
+            let at = batches.place().at.saturating_sub(num::narrow(data));
+            let place = Place {
+                at,
+                ..batches.place()
+            };
+            if !self.tables.add(&batch, place, self.version)? {
+                self.add_events(&batch, place)?;
+            }
+        }
+        self.tables
+            .finish(input, number, self.version, self.offset.0)?;
+        if self.first == 0 {
+            self.first = number;
+        }
+        Ok(Some(first_time))
+    }
+
+    /// Adds a batch of events to those of its thread.
+    fn add_events(&mut self, batch: &Batch<'_>, place: Place) -> Result<(), Error> {
+        if batch.contents() == Contents::EndOfGeneration {
+            return Err(Error::new(ErrorKind::NotABatch, 52, batch.data_offset().0));
+        }
+        let thread = ThreadId::raw(batch.head.thread);
+        let full = |table| {
+            move |full: Full| Error::new(ErrorKind::TableFull(table), full.capacity, batch.offset.0)
+        };
+        let cursor = match self
+            .by_thread
+            .find(thread)
+            .and_then(|slot| self.by_thread.get(slot))
+        {
+            Some(cursor) => *cursor,
+            None => {
+                let slot = match batch.head.thread {
+                    Some(id) => self
+                        .scheduler
+                        .thread_slot(id)
+                        .map_err(full(Table::Threads))?,
+                    None => NIL,
+                };
+                let cursor = num::slot(self.cursors.len());
+                let new = Cursor::new(batch.head.thread, slot);
+                self.cursors.push(new).map_err(full(Table::Threads))?;
+                self.by_thread
+                    .insert(thread, cursor)
+                    .map_err(full(Table::Threads))?;
+                cursor
+            }
+        };
+        let at = num::slot(self.batches.len());
+        let len = num::slot(batch.data.len());
+        let span = Span {
+            piece: place.piece,
+            at: place.at,
+            len,
+        };
+        let entry = BatchEntry {
+            span,
+            time: batch.head.time,
+            next: NIL,
+        };
+        self.batches.push(entry).map_err(full(Table::Batches))?;
+        if let Some(cursor) = self.cursors.get_mut(num::index(cursor)) {
+            match self.batches.get_mut(num::index(cursor.last_batch)) {
+                Some(last) => last.next = at,
+                None => cursor.next_batch = at,
+            }
+            cursor.last_batch = at;
+        }
+        Ok(())
+    }
+
+    /// Reads the first event of each thread.
+    fn fill_frontier(&mut self, input: &Input<'_>) -> Result<(), Error> {
+        let Some(frequency) = self.tables.frequency else {
+            return Ok(());
+        };
+        for (cursor, at) in self.cursors.iter_mut().zip(0u32..) {
+            if cursor.advance(input, &self.batches, frequency)? {
+                let next = Next {
+                    time: cursor.time,
+                    cursor: at,
+                };
+                self.frontier.insert(next).map_err(|full| {
+                    let kind = ErrorKind::TableFull(Table::Threads);
+                    input.error(kind, full.capacity, cursor.place())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`super::Reader::skip_generation`].
+    pub(super) fn skip_generation(&mut self, input: &Input<'_>) -> bool {
+        let from = input.place(self.start.0);
+        let mut batches = Batches::resume(*input, from, self.start.0);
+        let mut number = None;
+        loop {
+            let before = (batches.place(), batches.offset());
+            match batches.next() {
+                Ok(Some(Chunk::Batch(batch))) => {
+                    let generation = batch.head.generation;
+                    if *number.get_or_insert(generation) != generation {
+                        return self.restart(before);
+                    }
+                }
+                Ok(Some(Chunk::EndOfGeneration(_))) => {
+                    let after = (batches.place(), batches.offset());
+                    return matches!(batches.next(), Ok(Some(_))) && self.restart(after);
+                }
+                Ok(None) | Err(_) => return false,
+            }
+        }
+    }
+
+    /// Starts again with the generation at a place.
+    fn restart(&mut self, (place, offset): (Place, Offset)) -> bool {
+        let (syncs, last_time) = (self.syncs, self.last_time);
+        let skipped = self.skipped.saturating_add(1);
+        *self = Engine {
+            syncs,
+            last_time,
+            skipped,
+            ..Engine::new(self.version, place, offset)
+        };
+        true
+    }
+}

@@ -1,0 +1,137 @@
+//! The way through a trace: batches, generations, order, events.
+//!
+//! A [`Reader`] reads a trace in memory; with `std`, a [`StreamReader`] reads one from anything
+//! that implements `io::Read`, holding one generation at a time. Both give the events of a trace in
+//! the order in which they happened, as Go's `trace.Reader` does.
+//!
+//! ```
+//! use gotrace::{Change, Details, GoState, Trace};
+//!
+//! let bytes = include_bytes!("../../tests/fixtures/http-go1.22.trace");
+//! let trace = Trace::new(bytes)?;
+//! let mut created = 0;
+//! let mut reader = trace.reader();
+//! while let Some(event) = reader.next()? {
+//!     if let Details::StateTransition(transition) = event.details()
+//!         && let Change::Goroutine { from: GoState::NotExist, .. } = transition.change
+//!     {
+//!         created += 1;
+//!     }
+//! }
+//! assert_eq!(created, 1257);
+//! # Ok::<(), gotrace::Error>(())
+//! ```
+
+mod cursor;
+mod engine;
+#[cfg(feature = "std")]
+mod stream;
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::generation::{Generation, Trace};
+use crate::ids::{GenerationId, Offset};
+use crate::input::Input;
+use crate::storage::Storage;
+use crate::wire::{HEADER_LEN, Version};
+use core::fmt;
+use engine::Engine;
+#[cfg(feature = "std")]
+pub use stream::{ReadError, StreamReader};
+
+/// Reads the events of a trace in memory, in the order in which they happened (`trace.Reader`).
+///
+/// The first event is a sync event, and so is the last; one more begins each generation. Times grow
+/// from event to event.
+///
+/// `S` says where the reader's tables live: on the heap ([`Growing`](crate::Growing), what
+/// [`Trace::reader`] uses) or in the reader itself, with the capacities that you choose
+/// ([`Fixed`](crate::Fixed)). See [there](crate::Fixed) how much memory that takes.
+///
+/// After an error the reader has given every event before it, and gives the error once, then
+/// `None`. [`skip_generation`](Reader::skip_generation) goes on after the damage.
+pub struct Reader<'t, S: Storage> {
+    input: Input<'t>,
+    engine: Engine<S>,
+}
+
+impl<'t, S: Storage> Reader<'t, S> {
+    /// A reader of all events of a trace.
+    pub fn new(trace: &Trace<'t>) -> Self {
+        Self::from_offset(trace, Offset(crate::num::wide(HEADER_LEN)))
+    }
+
+    /// A reader that starts with a generation, as if the trace began there.
+    pub fn starting_at(trace: &Trace<'t>, generation: &Generation) -> Self {
+        Self::from_offset(trace, generation.start)
+    }
+
+    fn from_offset(trace: &Trace<'t>, offset: Offset) -> Self {
+        let place = trace.input.place(offset.0);
+        Reader {
+            input: trace.input,
+            engine: Engine::new(trace.version(), place, offset),
+        }
+    }
+
+    /// The next event; `None` at the end of the trace and after an error.
+    ///
+    /// Errors: everything that can be wrong with a trace. The event before it was the last that Go's
+    /// reader gives, with one exception: where a record is damaged, this reader gives the events
+    /// that came out of the record before it on the same thread, which Go loses.
+    #[expect(clippy::should_implement_trait, reason = "an event borrows the reader")]
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<Event<'_, 't>>, Error> {
+        if !self.engine.step(&self.input, true)? {
+            return Ok(None);
+        }
+        Ok(Some(self.engine.event(self.input)))
+    }
+
+    /// After an error, goes on with the generation after the damaged one, as if the trace began
+    /// there; says whether there is one that can be found.
+    ///
+    /// Sync events go on counting. What was known of goroutines, procs, tasks and regions is
+    /// forgotten. Without an error, leaves out the rest of the current generation.
+    pub fn skip_generation(&mut self) -> bool {
+        self.engine.skip_generation(&self.input)
+    }
+
+    /// How many generations were left out by [`skip_generation`](Reader::skip_generation).
+    pub const fn generations_skipped(&self) -> u64 {
+        self.engine.skipped
+    }
+
+    /// The generation being read: none before the first.
+    pub const fn generation(&self) -> Option<GenerationId> {
+        self.engine.generation()
+    }
+
+    /// The version of the format.
+    pub const fn version(&self) -> Version {
+        self.engine.version
+    }
+
+    /// How far the trace was read: where the generation being read ends.
+    pub fn offset(&self) -> Offset {
+        self.engine.offset()
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<'t> Trace<'t> {
+    /// A reader of all events, with tables that grow.
+    pub fn reader(&self) -> Reader<'t, crate::Growing> {
+        Reader::new(self)
+    }
+}
+
+impl<S: Storage> fmt::Debug for Reader<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("version", &self.version())
+            .field("generation", &self.generation())
+            .field("offset", &self.offset())
+            .finish_non_exhaustive()
+    }
+}
