@@ -47,6 +47,8 @@ pub use ids::{
     Experiment, GenerationId, GoId, Offset, ProcId, StackId, StringId, TaskId, ThreadId,
 };
 pub use reader::Reader;
+#[cfg(feature = "std")]
+pub use reader::{ReadError, StreamReader};
 #[cfg(feature = "alloc")]
 pub use storage::Growing;
 pub use storage::{Fixed, Full, List, Storage};

@@ -1,0 +1,449 @@
+//! The ordered reader: the same events as Go's, however the bytes come.
+
+mod common;
+
+use gotrace::{Error, Fixed, Growing, Reader, Storage, StreamReader, Trace};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use std::fmt::Write as _;
+use std::io::{self, Read};
+
+/// All events as Go prints them, how many there were, and the error that ended the reading.
+#[derive(Debug, PartialEq)]
+struct Run {
+    text: String,
+    events: u64,
+    error: Option<Error>,
+}
+
+fn read_slice<S: Storage>(trace: &[u8]) -> Run {
+    match Trace::new(trace) {
+        Ok(trace) => drain(Box::new(Reader::<S>::new(&trace))),
+        Err(error) => Run {
+            text: String::new(),
+            events: 0,
+            error: Some(error),
+        },
+    }
+}
+
+fn drain<S: Storage>(mut reader: Box<Reader<'_, S>>) -> Run {
+    let mut run = Run {
+        text: String::new(),
+        events: 0,
+        error: None,
+    };
+    loop {
+        match reader.next() {
+            Ok(Some(event)) => {
+                writeln!(run.text, "{event}").unwrap();
+                run.events += 1;
+            }
+            Ok(None) => return run,
+            Err(error) => {
+                assert_eq!(run.error.replace(error), None, "an error is given once");
+            }
+        }
+    }
+}
+
+fn read_stream(source: impl Read) -> Run {
+    let mut run = Run {
+        text: String::new(),
+        events: 0,
+        error: None,
+    };
+    let mut reader = match StreamReader::new(source) {
+        Ok(reader) => reader,
+        Err(gotrace::ReadError::Trace(error)) => {
+            run.error = Some(error);
+            return run;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    loop {
+        match reader.next() {
+            Ok(Some(event)) => {
+                writeln!(run.text, "{event}").unwrap();
+                run.events += 1;
+            }
+            Ok(None) => return run,
+            Err(gotrace::ReadError::Trace(error)) => assert_eq!(run.error.replace(error), None),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Gives the bytes in reads of the sizes given, over and over.
+struct Pieces<'t> {
+    bytes: &'t [u8],
+    sizes: std::iter::Cycle<std::vec::IntoIter<usize>>,
+}
+
+impl<'t> Pieces<'t> {
+    fn new(bytes: &'t [u8], sizes: Vec<usize>) -> Self {
+        Pieces {
+            bytes,
+            sizes: sizes.into_iter().cycle(),
+        }
+    }
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let size = self
+            .sizes
+            .next()
+            .unwrap_or(1)
+            .min(buffer.len())
+            .min(self.bytes.len());
+        let (now, later) = self.bytes.split_at(size);
+        buffer[..size].copy_from_slice(now);
+        self.bytes = later;
+        Ok(size)
+    }
+}
+
+fn v2_fixtures() -> impl Iterator<Item = common::Fixture> {
+    common::fixtures()
+        .into_iter()
+        .filter(|f| f.go_version >= 22)
+}
+
+/// Small fixtures of every version, for tests that read each many times.
+fn small_fixtures() -> Vec<Vec<u8>> {
+    let small = v2_fixtures()
+        .map(|f| f.bytes())
+        .filter(|bytes| bytes.len() < 25_000);
+    let small: Vec<_> = small.collect();
+    assert!(small.len() >= 15, "{}", small.len());
+    small
+}
+
+#[test]
+fn every_fixture_gives_the_events_that_go_gives() {
+    let mut compared = 0;
+    for (fixture, go) in common::fixtures().iter().zip(common::expected()) {
+        assert_eq!(fixture.name, go.name);
+        if fixture.go_version < 22 {
+            continue;
+        }
+        let trace = fixture.bytes();
+        let run = read_slice::<Growing>(&trace);
+        assert_eq!(run.error, None, "{}", fixture.name);
+        assert_eq!(run.events, go.verdict.events, "{}", fixture.name);
+        assert_eq!(
+            Some(common::sha256(run.text.as_bytes())),
+            go.parsed,
+            "{}",
+            fixture.name
+        );
+        assert!(
+            read_stream(&trace[..]) == run,
+            "{}: the stream differs",
+            fixture.name
+        );
+        compared += 1;
+    }
+    assert!(compared >= 40, "{compared}");
+}
+
+/// Capacities that hold every fixture.
+type Roomy = Fixed<4096, 4096, 1024, 512, 64, 64, 2048, 1024, 512>;
+
+#[test]
+fn fixed_and_growing_tables_give_the_same_events() {
+    // Debug builds keep a reader of this size on the stack several times over.
+    let test = || {
+        for fixture in v2_fixtures() {
+            let trace = fixture.bytes();
+            let fixed = read_slice::<Roomy>(&trace);
+            assert_eq!(fixed.error, None, "{}", fixture.name);
+            assert!(fixed == read_slice::<Growing>(&trace), "{}", fixture.name);
+        }
+    };
+    std::thread::Builder::new()
+        .stack_size(64 << 20)
+        .spawn(test)
+        .unwrap()
+        .join()
+        .unwrap();
+}
+
+#[test]
+fn a_full_table_is_named() {
+    use gotrace::{ErrorKind::TableFull, Table};
+    let trace = common::fixture("annotate-go1.27").bytes();
+    let kind = |run: Run| run.error.map(|e| (e.kind(), e.value()));
+    type Ample<const N: usize> = Fixed<512, 512, 16, 64, 32, 32, 64, 64, N>;
+    assert_eq!(kind(read_slice::<Ample<64>>(&trace)), None);
+    assert_eq!(
+        kind(read_slice::<Ample<2>>(&trace)),
+        Some((TableFull(Table::Tasks), 2))
+    );
+    macro_rules! check {
+        ($trace:ident, $table:ident, $limit:literal, $($capacity:literal),*) => {
+            let run = read_slice::<Fixed<$($capacity),*>>(&$trace);
+            assert_eq!(kind(run), Some((TableFull(Table::$table), $limit)));
+        };
+    }
+    check!(trace, Strings, 30, 30, 512, 16, 64, 32, 32, 64, 64, 64);
+    check!(trace, Stacks, 20, 512, 20, 16, 64, 32, 32, 64, 64, 64);
+    check!(trace, Batches, 3, 512, 512, 16, 3, 32, 32, 64, 64, 64);
+    check!(trace, Threads, 2, 512, 512, 16, 64, 2, 32, 64, 64, 64);
+    check!(trace, Procs, 1, 512, 512, 16, 64, 32, 1, 64, 64, 64);
+    check!(trace, Goroutines, 4, 512, 512, 16, 64, 32, 32, 4, 64, 64);
+    check!(trace, Regions, 1, 512, 512, 16, 64, 32, 32, 64, 1, 64);
+    let profile = common::fixture("profile-go1.27").bytes();
+    check!(profile, Samples, 9, 512, 512, 9, 64, 32, 32, 64, 64, 64);
+}
+
+#[test]
+fn a_generation_can_be_read_on_its_own() {
+    let mut started = 0;
+    for fixture in v2_fixtures() {
+        let bytes = fixture.bytes();
+        let trace = Trace::new(&bytes).unwrap();
+        for generation in trace.generations().map(Result::unwrap) {
+            let reader = Reader::<Growing>::starting_at(&trace, &generation);
+            let run = drain(Box::new(reader));
+            let mut rest = trace.version().header().to_vec();
+            rest.extend(&bytes[generation.start.0 as usize..]);
+            let alone = read_slice::<Growing>(&rest);
+            assert_eq!(
+                run.text, alone.text,
+                "{} {}",
+                fixture.name, generation.number
+            );
+            assert_eq!(run.error.map(|e| e.kind()), alone.error.map(|e| e.kind()));
+            assert_eq!(run.error, None, "{} {}", fixture.name, generation.number);
+            started += 1;
+        }
+    }
+    assert!(started > 50, "{started}");
+}
+
+#[test]
+fn a_trace_in_pieces_gives_the_same_events() {
+    for fixture in v2_fixtures() {
+        let bytes = fixture.bytes();
+        let trace = Trace::new(&bytes).unwrap();
+        let mut cuts = vec![0];
+        for batch in trace.batches() {
+            let gotrace::wire::Chunk::Batch(batch) = batch.unwrap() else {
+                continue;
+            };
+            cuts.push(batch.end().0 as usize);
+        }
+        cuts.push(bytes.len());
+        let pieces: Vec<&[u8]> = cuts.windows(2).map(|w| &bytes[w[0]..w[1]]).collect();
+        let pieced = Trace::from_pieces(&pieces).unwrap();
+        let run = drain(Box::new(pieced.reader()));
+        assert!(run == read_slice::<Growing>(&bytes), "{}", fixture.name);
+    }
+}
+
+#[test]
+fn after_damage_the_next_generation_can_be_read() {
+    let bytes = common::fixture("annotate-go1.25").bytes();
+    let trace = Trace::new(&bytes).unwrap();
+    let generations: Vec<_> = trace.generations().map(Result::unwrap).collect();
+    assert!(generations.len() >= 3);
+    let damaged = &generations[1];
+    let mut bytes = bytes.clone();
+    // An event type that does not exist, in the middle of the second generation.
+    let victim = Trace::new(&bytes)
+        .unwrap()
+        .batches_from(damaged.start)
+        .find_map(|chunk| match chunk.unwrap() {
+            gotrace::wire::Chunk::Batch(b) if b.contents() == gotrace::wire::Contents::Events => {
+                Some(b.data_offset().0 as usize)
+            }
+            _ => None,
+        });
+    bytes[victim.unwrap()] = 0x7f;
+    let trace = Trace::new(&bytes).unwrap();
+    let mut reader = trace.reader();
+    let mut seen = vec![];
+    let error = loop {
+        match reader.next() {
+            Ok(Some(_)) => seen.push(reader.generation().unwrap()),
+            Ok(None) => panic!("no error"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.offset().0 as usize, victim.unwrap());
+    assert_eq!(reader.next().map(|e| e.is_some()), Ok(false));
+    assert!(seen.iter().all(|g| *g == generations[0].number));
+    assert!(reader.skip_generation());
+    assert_eq!(reader.generations_skipped(), 1);
+    let mut after = 0;
+    while reader.next().unwrap().is_some() {
+        assert!(reader.generation().unwrap() > damaged.number);
+        after += 1;
+    }
+    let run = drain(Box::new(Reader::<Growing>::starting_at(
+        &trace,
+        &generations[2],
+    )));
+    assert_eq!(after, run.events);
+    assert!(!reader.skip_generation());
+}
+
+/// One of the ways in which a trace may be damaged.
+#[derive(Clone, Debug)]
+enum Damage {
+    Cut(usize),
+    Flip(usize, u8),
+    Set(usize, u8),
+    Remove(usize, usize),
+    Repeat(usize, usize),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let at = any::<prop::sample::Index>().prop_map(|i| i.index(1 << 30));
+    prop_oneof![
+        1 => at.clone().prop_map(Damage::Cut),
+        6 => (at.clone(), 0u8..8).prop_map(|(at, bit)| Damage::Flip(at, 1 << bit)),
+        6 => (at.clone(), any::<u8>()).prop_map(|(at, byte)| Damage::Set(at, byte)),
+        2 => (at.clone(), 1usize..40).prop_map(|(at, len)| Damage::Remove(at, len)),
+        2 => (at, 1usize..40).prop_map(|(at, len)| Damage::Repeat(at, len)),
+    ]
+}
+
+impl Damage {
+    fn apply(&self, trace: &mut Vec<u8>) {
+        // Always behind the header: other tests damage that.
+        let place = |at: usize| 16 + at % (trace.len() - 16);
+        match *self {
+            Damage::Cut(at) => trace.truncate(place(at)),
+            Damage::Flip(at, bits) => {
+                let at = place(at);
+                trace[at] ^= bits;
+            }
+            Damage::Set(at, byte) => {
+                let at = place(at);
+                trace[at] = byte;
+            }
+            Damage::Remove(at, len) => {
+                let at = place(at);
+                let end = trace.len().min(at + len);
+                trace.drain(at..end);
+            }
+            Damage::Repeat(at, len) => {
+                let at = place(at);
+                let end = trace.len().min(at + len);
+                let copy = trace[at..end].to_vec();
+                trace.splice(at..at, copy);
+            }
+        }
+        if trace.len() <= 16 {
+            trace.push(0);
+        }
+    }
+}
+
+fn damaged(seed: (usize, Vec<Damage>), fixtures: &[Vec<u8>]) -> Vec<u8> {
+    let mut trace = fixtures[seed.0 % fixtures.len()].clone();
+    for damage in seed.1 {
+        damage.apply(&mut trace);
+    }
+    trace
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn damaged_or_not_a_stream_cut_anywhere_gives_what_the_slice_gives(
+        which in any::<usize>(),
+        damage in prop::collection::vec(damage(), 0..3),
+        sizes in prop::collection::vec(prop_oneof![1usize..4, 1usize..5000], 1..8),
+    ) {
+        let trace = damaged((which, damage), &small_fixtures());
+        let slice = read_slice::<Growing>(&trace);
+        let stream = read_stream(Pieces::new(&trace, sizes));
+        prop_assert_eq!(&slice.error, &stream.error);
+        prop_assert!(slice == stream);
+    }
+
+    #[test]
+    fn events_before_damage_are_those_of_the_sound_trace(
+        which in any::<usize>(),
+        damage in damage(),
+    ) {
+        let fixtures = small_fixtures();
+        let sound = read_slice::<Growing>(&fixtures[which % fixtures.len()]);
+        let trace = damaged((which, vec![damage]), &fixtures);
+        // No panic and no hang; the first event is the sync event of the first generation, or that
+        // of the error that it has.
+        let run = read_slice::<Growing>(&trace);
+        if run.error.is_none() {
+            prop_assert!(run.events > 0);
+        }
+        prop_assert!(run.events <= sound.events + 4096);
+    }
+}
+
+/// Asks Go's own reader about damaged traces: the same verdict after the same number of events.
+///
+/// Differences that are deliberate:
+/// - where a record cannot be decoded, the events that came out of the record before it are not
+///   lost (up to three);
+/// - a section of strings or stacks that is cut off where a number should begin is an error, where
+///   Go ends without a word;
+/// - see the lists in `src/order/mod.rs` and `src/generation/tables.rs`.
+#[test]
+fn damaged_traces_are_refused_where_go_refuses_them() {
+    let Some(go) = common::go::Go::find() else {
+        return;
+    };
+    let reference = go.reference();
+    let mut peer = reference.serve();
+    let fixtures = small_fixtures();
+    let cases = std::env::var("GOTRACE_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(6000);
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let strategy = (any::<usize>(), prop::collection::vec(damage(), 1..3));
+    let (mut refused, mut accepted) = (0, 0);
+    for case in 0..cases {
+        let seed = strategy.new_tree(&mut runner).unwrap().current();
+        let described = format!("{seed:?}");
+        let trace = damaged(seed, &fixtures);
+        let ours = read_slice::<Growing>(&trace);
+        let theirs = peer.verdict(&trace);
+        let gained = match ours.error.map(|e| e.kind()) {
+            Some(
+                gotrace::ErrorKind::UnknownEvent
+                | gotrace::ErrorKind::UntimedEvent
+                | gotrace::ErrorKind::BatchOverrun
+                | gotrace::ErrorKind::VarintOverflow,
+            ) => 0..=3,
+            _ => 0..=0,
+        };
+        // A section that ends where a number should begin is, to Go, the end of the trace.
+        let silent = theirs.error.is_none()
+            && ours
+                .error
+                .is_some_and(|e| e.kind() == gotrace::ErrorKind::BatchOverrun);
+        let same = (ours.error.is_some() == theirs.error.is_some() || silent)
+            && ours
+                .events
+                .checked_sub(theirs.events)
+                .is_some_and(|n| gained.contains(&n));
+        assert!(
+            same,
+            "case {case} {described}: {} events and {:?}, Go: {theirs:?}",
+            ours.events, ours.error
+        );
+        if ours.error.is_some() {
+            refused += 1;
+        } else {
+            accepted += 1;
+        }
+    }
+    eprintln!("{refused} refused, {accepted} accepted");
+    assert!(refused > cases / 3 && accepted > cases / 50);
+}
