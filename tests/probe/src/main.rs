@@ -9,7 +9,7 @@
 use core::fmt::{self, Write};
 use core::hint::black_box;
 use gotrace::wire::{Batches, Chunk, Contents, Encoder, Events, Record, TimedEvent, Version};
-use gotrace::{Error, Fixed, GenerationId, GenerationTables, StackId, Trace};
+use gotrace::{Error, Fixed, GenerationId, GenerationTables, Reader, StackId, Trace};
 
 /// What a firmware calls, each with bytes of which the compiler knows nothing.
 const ENTRY_POINTS: &[fn(&'static [u8]) -> Result<u64, Error>] = &[
@@ -20,6 +20,7 @@ const ENTRY_POINTS: &[fn(&'static [u8]) -> Result<u64, Error>] = &[
     tables,
     pieces,
     encode,
+    reader,
     display,
     #[cfg(feature = "reachable-panic")]
     |bytes| Ok(u64::from(bytes[bytes.len() / 2])),
@@ -131,6 +132,28 @@ fn load(trace: &Trace<'_>) -> Result<u64, Error> {
         sum ^= found.map_or(0, |s| s.frames().fold(0, |sum, f| sum ^ f.pc));
     }
     Ok(sum)
+}
+
+/// Every event in the order in which it happened, with its details; damaged generations left out.
+fn reader(bytes: &'static [u8]) -> Result<u64, Error> {
+    let mut count = Count(0);
+    let mut reader = Reader::<Tables>::new(&Trace::new(bytes)?);
+    loop {
+        let error = match reader.next() {
+            Ok(Some(event)) => {
+                count.0 ^= event.time().0.cast_unsigned();
+                let shown = write!(count, "{event}");
+                black_box(event.details());
+                count.0 ^= u64::from(shown.is_err());
+                continue;
+            }
+            Ok(None) => return Ok(count.0 ^ reader.offset().0),
+            Err(error) => error,
+        };
+        if !reader.skip_generation() {
+            return Err(error);
+        }
+    }
 }
 
 /// Events written again.
