@@ -1,6 +1,7 @@
 //! What can be wrong with a trace, and where.
 
 use crate::ids::Offset;
+use crate::string::GoStr;
 use core::fmt;
 
 /// An error in a trace: what is wrong, the value that is wrong, and the byte where it stands.
@@ -232,12 +233,23 @@ kinds! {
     RegionMismatch => "a region ends in goroutine {} that is not its innermost";
 }
 
+impl ErrorKind {
+    /// The message before and after its value, if it shows one. (`str::split_once` brings a
+    /// searcher, and its panics, into a firmware.)
+    fn parts(self) -> Option<(&'static str, &'static str)> {
+        let text = self.text();
+        let at = text.bytes().position(|b| b == b'{')?;
+        let (before, rest) = text.split_at_checked(at)?;
+        Some((before, rest.strip_prefix("{}")?))
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ErrorKind::TableFull(table) => write!(f, "the {} table is full", table.name()),
             kind => {
-                let (before, after) = kind.text().split_once("{}").unwrap_or((kind.text(), ""));
+                let (before, after) = kind.parts().unwrap_or((kind.text(), ""));
                 write!(f, "{before}..{after}")
             }
         }
@@ -246,8 +258,7 @@ impl fmt::Display for ErrorKind {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.kind.text();
-        match (self.kind, text.split_once("{}")) {
+        match (self.kind, self.kind.parts()) {
             (ErrorKind::TableFull(table), _) if self.value == u64::MAX => {
                 write!(f, "no memory for the {} table", table.name())?;
             }
@@ -261,10 +272,10 @@ impl fmt::Display for Error {
             }
             (ErrorKind::NotATrace, Some((before, _))) => {
                 f.write_str(before)?;
-                write!(f, "\"{}\"", self.value.to_be_bytes().escape_ascii())?;
+                GoStr::new(&self.value.to_be_bytes()).quoted().fmt(f)?;
             }
             (_, Some((before, after))) => write!(f, "{before}{}{after}", self.value)?,
-            (_, None) => f.write_str(text)?,
+            (_, None) => f.write_str(self.kind.text())?,
         }
         write!(f, ", at byte {}", self.offset)
     }

@@ -26,6 +26,7 @@ mod ids;
 mod input;
 mod num;
 mod order;
+mod printable;
 mod reader;
 mod sort;
 mod storage;

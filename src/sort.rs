@@ -37,8 +37,9 @@ impl<T, K: Ord, F: Fn(&T) -> K + Copy> Sorter<'_, T, F> {
     }
 
     fn swap(&mut self, a: usize, b: usize) {
-        if a < self.all.len() && b < self.all.len() {
-            self.all.swap(a, b);
+        // Nothing to do where both are the same.
+        if let Ok([a, b]) = self.all.get_disjoint_mut([a, b]) {
+            core::mem::swap(a, b);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Go strings: bytes that are usually, but not always, UTF-8.
 
+use crate::printable::is_printable;
 use core::fmt;
 
 /// A string of a trace: a slice of it, UTF-8 only by convention.
@@ -145,7 +146,7 @@ impl fmt::Display for Quoted<'_> {
             // What needs no escape is written in runs.
             let special = |c: char| match c {
                 '"' | '\\' => self.style != Style::Printable,
-                c => needs_escape(c),
+                c => !is_printable(c),
             };
             while let Some((at, c)) = plain.char_indices().find(|(_, c)| special(*c)) {
                 let (before, rest) = plain.split_at_checked(at).unwrap_or((plain, ""));
@@ -166,32 +167,6 @@ impl fmt::Debug for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-fn needs_escape(c: char) -> bool {
-    match c {
-        ' '..='~' => false,
-        '\0'..='\u{9f}' => true,
-        _ => !is_printable(c),
-    }
-}
-
-/// Whether Go prints the character as it is: letters, marks, numbers, punctuation and symbols.
-///
-/// `core` decides by the same categories when it escapes for debugging, except that it also escapes
-/// a mark at the start of a string: hence the letter before.
-fn is_printable(c: char) -> bool {
-    let mut buffer = [0u8; 5];
-    let Some((letter, rest)) = buffer.split_first_mut() else {
-        return false;
-    };
-    *letter = b'a';
-    let len = c.encode_utf8(rest).len().saturating_add(1);
-    let text = buffer
-        .get(..len)
-        .and_then(|b| core::str::from_utf8(b).ok())
-        .unwrap_or("");
-    text.escape_debug().nth(1) == Some(c)
 }
 
 fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -117,12 +117,13 @@ impl fmt::Display for WallTime {
             second.rem_euclid(60),
         )?;
         if self.nanoseconds != 0 {
-            let (mut n, mut width) = (self.nanoseconds, 9usize);
+            // A width that fits a byte cannot be one that `core` refuses.
+            let (mut n, mut width) = (self.nanoseconds, 9u8);
             while n.is_multiple_of(10) {
                 n = n.wrapping_div(10);
                 width = width.saturating_sub(1);
             }
-            write!(f, ".{n:0width$}")?;
+            write!(f, ".{n:0width$}", width = usize::from(width))?;
         }
         f.write_str("Z")
     }

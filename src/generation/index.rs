@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Table};
 use crate::input::{Input, Span};
 use crate::num;
+use crate::sort;
 use crate::storage::{Full, List};
 
 /// Where a string's bytes or a stack's frames stand.
@@ -42,7 +43,7 @@ impl<L: List<Entry>> Directory<L> {
 
     /// Sorts the entries; of two with the same id, or one with the id 0, gives the later one.
     pub(crate) fn finish(&mut self) -> Result<(), Entry> {
-        self.entries.sort_unstable_by_key(|e| (e.id, e.span));
+        sort::sort(&mut self.entries, |e| (e.id, e.span));
         if let Some(zero) = self.entries.first().filter(|e| e.id == 0) {
             return Err(*zero);
         }

@@ -80,10 +80,10 @@ impl Head {
         }
         let mut numbers = [0u64; 4];
         for number in &mut numbers {
-            match varint::read(bytes.get(at..).unwrap_or(&[])) {
-                Ok((value, len)) => {
+            match varint::read_at(bytes, at) {
+                Ok((value, end)) => {
                     *number = value;
-                    at = at.wrapping_add(len);
+                    at = end;
                 }
                 Err(Fault::Short) => return Ok(None),
                 Err(Fault::Overflow) => {

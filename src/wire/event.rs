@@ -135,30 +135,35 @@ impl Undecodable {
 
 /// Decodes the event at `at` into `event`, and says where the next one stands.
 ///
-/// Every event of a trace passes through here. One load of eight bytes holds nearly every event's
-/// arguments: the positions of their ends are found in it together, without a branch for each.
+/// Every event of a trace passes through here. Arguments are read one by one, not in a loop, so
+/// that those of an inlined event live in registers.
 #[inline(always)]
 pub(crate) fn decode(data: &[u8], at: usize, event: &mut TimedEvent) -> Result<usize, Undecodable> {
     let Some(&first) = data.get(at) else {
         return Err(Undecodable::Type);
     };
     let ty = EventType(first);
-    event.ty = ty;
-    let mut at = at.wrapping_add(1);
-    let args = ty.timed_args();
-    if args == 0 {
+    let count = ty.timed_args();
+    if count == 0 {
         return Err(Undecodable::Type);
     }
-    let mut next = || {
-        let rest = data.get(at..).unwrap_or(&[]);
-        let (value, len) = varint::read(rest).map_err(|fault| Undecodable::Argument(fault, at))?;
-        at = at.wrapping_add(len);
-        Ok(value)
-    };
-    event.dt = next()?;
-    for arg in event.args.iter_mut().take(args.wrapping_sub(1)) {
-        *arg = next()?;
+    let read = |at| varint::read_at(data, at).map_err(|fault| Undecodable::Argument(fault, at));
+    let [mut a, mut b, mut c, mut d] = [0; MAX_TIMED_ARGS - 1];
+    let (dt, mut at) = read(at.wrapping_add(1))?;
+    if count > 1 {
+        (a, at) = read(at)?;
     }
+    if count > 2 {
+        (b, at) = read(at)?;
+    }
+    if count > 3 {
+        (c, at) = read(at)?;
+    }
+    if count > 4 {
+        (d, at) = read(at)?;
+    }
+    let args = [a, b, c, d];
+    *event = TimedEvent { ty, dt, args };
     Ok(at)
 }
 

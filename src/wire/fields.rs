@@ -59,8 +59,9 @@ impl<'t> Fields<'t> {
 
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, Error> {
-        let (value, len) = varint::read(self.rest()).map_err(|fault| self.fault(fault))?;
-        self.at = self.at.wrapping_add(len);
+        let read = varint::read_at(self.bytes, self.at);
+        let (value, at) = read.map_err(|fault| self.fault(fault))?;
+        self.at = at;
         Ok(value)
     }
 
@@ -155,11 +156,11 @@ impl<'b> Encoder<'b> {
     }
 
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let end = self.len.saturating_add(bytes.len());
-        match self.buffer.get_mut(self.len..end) {
+        let free = self.buffer.get_mut(self.len..);
+        match free.and_then(|free| free.get_mut(..bytes.len())) {
             Some(to) => {
                 to.copy_from_slice(bytes);
-                self.len = end;
+                self.len = self.len.wrapping_add(bytes.len());
                 Ok(())
             }
             None => Err(Error::new(
