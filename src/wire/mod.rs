@@ -31,6 +31,7 @@ mod fields;
 mod header;
 mod record;
 mod spec;
+pub mod text;
 pub mod varint;
 
 pub use batch::{Batch, BatchHead, Batches, Chunk, Contents, Head};
@@ -44,3 +45,5 @@ pub use spec::{
     Arg, Class, EventType, GoStatus, MAX_BATCH_SIZE, MAX_FRAMES, MAX_STRING_SIZE, MAX_TIMED_ARGS,
     ProcStatus, Role, Spec,
 };
+#[cfg(feature = "alloc")]
+pub use text::assemble;
