@@ -23,6 +23,8 @@ mod error;
 mod generation;
 mod ids;
 mod input;
+#[cfg(feature = "mmap")]
+pub mod mmap;
 mod num;
 mod sort;
 mod storage;

@@ -28,6 +28,7 @@
 mod batch;
 mod event;
 mod fields;
+mod footprint;
 mod header;
 mod record;
 mod spec;
@@ -39,6 +40,7 @@ pub use event::{Events, TimedEvent};
 pub(crate) use event::{Undecodable, decode};
 pub use fields::Encoder;
 pub(crate) use fields::Fields;
+pub use footprint::{Footprint, Tally};
 pub use header::{HEADER_LEN, Version};
 pub use record::{RawFrame, RawFrames, Record, Records, SampleRecord, StackRecord, StringRecord};
 pub use spec::{

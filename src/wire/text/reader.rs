@@ -2,7 +2,7 @@
 
 use super::FRAME_ARGS;
 use super::literal::Literal;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::num;
 use crate::wire::fields::Encoder;
 use crate::wire::header::Version;
@@ -137,7 +137,7 @@ impl<'a> TextRecord<'a> {
     /// Writes the record: exactly what the text says, be it valid or not. Of an event batch only
     /// the header is written, with the size that the text gives.
     ///
-    /// Errors: [`NoSpace`](ErrorKind::NoSpace), and then nothing was written.
+    /// Errors: [`NoSpace`](crate::ErrorKind::NoSpace), and then nothing was written.
     pub fn encode(&self, out: &mut Encoder<'_>) -> Result<(), Error> {
         out.record(|out| {
             out.byte(self.ty.0)?;
@@ -412,6 +412,7 @@ fn header(text: &str) -> Result<Version, TextErrorKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use proptest::prelude::*;
     use std::string::{String, ToString};
     use std::vec::Vec;
