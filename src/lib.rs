@@ -24,6 +24,8 @@ mod event;
 mod generation;
 mod ids;
 mod input;
+#[cfg(feature = "mmap")]
+pub mod mmap;
 mod num;
 mod order;
 mod printable;

@@ -28,9 +28,11 @@
 mod batch;
 mod event;
 mod fields;
+mod footprint;
 mod header;
 mod record;
 mod spec;
+pub mod text;
 pub mod varint;
 
 pub use batch::{Batch, BatchHead, Batches, Chunk, Contents, Head};
@@ -38,9 +40,12 @@ pub use event::{Events, TimedEvent};
 pub(crate) use event::{Undecodable, decode};
 pub use fields::Encoder;
 pub(crate) use fields::Fields;
+pub use footprint::{Footprint, Tally};
 pub use header::{HEADER_LEN, Version};
 pub use record::{RawFrame, RawFrames, Record, Records, SampleRecord, StackRecord, StringRecord};
 pub use spec::{
     Arg, Class, EventType, GoStatus, MAX_BATCH_SIZE, MAX_FRAMES, MAX_STRING_SIZE, MAX_TIMED_ARGS,
     ProcStatus, Role, Spec,
 };
+#[cfg(feature = "alloc")]
+pub use text::assemble;

@@ -1,3 +1,57 @@
-//! The command-line tool.
+//! The command-line tool: argument parsing and printing around the library.
+//!
+//! One module a subcommand. What they share: [`input`] opens traces, [`output`] prints results and
+//! errors, [`parallel`] works on several files at once, [`progress`] shows how far the work is,
+//! [`guard`] turns a file that shrinks while mapped into an error message.
 
-fn main() {}
+mod assemble;
+mod docs;
+mod dump;
+mod guard;
+mod input;
+mod output;
+mod parallel;
+mod progress;
+mod stat;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Reads, summarizes and assembles Go execution traces.
+///
+/// FILE is a trace as runtime/trace, net/http/pprof or a flight recorder writes it, or one
+/// compressed with gzip or zstd. "-" is the standard input.
+#[derive(Parser)]
+#[command(
+    name = "gotrace",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(after_help = "\
+Exit status: 0 if all went well, 1 for a trace that is damaged or cannot be read, 2 for bad usage.
+NO_COLOR=1 turns colours off; they are only used on a terminal.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Dump(dump::Args),
+    Stat(stat::Args),
+    Assemble(assemble::Args),
+    Completions(docs::Completions),
+    Man(docs::Man),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Dump(args) => dump::run(args),
+        Command::Stat(args) => stat::run(args),
+        Command::Assemble(args) => assemble::run(args),
+        Command::Completions(args) => docs::completions(args),
+        Command::Man(args) => docs::man(args),
+    };
+    output::exit_code(result)
+}

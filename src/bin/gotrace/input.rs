@@ -1,0 +1,173 @@
+//! Opening traces: files by map, everything else by reading; compressed ones as what they hold.
+
+use crate::guard;
+use crate::output::{Failure, Result, is_stdin, report};
+use crate::progress::Progress;
+use gotrace::mmap::MappedFile;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// A trace, or a text, in memory.
+pub struct Input {
+    bytes: Bytes,
+    /// What went wrong after the bytes that there are.
+    damage: Option<Failure>,
+}
+
+enum Bytes {
+    Mapped(
+        MappedFile,
+        #[expect(dead_code, reason = "held")] guard::Watched,
+    ),
+    Read(Vec<u8>),
+}
+
+/// A format of compression, recognised by how it begins.
+enum Compression {
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    fn of(bytes: &[u8]) -> Option<Compression> {
+        match bytes {
+            [0x1f, 0x8b, ..] => Some(Compression::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Compression::Zstd),
+            // A frame that is to be skipped; data follows it.
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Compression::Zstd),
+            _ => None,
+        }
+    }
+}
+
+impl Input {
+    /// Opens a file, or the standard input for "-".
+    ///
+    /// A compressed one that is damaged still gives what stands before the damage, and the error
+    /// when it is [finished](Input::finish).
+    pub fn open(path: &Path, progress: &Progress) -> Result<Input> {
+        let bytes = Bytes::open(path).map_err(|e| Failure::file(path, e))?;
+        let Some(compression) = Compression::of(bytes.slice()) else {
+            progress.expect(bytes.slice().len());
+            return Ok(Input {
+                bytes,
+                damage: None,
+            });
+        };
+        progress.expect(bytes.slice().len());
+        let (inside, error) = decompress(bytes.slice(), compression, progress);
+        progress.expect(inside.len());
+        Ok(Input {
+            bytes: Bytes::Read(inside),
+            damage: error.map(|e| Failure::file(path, e)),
+        })
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.slice()
+    }
+
+    /// The result of a command that used all bytes: its own, unless something is wrong with the
+    /// file beyond them, which explains why the trace ends early.
+    pub fn finish(self, result: Result) -> Result {
+        match (self.damage, result) {
+            (None, result) => result,
+            (Some(damage), Err(Failure::File(name, error))) => {
+                report(&Failure::File(name, error));
+                Err(damage)
+            }
+            (Some(_), Err(other)) => Err(other),
+            (Some(damage), Ok(())) => Err(damage),
+        }
+    }
+}
+
+impl Bytes {
+    fn open(path: &Path) -> io::Result<Bytes> {
+        if is_stdin(path) {
+            return read(io::stdin().lock());
+        }
+        let file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return read(file);
+        }
+        let map = MappedFile::new(&file)?;
+        let watched = guard::watch(path, file, map.len());
+        Ok(Bytes::Mapped(map, watched))
+    }
+
+    fn slice(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map, _) => map,
+            Bytes::Read(bytes) => bytes,
+        }
+    }
+}
+
+fn read(mut reader: impl Read) -> io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    Ok(Bytes::Read(bytes))
+}
+
+/// What a compressed file holds, up to the error if there is one.
+fn decompress(
+    bytes: &[u8],
+    compression: Compression,
+    progress: &Progress,
+) -> (Vec<u8>, Option<String>) {
+    let mut source = Counted {
+        rest: bytes,
+        progress,
+    };
+    let mut inside = Vec::new();
+    let result = match compression {
+        Compression::Gzip => flate2::bufread::MultiGzDecoder::new(io::BufReader::new(source))
+            .read_to_end(&mut inside)
+            .map(drop)
+            .map_err(|e| format!("damaged gzip data: {e}")),
+        Compression::Zstd => {
+            unzstd(&mut source, &mut inside).map_err(|e| format!("damaged zstd data: {e}"))
+        }
+    };
+    (inside, result.err())
+}
+
+/// Frame by frame: the library reads one at a time.
+fn unzstd(source: &mut Counted<'_>, inside: &mut Vec<u8>) -> std::result::Result<(), String> {
+    use ruzstd::decoding::StreamingDecoder;
+    use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+    while !source.rest.is_empty() {
+        match StreamingDecoder::new(&mut *source) {
+            Ok(mut frame) => {
+                frame.read_to_end(inside).map_err(|e| e.to_string())?;
+            }
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                length,
+                ..
+            })) => {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                let rest = source.rest.get(length..);
+                source.rest = rest.ok_or("a frame is cut short")?;
+            }
+            Err(e) => return Err(e.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// Bytes whose reading is progress.
+struct Counted<'a> {
+    rest: &'a [u8],
+    progress: &'a Progress,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.rest.read(buffer)?;
+        self.progress.add(n);
+        Ok(n)
+    }
+}

@@ -1,0 +1,102 @@
+//! A progress bar on a terminal, for work that takes longer than a second.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How much work takes no bar.
+const PATIENCE: Duration = Duration::from_secs(1);
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// Counts bytes of work; shows them on standard error if that is a terminal. Ends with its life,
+/// and leaves nothing on the terminal.
+pub struct Progress {
+    shared: Arc<Shared>,
+    bar: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    expected: AtomicU64,
+    done: AtomicU64,
+    finished: Mutex<bool>,
+    finish: Condvar,
+}
+
+impl Progress {
+    /// Begins the count. No bar is shown if `quiet`: for a command whose output on the same
+    /// terminal is progress enough.
+    pub fn new(quiet: bool) -> Progress {
+        let shared = Arc::<Shared>::default();
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new()
+                .name("progress".to_owned())
+                .spawn(move || shared.show())
+                .ok()
+        });
+        Progress {
+            shared,
+            bar: bar.flatten(),
+        }
+    }
+
+    /// So many bytes more are to be worked on.
+    pub fn expect(&self, bytes: usize) {
+        self.shared
+            .expected
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// So many bytes more are done.
+    #[inline]
+    pub fn add(&self, bytes: usize) {
+        self.shared.done.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        *self.shared.lock() = true;
+        self.shared.finish.notify_all();
+        if let Some(bar) = self.bar.take() {
+            let _ = bar.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, bool> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits; says whether the work is finished.
+    fn wait(&self, time: Duration) -> bool {
+        let wait = self
+            .finish
+            .wait_timeout_while(self.lock(), time, |finished| !*finished);
+        *wait.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn show(&self) {
+        if self.wait(PATIENCE) {
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let template = "{bar:40} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        loop {
+            bar.set_length(self.expected.load(Ordering::Relaxed));
+            bar.set_position(self.done.load(Ordering::Relaxed));
+            if self.wait(REFRESH) {
+                break;
+            }
+        }
+        bar.finish_and_clear();
+    }
+}
