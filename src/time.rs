@@ -40,15 +40,19 @@ impl fmt::Display for Time {
 pub struct Frequency {
     hertz: u64,
     nanoseconds: f64,
+    /// The nanoseconds a unit if that is a whole number, as it is in practice, else 0.
+    whole: u32,
 }
 
 impl Frequency {
     /// A clock of this many units a second, as a `Frequency` record gives it.
     pub fn from_hertz(hertz: u64) -> Frequency {
         // In this order, because Go rounds in this order.
+        let nanoseconds = 1.0 / (num::float(hertz) / 1e9);
         Frequency {
             hertz,
-            nanoseconds: 1.0 / (num::float(hertz) / 1e9),
+            nanoseconds,
+            whole: num::whole(nanoseconds),
         }
     }
 
@@ -68,6 +72,15 @@ impl Frequency {
     /// fit, as Go gives it on amd64.
     #[inline(always)]
     pub fn time(self, t: Timestamp) -> Time {
+        // Below 2^53 floats are exact, and whole numbers give what floats give.
+        match u64::from(self.whole).checked_mul(t.0) {
+            Some(time) if time < 1 << 53 && self.whole != 0 => Time(num::signed(time)),
+            _ => self.time_by_float(t),
+        }
+    }
+
+    #[inline(never)]
+    fn time_by_float(self, t: Timestamp) -> Time {
         Time(num::float_to_i64(num::float(t.0) * self.nanoseconds))
     }
 }

@@ -6,7 +6,7 @@ use crate::ids::{Experiment, GoId, Offset, ProcId, TaskId, ThreadId};
 use crate::num;
 use crate::string::GoStr;
 use crate::time::ClockSnapshot;
-use crate::wire::{Arg, Batches, EventType, GoStatus, ProcStatus};
+use crate::wire::{Arg, Batches, EventType, GoStatus, ProcStatus, TimedEvent};
 use core::fmt;
 
 /// The kind of an event (`trace.EventKind`).
@@ -506,7 +506,7 @@ impl<'a, 't> Event<'a, 't> {
         match self.kind() {
             EventKind::Sync => Details::Sync(self.sync()),
             EventKind::Metric => {
-                let name = match raw.ty {
+                let name = match raw.event.ty {
                     EventType::PROCS_CHANGE => Metric::GOMAXPROCS,
                     EventType::HEAP_ALLOC => Metric::HEAP_OBJECTS,
                     _ => Metric::HEAP_GOAL,
@@ -524,7 +524,7 @@ impl<'a, 't> Event<'a, 't> {
             EventKind::RangeBegin => Details::RangeBegin(self.range()),
             EventKind::RangeActive => Details::RangeActive(self.range()),
             EventKind::RangeEnd => {
-                let attributes = (raw.ty == EventType::GC_SWEEP_END).then_some([
+                let attributes = (raw.event.ty == EventType::GC_SWEEP_END).then_some([
                     RangeAttribute {
                         name: "bytes swept",
                         value: raw.arg(0),
@@ -559,8 +559,8 @@ impl<'a, 't> Event<'a, 't> {
             }),
             EventKind::StateTransition => Details::StateTransition(self.transition()),
             EventKind::Experimental => Details::Experimental(ExperimentalEvent {
-                ty: raw.ty,
-                args: raw.args,
+                ty: raw.event.ty,
+                args: raw.event.args,
             }),
         }
     }
@@ -571,7 +571,7 @@ impl<'a, 't> Event<'a, 't> {
     }
 
     fn sync(&self) -> Sync<'t> {
-        let [n, start, end, _] = self.raw.args;
+        let [n, start, end, _] = self.raw.event.args;
         let generation = start != end;
         Sync {
             n,
@@ -588,9 +588,9 @@ impl<'a, 't> Event<'a, 't> {
 
     fn range(&self) -> Range<'t> {
         let raw = self.raw;
-        match raw.ty {
+        match raw.event.ty {
             EventType::STW_BEGIN | EventType::STW_END => {
-                let reason = match raw.ty {
+                let reason = match raw.event.ty {
                     EventType::STW_BEGIN => self.string(raw.arg(0)),
                     _ => GoStr::new(self.input.bytes(raw.name)),
                 };
@@ -645,7 +645,7 @@ impl<'a, 't> Event<'a, 't> {
         let proc = |id, from, to| Change::Proc { id, from, to };
         let mut reason = GoStr::EMPTY;
         let mut stack = None;
-        let change = match raw.ty {
+        let change = match raw.event.ty {
             EventType::PROC_START => {
                 proc(ProcId::new(raw.arg(0)), ProcState::Idle, ProcState::Running)
             }
@@ -669,7 +669,7 @@ impl<'a, 't> Event<'a, 't> {
             }
             EventType::GO_CREATE | EventType::GO_CREATE_BLOCKED => {
                 stack = Some(self.stack_of(raw.arg(1)));
-                let blocked = raw.ty == EventType::GO_CREATE_BLOCKED;
+                let blocked = raw.event.ty == EventType::GO_CREATE_BLOCKED;
                 named(NotExist, if blocked { Waiting } else { Runnable })
             }
             EventType::GO_CREATE_SYSCALL => named(NotExist, Syscall),
@@ -681,7 +681,7 @@ impl<'a, 't> Event<'a, 't> {
                 stack = self.stack();
                 own(
                     Running,
-                    if raw.ty == EventType::GO_STOP {
+                    if raw.event.ty == EventType::GO_STOP {
                         Runnable
                     } else {
                         Waiting
@@ -715,10 +715,10 @@ impl Raw {
     /// A sync event: the `n`th, of the generation between two offsets; at the end of the trace the
     /// two are equal.
     pub(crate) fn sync(n: u64, time: crate::Time, start: u64, end: u64) -> Raw {
+        let event = TimedEvent::new(SYNC, 0, [n, start, end, 0]);
         Raw {
             time,
-            ty: SYNC,
-            args: [n, start, end, 0],
+            event,
             ..Raw::default()
         }
     }

@@ -32,25 +32,25 @@ use crate::generation::{Lookup, Stack};
 use crate::ids::{GoId, ProcId, ThreadId};
 use crate::input::{Input, Span};
 use crate::time::Time;
-use crate::wire::{EventType, Role};
+use crate::wire::{EventType, Role, TimedEvent};
 use core::fmt;
 
 /// The type of a sync event, which is not on the wire.
 pub(crate) const SYNC: EventType = EventType(u8::MAX);
 
-/// An event as the order made it: the wire's arguments, and what only the order knows.
+/// An event as the order made it: the record as it stands on the wire, and what only the order
+/// knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Raw {
     pub(crate) time: Time,
     pub(crate) thread: Option<ThreadId>,
     pub(crate) proc: Option<ProcId>,
     pub(crate) go: Option<GoId>,
-    pub(crate) ty: EventType,
+    /// The record. The order changes some arguments: at a task's end, the third is the parent; of a
+    /// sync event, they are its number, where its generation begins and where that ends.
+    pub(crate) event: TimedEvent,
     /// The state before, of a status event; the proc's status before, of a steal.
     pub(crate) from: u8,
-    /// The arguments after the time difference. Of a task's end, the third is the parent; of a sync
-    /// event, its number, where its generation begins and where that ends.
-    pub(crate) args: [u64; 4],
     /// The name that a task or a stop-the-world range began with, at its end.
     pub(crate) name: Span,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Raw {
 impl Raw {
     #[inline]
     pub(crate) fn arg(&self, n: usize) -> u64 {
-        self.args.get(n).copied().unwrap_or(0)
+        self.event.args.get(n).copied().unwrap_or(0)
     }
 }
 
@@ -78,14 +78,14 @@ pub struct Event<'a, 't> {
 impl<'a, 't> Event<'a, 't> {
     /// The kind of event.
     pub fn kind(&self) -> EventKind {
-        EventKind::of(self.raw.ty)
+        EventKind::of(self.raw.event.ty)
     }
 
     /// The type on the wire that the event came from; `None` for a sync event.
     ///
     /// One record can give several events: a coroutine switch gives three.
     pub fn wire_type(&self) -> Option<EventType> {
-        (self.raw.ty != SYNC).then_some(self.raw.ty)
+        (self.raw.event.ty != SYNC).then_some(self.raw.event.ty)
     }
 
     /// When it happened. Times grow from event to event: what a clock reads no later than the event
@@ -115,12 +115,12 @@ impl<'a, 't> Event<'a, 't> {
 
     /// The stack on which it happened.
     pub fn stack(&self) -> Option<Stack<'a, 't>> {
-        if self.raw.ty == EventType::CPU_SAMPLE {
+        if self.raw.event.ty == EventType::CPU_SAMPLE {
             let id = self.raw.arg(0);
             // A sample's stack is never checked: one that is not there has no frames.
             return Some(self.stack_of(id));
         }
-        let at = self.raw.ty.spec()?.position(Role::Stack)?;
+        let at = self.raw.event.ty.spec()?.position(Role::Stack)?;
         match self.raw.arg(at.wrapping_sub(1)) {
             0 => None,
             id => Some(self.stack_of(id)),

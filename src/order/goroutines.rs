@@ -1,7 +1,7 @@
 //! Goroutines: how they are created, run, block, enter system calls, switch and end.
 
 use super::{
-    Context, Epoch, Goroutine, Outcome, Scheduler, Sequence, Thread, Verdict, fault, full,
+    Context, Epoch, Extra, Goroutine, Outcome, Scheduler, Sequence, Thread, Verdict, fault, full,
 };
 use crate::error::{ErrorKind, Table};
 use crate::event::{GoState, Raw};
@@ -9,7 +9,7 @@ use crate::ids::{GoId, ProcId, ThreadId};
 use crate::num;
 use crate::storage::Storage;
 use crate::table::NIL;
-use crate::wire::{EventType, GoStatus, ProcStatus};
+use crate::wire::{EventType, GoStatus, ProcStatus, TimedEvent};
 
 impl Goroutine {
     const fn new(status: GoStatus, epoch: Epoch) -> Goroutine {
@@ -60,8 +60,8 @@ impl<S: Storage> Scheduler<S> {
     }
 
     pub(super) fn go_create(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
-        context.need_thread(raw.ty)?;
-        context.need_proc(raw.ty)?;
+        context.need_thread(raw.event.ty)?;
+        context.need_proc(raw.event.ty)?;
         // The creator need not be a goroutine; one that is must be running.
         if context.go.is_some()
             && let Ok(creator) = self.running(context)
@@ -70,7 +70,7 @@ impl<S: Storage> Scheduler<S> {
             return fault(ErrorKind::GoStateMismatch, GoId::raw(context.go));
         }
         let id = self.new_goroutine(raw)?;
-        let blocked = raw.ty == EventType::GO_CREATE_BLOCKED;
+        let blocked = raw.event.ty == EventType::GO_CREATE_BLOCKED;
         let status = if blocked {
             GoStatus::WAITING
         } else {
@@ -83,7 +83,7 @@ impl<S: Storage> Scheduler<S> {
     /// The id of a goroutine being created, which must not exist.
     fn new_goroutine(&self, raw: &Raw) -> Result<GoId, super::Fault> {
         let Some(id) = GoId::new(raw.arg(0)) else {
-            return fault(ErrorKind::ReservedId, raw.ty.number());
+            return fault(ErrorKind::ReservedId, raw.event.ty.number());
         };
         if self.goroutines.find(id.get()).is_some() {
             return fault(ErrorKind::GoroutineExists, id.get());
@@ -98,8 +98,8 @@ impl<S: Storage> Scheduler<S> {
         raw: &Raw,
         epoch: Epoch,
     ) -> Outcome {
-        context.need_thread(raw.ty)?;
-        context.need_no_go(raw.ty)?;
+        context.need_thread(raw.event.ty)?;
+        context.need_no_go(raw.event.ty)?;
         let id = self.new_goroutine(raw)?;
         let slot = self.add_goroutine(id, GoStatus::SYSCALL, epoch)?;
         if let Some(thread) = self.thread_of(context) {
@@ -110,7 +110,7 @@ impl<S: Storage> Scheduler<S> {
 
     #[inline(always)]
     pub(super) fn go_start(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
-        let [id, number, ..] = raw.args;
+        let [id, number, ..] = raw.event.args;
         let sequence = Sequence {
             generation: epoch.generation,
             number,
@@ -125,9 +125,9 @@ impl<S: Storage> Scheduler<S> {
         if goroutine.status != GoStatus::RUNNABLE || !goroutine.sequence.is_followed_by(sequence) {
             return Ok(Verdict::Wait);
         }
-        context.need_thread(raw.ty)?;
-        context.need_proc(raw.ty)?;
-        context.need_no_go(raw.ty)?;
+        context.need_thread(raw.event.ty)?;
+        context.need_proc(raw.event.ty)?;
+        context.need_no_go(raw.event.ty)?;
         goroutine.status = GoStatus::RUNNING;
         goroutine.sequence = sequence;
         if let (Some(thread), Some(id)) = (self.thread_of(context), GoId::new(id)) {
@@ -153,7 +153,7 @@ impl<S: Storage> Scheduler<S> {
     /// Anything may unblock a goroutine, whatever its context.
     #[inline(always)]
     pub(super) fn go_unblock(&mut self, raw: &Raw, epoch: Epoch) -> Outcome {
-        let [id, number, ..] = raw.args;
+        let [id, number, ..] = raw.event.args;
         let sequence = Sequence {
             generation: epoch.generation,
             number,
@@ -174,10 +174,16 @@ impl<S: Storage> Scheduler<S> {
 
     /// A coroutine hands over: the next one is unblocked, the running one blocks or ends, and the
     /// next one starts. Three events.
-    pub(super) fn go_switch(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
-        context.need_all(raw.ty)?;
+    pub(super) fn go_switch(
+        &mut self,
+        context: &Context,
+        raw: &Raw,
+        epoch: Epoch,
+        extra: &mut Extra,
+    ) -> Outcome {
+        context.need_all(raw.event.ty)?;
         self.running_as(context, GoStatus::RUNNING)?;
-        let [id, number, ..] = raw.args;
+        let [id, number, ..] = raw.event.args;
         let sequence = Sequence {
             generation: epoch.generation,
             number,
@@ -193,29 +199,20 @@ impl<S: Storage> Scheduler<S> {
         }
         next.status = GoStatus::RUNNING;
         next.sequence = sequence;
-        self.push(*raw);
-        let plain = Raw {
-            args: [0; 4],
+        let of = |ty, args| Raw {
+            event: TimedEvent::new(ty, 0, args),
             ..*raw
         };
-        if raw.ty == EventType::GO_SWITCH {
+        if raw.event.ty == EventType::GO_SWITCH {
             self.running(context)?.status = GoStatus::WAITING;
-            self.push(Raw {
-                ty: EventType::GO_BLOCK,
-                ..plain
-            });
+            extra.push(of(EventType::GO_BLOCK, [0; 4]));
         } else {
             self.remove_running(context);
-            self.push(Raw {
-                ty: EventType::GO_DESTROY,
-                ..plain
-            });
+            extra.push(of(EventType::GO_DESTROY, [0; 4]));
         }
-        self.push(Raw {
-            ty: EventType::GO_START,
+        extra.push(Raw {
             go: None,
-            args: raw.args,
-            ..plain
+            ..of(EventType::GO_START, raw.event.args)
         });
         if let (Some(thread), Some(id)) = (self.thread_of(context), GoId::new(id)) {
             thread.bind_go(id, slot);
@@ -230,7 +227,7 @@ impl<S: Storage> Scheduler<S> {
         raw: &Raw,
         epoch: Epoch,
     ) -> Outcome {
-        context.need_all(raw.ty)?;
+        context.need_all(raw.event.ty)?;
         self.running_as(context, GoStatus::RUNNING)?.status = GoStatus::SYSCALL;
         // The proc's sequence number tells this system call from others out of which the proc may
         // be stolen. The proc is this thread's: there is nothing to wait for.
@@ -273,9 +270,14 @@ impl<S: Storage> Scheduler<S> {
 
     /// A goroutine that appeared in a system call returns to C. A proc that it still has is lost:
     /// the system may give the thread's id to another, which must not be taken for this one.
-    pub(super) fn go_destroy_syscall(&mut self, context: &Context, raw: &Raw) -> Outcome {
-        context.need_thread(raw.ty)?;
-        context.need_go(raw.ty)?;
+    pub(super) fn go_destroy_syscall(
+        &mut self,
+        context: &Context,
+        raw: &mut Raw,
+        extra: &mut Extra,
+    ) -> Outcome {
+        context.need_thread(raw.event.ty)?;
+        context.need_go(raw.event.ty)?;
         self.running_as(context, GoStatus::SYSCALL)?;
         self.remove_running(context);
         self.unbind_go(context);
@@ -288,26 +290,23 @@ impl<S: Storage> Scheduler<S> {
             if let Some(thread) = self.thread_of(context) {
                 thread.proc = None;
             }
-            // As if the thread had stolen it from itself.
-            self.push(Raw {
-                ty: EventType::PROC_STEAL,
-                from: ProcStatus::SYSCALL.0,
-                args: [id.get(), 0, 0, 0],
-                ..*raw
-            });
+            // First, as if the thread had stolen it from itself.
+            extra.push(*raw);
+            raw.event = TimedEvent::new(EventType::PROC_STEAL, 0, [id.get(), 0, 0, 0]);
+            raw.from = ProcStatus::SYSCALL.0;
         }
         Ok(Verdict::Pass)
     }
 
     pub(super) fn go_status(&mut self, context: &Context, raw: &mut Raw, epoch: Epoch) -> Outcome {
-        let [id, thread, status, _] = raw.args;
+        let [id, thread, status, _] = raw.event.args;
         // Like Go, this looks at the low byte only.
         let status = GoStatus(num::low_byte(status));
         let Some(state) = GoState::of(status) else {
             return fault(ErrorKind::InvalidStatus, u64::from(status.0));
         };
         let Some(go) = GoId::new(id) else {
-            return fault(ErrorKind::ReservedId, raw.ty.number());
+            return fault(ErrorKind::ReservedId, raw.event.ty.number());
         };
         let slot = match self.goroutines.find(id) {
             Some(slot) => {

@@ -171,13 +171,68 @@ pub(crate) struct Epoch {
     pub(crate) first: bool,
 }
 
-/// An event that asks to be next.
-pub(crate) struct Candidate<'e> {
-    pub(crate) event: &'e TimedEvent,
-    pub(crate) time: Time,
-    pub(crate) thread: Option<ThreadId>,
-    /// From [`Scheduler::thread_slot`]; [`NIL`] without a thread.
-    pub(crate) thread_slot: u32,
+/// The further events that a record gives, after its own.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    events: [Raw; 2],
+    len: usize,
+    next: usize,
+}
+
+impl Extra {
+    pub(crate) const fn new() -> Extra {
+        const NONE: Raw = Raw {
+            time: Time(0),
+            thread: None,
+            proc: None,
+            go: None,
+            event: TimedEvent::new(EventType(0), 0, [0; 4]),
+            from: 0,
+            name: Span {
+                piece: 0,
+                at: 0,
+                len: 0,
+            },
+        };
+        Extra {
+            events: [NONE; 2],
+            len: 0,
+            next: 0,
+        }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.next >= self.len
+    }
+
+    pub(crate) fn push(&mut self, raw: Raw) {
+        if self.is_empty() {
+            *self = Extra {
+                len: 0,
+                next: 0,
+                ..*self
+            };
+        }
+        if let Some(entry) = self.events.get_mut(self.len) {
+            *entry = raw;
+            self.len = self.len.wrapping_add(1);
+        }
+    }
+
+    /// The next one, and where it stands.
+    pub(crate) fn pop(&mut self) -> Option<(usize, &mut Raw)> {
+        if self.is_empty() {
+            return None;
+        }
+        let at = self.next;
+        self.next = at.wrapping_add(1);
+        self.events.get_mut(at).map(|raw| (at, raw))
+    }
+
+    pub(crate) fn get(&self, at: usize) -> &Raw {
+        let [first, second] = &self.events;
+        if at == 0 { first } else { second }
+    }
 }
 
 /// The model of the scheduler, for all generations of a trace.
@@ -190,28 +245,10 @@ pub(crate) struct Scheduler<S: Storage> {
     free_node: u32,
     gc_sequence: u64,
     gc: Collector,
-    /// Events that are ready: a record gives up to three.
-    ready: [Raw; 3],
-    ready_len: usize,
-    ready_next: usize,
 }
 
 impl<S: Storage> Scheduler<S> {
     pub(crate) const fn new() -> Self {
-        const EMPTY: Raw = Raw {
-            time: Time(0),
-            thread: None,
-            proc: None,
-            go: None,
-            ty: EventType(0),
-            from: 0,
-            args: [0; 4],
-            name: Span {
-                piece: 0,
-                at: 0,
-                len: 0,
-            },
-        };
         Scheduler {
             goroutines: IdTable::new(),
             procs: IdTable::new(),
@@ -221,9 +258,6 @@ impl<S: Storage> Scheduler<S> {
             free_node: NIL,
             gc_sequence: 0,
             gc: Collector::Undetermined,
-            ready: [EMPTY; 3],
-            ready_len: 0,
-            ready_next: 0,
         }
     }
 
@@ -232,47 +266,6 @@ impl<S: Storage> Scheduler<S> {
         match self.threads.find(id.get()) {
             Some(slot) => Ok(slot),
             None => self.threads.insert(id.get(), Thread::NEW),
-        }
-    }
-
-    /// The next event that is ready.
-    #[inline(always)]
-    pub(crate) fn pop(&mut self) -> Option<&mut Raw> {
-        if self.ready_next >= self.ready_len {
-            return None;
-        }
-        let at = self.ready_next;
-        self.ready_next = at.wrapping_add(1);
-        self.ready.get_mut(at)
-    }
-
-    /// Whether an event is ready.
-    #[cfg(feature = "std")]
-    pub(crate) const fn has_ready(&self) -> bool {
-        self.ready_next < self.ready_len
-    }
-
-    /// The event that [`pop`](Self::pop) gave last.
-    #[inline(always)]
-    pub(crate) fn current(&self) -> &Raw {
-        let [first, ..] = &self.ready;
-        self.ready
-            .get(self.ready_next.wrapping_sub(1))
-            .unwrap_or(first)
-    }
-
-    /// Makes an event ready that does not go through the model: a sync event, a CPU sample.
-    pub(crate) fn put(&mut self, raw: Raw) {
-        self.ready_len = 0;
-        self.ready_next = 0;
-        self.push(raw);
-    }
-
-    #[inline(always)]
-    fn push(&mut self, raw: Raw) {
-        if let Some(entry) = self.ready.get_mut(self.ready_len) {
-            *entry = raw;
-            self.ready_len = self.ready_len.wrapping_add(1);
         }
     }
 
@@ -300,93 +293,86 @@ impl<S: Storage> Scheduler<S> {
         }
     }
 
-    /// Asks whether `candidate` may come next. If it does, its events are ready.
+    /// Asks whether the record in `raw` may come next: one of the thread in this slot, or of none.
+    /// If it does, `raw` is its event, with its context, and further events are in `extra`.
     #[inline]
     pub(crate) fn advance(
         &mut self,
-        candidate: &Candidate<'_>,
+        raw: &mut Raw,
+        thread_slot: u32,
         tables: &Tables<S>,
         input: &Input<'_>,
         epoch: Epoch,
+        extra: &mut Extra,
     ) -> Outcome {
         let mut context = Context {
-            thread: candidate.thread,
-            thread_slot: candidate.thread_slot,
+            thread: raw.thread,
+            thread_slot,
             go: None,
             go_slot: NIL,
             proc: None,
             proc_slot: NIL,
         };
-        if let Some(thread) = self.threads.get_mut(candidate.thread_slot) {
+        if let Some(thread) = self.threads.get_mut(thread_slot) {
             thread.seen = true;
             context.go = thread.go;
             context.go_slot = thread.go_slot;
             context.proc = thread.proc;
             context.proc_slot = thread.proc_slot;
         }
-        let event = candidate.event;
-        let mut raw = Raw {
-            time: candidate.time,
-            thread: context.thread,
-            proc: context.proc,
-            go: context.go,
-            ty: event.ty,
-            from: 0,
-            args: event.args,
-            name: Span::default(),
-        };
-        self.ready_len = 0;
-        self.ready_next = 0;
-        let verdict = match event.ty {
-            EventType::GO_START => self.go_start(&context, &raw, epoch),
+        raw.proc = context.proc;
+        raw.go = context.go;
+        let ty = raw.event.ty;
+        let verdict = match ty {
+            EventType::GO_START => self.go_start(&context, raw, epoch),
             EventType::GO_STOP | EventType::GO_BLOCK | EventType::GO_DESTROY => {
-                self.go_stop(&context, event.ty)
+                self.go_stop(&context, ty)
             }
-            EventType::GO_UNBLOCK => self.go_unblock(&raw, epoch),
-            EventType::GO_SYSCALL_BEGIN => self.go_syscall_begin(&context, &raw, epoch),
-            EventType::GO_SYSCALL_END => self.go_syscall_end(&context, event.ty),
+            EventType::GO_UNBLOCK => self.go_unblock(raw, epoch),
+            EventType::GO_SYSCALL_BEGIN => self.go_syscall_begin(&context, raw, epoch),
+            EventType::GO_SYSCALL_END => self.go_syscall_end(&context, ty),
             EventType::HEAP_ALLOC | EventType::HEAP_GOAL => {
-                context.need_thread(event.ty)?;
-                context.need_proc(event.ty)?;
+                context.need_thread(ty)?;
+                context.need_proc(ty)?;
                 Ok(Verdict::Pass)
             }
             EventType::GO_CREATE | EventType::GO_CREATE_BLOCKED => {
-                self.go_create(&context, &raw, epoch)
+                self.go_create(&context, raw, epoch)
             }
-            EventType::USER_REGION_BEGIN => self.region_begin(&context, &raw, tables),
-            EventType::USER_REGION_END => self.region_end(&context, &raw, tables, input),
-            EventType::PROC_START => self.proc_start(&context, &raw, epoch),
+            EventType::USER_REGION_BEGIN => self.region_begin(&context, raw, tables),
+            EventType::USER_REGION_END => self.region_end(&context, raw, tables, input),
+            EventType::PROC_START => self.proc_start(&context, raw, epoch),
             EventType::PROC_STOP => self.proc_stop(&context),
-            EventType::PROC_STEAL => self.proc_steal(&context, &mut raw, epoch),
-            EventType::PROC_STATUS => self.proc_status(&context, &mut raw, epoch),
+            EventType::PROC_STEAL => self.proc_steal(&context, raw, epoch),
+            EventType::PROC_STATUS => self.proc_status(&context, raw, epoch),
             EventType::GO_STATUS | EventType::GO_STATUS_STACK => {
-                self.go_status(&context, &mut raw, epoch)
+                self.go_status(&context, raw, epoch)
             }
-            EventType::GO_SYSCALL_END_BLOCKED => self.go_syscall_end_blocked(&context, event.ty),
-            EventType::GO_CREATE_SYSCALL => self.go_create_syscall(&context, &raw, epoch),
-            EventType::GO_DESTROY_SYSCALL => self.go_destroy_syscall(&context, &raw),
+            EventType::GO_SYSCALL_END_BLOCKED => self.go_syscall_end_blocked(&context, ty),
+            EventType::GO_CREATE_SYSCALL => self.go_create_syscall(&context, raw, epoch),
+            EventType::GO_DESTROY_SYSCALL => self.go_destroy_syscall(&context, raw, extra),
             EventType::GO_SWITCH | EventType::GO_SWITCH_DESTROY => {
-                return self.go_switch(&context, &raw, epoch);
+                self.go_switch(&context, raw, epoch, extra)
             }
-            EventType::GC_ACTIVE => self.gc_active(&context, &raw, epoch),
-            EventType::GC_BEGIN => self.gc_begin(&context, &raw),
-            EventType::GC_END => self.gc_end(&context, &raw),
-            EventType::GC_SWEEP_BEGIN | EventType::GC_SWEEP_END => self.sweep(&context, event.ty),
-            EventType::GC_SWEEP_ACTIVE => self.sweep_active(&raw, epoch),
+            EventType::GC_ACTIVE => self.gc_active(&context, raw, epoch),
+            EventType::GC_BEGIN => self.gc_begin(&context, raw),
+            EventType::GC_END => self.gc_end(&context, raw),
+            EventType::GC_SWEEP_BEGIN | EventType::GC_SWEEP_END => self.sweep(&context, ty),
+            EventType::GC_SWEEP_ACTIVE => self.sweep_active(raw, epoch),
             EventType::GC_MARK_ASSIST_BEGIN | EventType::GC_MARK_ASSIST_END => {
-                self.assist(&context, event.ty)
+                self.assist(&context, ty)
             }
-            EventType::GC_MARK_ASSIST_ACTIVE => self.assist_active(&raw, epoch),
-            EventType::STW_BEGIN => self.stw_begin(&context, &raw, tables),
-            EventType::STW_END => self.stw_end(&context, &mut raw),
-            EventType::USER_TASK_BEGIN => self.task_begin(&context, &raw, tables),
-            EventType::USER_TASK_END => self.task_end(&context, &mut raw),
+            EventType::GC_MARK_ASSIST_ACTIVE => self.assist_active(raw, epoch),
+            EventType::STW_BEGIN => self.stw_begin(&context, raw, tables),
+            EventType::STW_END => self.stw_end(&context, raw),
+            EventType::USER_TASK_BEGIN => self.task_begin(&context, raw, tables),
+            EventType::USER_TASK_END => self.task_end(&context, raw),
             EventType::PROCS_CHANGE | EventType::GO_LABEL | EventType::USER_LOG => {
-                context.need_all(event.ty)?;
+                context.need_all(ty)?;
                 Ok(Verdict::Pass)
             }
             EventType(128..) => {
-                context.need_thread(event.ty)?;
+                context.need_thread(ty)?;
                 Ok(Verdict::Pass)
             }
             other => fault(ErrorKind::UnknownEvent, u64::from(other.0)),
@@ -394,8 +380,7 @@ impl<S: Storage> Scheduler<S> {
         if verdict? == Verdict::Wait {
             return Ok(Verdict::Wait);
         }
-        check_ids(&raw, tables)?;
-        self.push(raw);
+        check_ids(raw, tables)?;
         Ok(Verdict::Pass)
     }
 
@@ -549,7 +534,7 @@ static IDS: [u8; 256] = {
 #[inline(always)]
 fn check_ids<S: Storage>(raw: &Raw, tables: &Tables<S>) -> Result<(), Fault> {
     let ids = IDS
-        .get(num::index(u32::from(raw.ty.0)))
+        .get(num::index(u32::from(raw.event.ty.0)))
         .copied()
         .unwrap_or(0);
     let (mut strings, mut stacks) = (ids & 0xf, ids.wrapping_shr(4));

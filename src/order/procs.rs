@@ -26,14 +26,14 @@ impl<S: Storage> Scheduler<S> {
         raw: &mut Raw,
         epoch: Epoch,
     ) -> Outcome {
-        let [id, status, ..] = raw.args;
+        let [id, status, ..] = raw.event.args;
         // Like Go, this looks at the low byte only.
         let status = ProcStatus(num::low_byte(status));
         let Some(state) = ProcState::of(status) else {
             return fault(ErrorKind::InvalidStatus, u64::from(status.0));
         };
         let Some(proc) = ProcId::new(id) else {
-            return fault(ErrorKind::ReservedId, raw.ty.number());
+            return fault(ErrorKind::ReservedId, raw.event.ty.number());
         };
         let sequence = Sequence {
             generation: epoch.generation,
@@ -48,7 +48,7 @@ impl<S: Storage> Scheduler<S> {
                         // Its thread was thought lost, but is known after all.
                         (ProcStatus::SYSCALL_ABANDONED, ProcStatus::SYSCALL) => {
                             from = ProcState::Running;
-                            raw.args = [id, u64::from(ProcStatus::SYSCALL.0), 0, 0];
+                            raw.event.args = [id, u64::from(ProcStatus::SYSCALL.0), 0, 0];
                             owner = Some(proc.owner);
                         }
                         (now, before) if now != before => {
@@ -94,7 +94,7 @@ impl<S: Storage> Scheduler<S> {
     }
 
     pub(super) fn proc_start(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
-        let [id, number, ..] = raw.args;
+        let [id, number, ..] = raw.event.args;
         let sequence = Sequence {
             generation: epoch.generation,
             number,
@@ -113,7 +113,7 @@ impl<S: Storage> Scheduler<S> {
         if proc.status != ProcStatus::IDLE || !proc.sequence.is_followed_by(sequence) {
             return Ok(Verdict::Wait);
         }
-        context.need_thread(raw.ty)?;
+        context.need_thread(raw.event.ty)?;
         proc.status = ProcStatus::RUNNING;
         proc.sequence = sequence;
         if let Some(id) = ProcId::new(id) {
@@ -140,7 +140,7 @@ impl<S: Storage> Scheduler<S> {
     }
 
     pub(super) fn proc_steal(&mut self, context: &Context, raw: &mut Raw, epoch: Epoch) -> Outcome {
-        let [id, number, victim, _] = raw.args;
+        let [id, number, victim, _] = raw.event.args;
         let sequence = Sequence {
             generation: epoch.generation,
             number,
@@ -157,7 +157,7 @@ impl<S: Storage> Scheduler<S> {
         {
             return Ok(Verdict::Wait);
         }
-        context.need_thread(raw.ty)?;
+        context.need_thread(raw.event.ty)?;
         proc.status = ProcStatus::IDLE;
         proc.sequence = sequence;
         raw.from = before.0;

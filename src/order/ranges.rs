@@ -52,7 +52,7 @@ impl<S: Storage> Scheduler<S> {
         let sequence = raw.arg(0);
         if epoch.first {
             if self.gc != Collector::Undetermined {
-                return fault(ErrorKind::GcStateMismatch, raw.ty.number());
+                return fault(ErrorKind::GcStateMismatch, raw.event.ty.number());
             }
             return Ok(self.gc_moves(sequence, Collector::Running));
         }
@@ -60,9 +60,9 @@ impl<S: Storage> Scheduler<S> {
             return Ok(Verdict::Wait);
         }
         if self.gc != Collector::Running {
-            return fault(ErrorKind::GcStateMismatch, raw.ty.number());
+            return fault(ErrorKind::GcStateMismatch, raw.event.ty.number());
         }
-        context.need_all(raw.ty)?;
+        context.need_all(raw.event.ty)?;
         Ok(self.gc_moves(sequence, Collector::Running))
     }
 
@@ -75,9 +75,9 @@ impl<S: Storage> Scheduler<S> {
             return Ok(Verdict::Wait);
         }
         if self.gc == Collector::Running {
-            return fault(ErrorKind::GcStateMismatch, raw.ty.number());
+            return fault(ErrorKind::GcStateMismatch, raw.event.ty.number());
         }
-        context.need_all(raw.ty)?;
+        context.need_all(raw.event.ty)?;
         Ok(self.gc_moves(sequence, Collector::Running))
     }
 
@@ -87,9 +87,9 @@ impl<S: Storage> Scheduler<S> {
             return Ok(Verdict::Wait);
         }
         if self.gc != Collector::Running {
-            return fault(ErrorKind::GcStateMismatch, raw.ty.number());
+            return fault(ErrorKind::GcStateMismatch, raw.event.ty.number());
         }
-        context.need_all(raw.ty)?;
+        context.need_all(raw.event.ty)?;
         Ok(self.gc_moves(sequence, Collector::Idle))
     }
 
@@ -106,7 +106,7 @@ impl<S: Storage> Scheduler<S> {
     pub(super) fn sweep_active(&mut self, raw: &Raw, epoch: Epoch) -> Outcome {
         let slot = self.procs.find(raw.arg(0)).unwrap_or(NIL);
         match self.procs.get_mut(slot) {
-            Some(proc) => confirm(&mut proc.sweeps, raw.ty, epoch),
+            Some(proc) => confirm(&mut proc.sweeps, raw.event.ty, epoch),
             None => fault(ErrorKind::UnknownProc, raw.arg(0)),
         }
     }
@@ -123,7 +123,7 @@ impl<S: Storage> Scheduler<S> {
     pub(super) fn assist_active(&mut self, raw: &Raw, epoch: Epoch) -> Outcome {
         let slot = self.goroutines.find(raw.arg(0)).unwrap_or(NIL);
         match self.goroutines.get_mut(slot) {
-            Some(goroutine) => confirm(&mut goroutine.assists, raw.ty, epoch),
+            Some(goroutine) => confirm(&mut goroutine.assists, raw.event.ty, epoch),
             None => fault(ErrorKind::UnknownGoroutine, raw.arg(0)),
         }
     }
@@ -135,14 +135,14 @@ impl<S: Storage> Scheduler<S> {
         raw: &Raw,
         tables: &Tables<S>,
     ) -> Outcome {
-        context.need_all(raw.ty)?;
+        context.need_all(raw.event.ty)?;
         let reason = raw.arg(0);
         let first = self.running(context)?.range;
         let mut at = first;
         let mut count = 0u32;
         while let Some(node) = self.nodes.get(num::index(at)) {
             if node.id == reason {
-                return fault(ErrorKind::RangeOpen, raw.ty.number());
+                return fault(ErrorKind::RangeOpen, raw.event.ty.number());
             }
             at = node.next;
             count = count.wrapping_add(1);
@@ -159,11 +159,11 @@ impl<S: Storage> Scheduler<S> {
     /// Ends the range that is first in Go's list: the oldest, until one ends and the newest takes
     /// its place.
     pub(super) fn stw_end(&mut self, context: &Context, raw: &mut Raw) -> Outcome {
-        context.need_all(raw.ty)?;
+        context.need_all(raw.event.ty)?;
         let id = GoId::raw(context.go);
         let newest = self.running(context)?.range;
         let Some(&node) = self.nodes.get(num::index(newest)) else {
-            return fault(ErrorKind::RangeNotOpen, raw.ty.number());
+            return fault(ErrorKind::RangeNotOpen, raw.event.ty.number());
         };
         // The list runs from the newest to the oldest: the last node is the one to end. Its
         // contents are swapped with those of the newest, which is the one to leave the list.
@@ -175,7 +175,7 @@ impl<S: Storage> Scheduler<S> {
             return fault(ErrorKind::UnknownGoroutine, id);
         };
         raw.name = last.name;
-        raw.args = [last.id, 0, 0, 0];
+        raw.event.args = [last.id, 0, 0, 0];
         last.id = node.id;
         last.name = node.name;
         let rest = self.free_node(newest);

@@ -19,11 +19,11 @@ impl<S: Storage> Scheduler<S> {
         raw: &Raw,
         tables: &Tables<S>,
     ) -> Outcome {
-        let [id, parent, name, _] = raw.args;
+        let [id, parent, name, _] = raw.event.args;
         if self.tasks.find(id).is_some() {
             return fault(ErrorKind::TaskExists, id);
         }
-        context.need_all(raw.ty)?;
+        context.need_all(raw.event.ty)?;
         // Here 0 is no parent, not the background task.
         let parent = TaskId::new(parent).filter(|id| *id != TaskId::BACKGROUND);
         let task = Task {
@@ -35,15 +35,15 @@ impl<S: Storage> Scheduler<S> {
     }
 
     pub(super) fn task_end(&mut self, context: &Context, raw: &mut Raw) -> Outcome {
-        context.need_all(raw.ty)?;
-        let [id, stack, ..] = raw.args;
+        context.need_all(raw.event.ty)?;
+        let [id, stack, ..] = raw.event.args;
         let slot = self.tasks.find(id).unwrap_or(NIL);
         let (parent, name) = match self.tasks.get(slot) {
             Some(task) => (task.parent, task.name),
             None => (None, Span::default()),
         };
         self.tasks.remove(slot);
-        raw.args = [id, stack, TaskId::raw(parent), 0];
+        raw.event.args = [id, stack, TaskId::raw(parent), 0];
         raw.name = name;
         Ok(Verdict::Pass)
     }
@@ -55,8 +55,8 @@ impl<S: Storage> Scheduler<S> {
         raw: &Raw,
         tables: &Tables<S>,
     ) -> Outcome {
-        context.need_all(raw.ty)?;
-        let [task, name, ..] = raw.args;
+        context.need_all(raw.event.ty)?;
+        let [task, name, ..] = raw.event.args;
         let name = name_of(name, tables)?;
         let outer = self.running(context)?.region;
         let node = self.add_node(task, name, outer)?;
@@ -73,8 +73,8 @@ impl<S: Storage> Scheduler<S> {
         tables: &Tables<S>,
         input: &Input<'_>,
     ) -> Outcome {
-        context.need_all(raw.ty)?;
-        let [task, name, ..] = raw.args;
+        context.need_all(raw.event.ty)?;
+        let [task, name, ..] = raw.event.args;
         let name = name_of(name, tables)?;
         let innermost = self.running(context)?.region;
         let Some(node) = self.nodes.get(num::index(innermost)) else {

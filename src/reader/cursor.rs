@@ -1,13 +1,14 @@
 //! Cursors: how far each thread's events of a generation were read.
 
 use crate::error::Error;
+use crate::event::Raw;
 use crate::ids::ThreadId;
 use crate::input::{Input, Place, Span};
 use crate::num;
 use crate::storage::List;
 use crate::table::NIL;
 use crate::time::{Frequency, Time, Timestamp};
-use crate::wire::{TimedEvent, decode};
+use crate::wire::decode;
 
 /// A batch of events, in the list of its thread's batches.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +38,8 @@ pub(super) struct Cursor {
     base: Time,
     /// When the next event happened; zero stands for the beginning of the batch, as it does for Go.
     pub(super) time: Time,
-    pub(super) event: TimedEvent,
+    /// The next event, to be completed by the model.
+    pub(super) raw: Raw,
 }
 
 impl Cursor {
@@ -53,7 +55,7 @@ impl Cursor {
             event_at: 0,
             base: Time(0),
             time: Time(0),
-            event: TimedEvent::default(),
+            raw: Raw::default(),
         }
     }
 
@@ -63,6 +65,18 @@ impl Cursor {
             piece: self.piece,
             at: self.event_at,
         }
+    }
+
+    /// Whether no event follows the next one.
+    #[cfg(feature = "std")]
+    pub(super) fn is_last(&self, batches: &impl List<BatchEntry>) -> bool {
+        let mut left = self.at < self.end;
+        let mut next = self.next_batch;
+        while let Some(batch) = batches.get(num::index(next)).filter(|_| !left) {
+            left = batch.span.len > 0;
+            next = batch.next;
+        }
+        !left
     }
 
     /// Reads the next event; says whether there is one.
@@ -92,10 +106,11 @@ impl Cursor {
             .and_then(|p| p.get(..self.end))
             .unwrap_or(&[]);
         self.event_at = self.at;
-        match decode(data, self.at, &mut self.event) {
+        self.raw.thread = self.thread;
+        match decode(data, self.at, &mut self.raw.event) {
             Ok(next) => {
                 self.at = next;
-                let passed = frequency.time(Timestamp(self.event.dt));
+                let passed = frequency.time(Timestamp(self.raw.event.dt));
                 self.time = Time(self.time.0.wrapping_add(passed.0));
                 Ok(true)
             }

@@ -5,14 +5,14 @@ use super::cursor::{BatchEntry, Cursor};
 use crate::error::{Error, ErrorKind, Table};
 use crate::event::{Event, Raw};
 use crate::generation::{Tables, earliest};
-use crate::ids::{GenerationId, Offset, ThreadId};
+use crate::ids::{GenerationId, Offset, StackId, ThreadId};
 use crate::input::{Input, Place, Span};
 use crate::num;
-use crate::order::{Candidate, Epoch, Frontier, Next, Scheduler, Verdict};
+use crate::order::{Epoch, Extra, Frontier, Next, Scheduler, Verdict};
 use crate::storage::{Full, List, Storage};
 use crate::table::{IdTable, NIL, Slot};
 use crate::time::{Time, Timestamp};
-use crate::wire::{Batch, Batches, Chunk, Contents, EventType, Version};
+use crate::wire::{Batch, Batches, Chunk, Contents, EventType, TimedEvent, Version};
 
 /// What follows the generation being read.
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +36,23 @@ enum Phase {
     Done,
 }
 
+/// Where the event is that was found last.
+#[derive(Clone, Copy, Debug)]
+enum Current {
+    /// In a cursor.
+    Cursor(u32),
+    /// Among the extra events.
+    Extra(usize),
+}
+
 pub(super) struct Engine<S: Storage> {
     pub(super) version: Version,
     scheduler: Scheduler<S>,
+    /// Events that follow the current one, and those that no record gives.
+    extra: Extra,
+    current: Current,
+    /// The cursor that the last record came from has yet to move on, at this position.
+    moved: Option<usize>,
     tables: Tables<S>,
     batches: S::Batches<BatchEntry>,
     cursors: S::Threads<Cursor>,
@@ -62,11 +76,24 @@ pub(super) struct Engine<S: Storage> {
     pub(super) skipped: u64,
 }
 
+/// The time of an event after one at `last`: no two share one.
+#[inline(always)]
+fn after(last: Time, time: Time) -> Time {
+    if time <= last {
+        Time(last.0.wrapping_add(1))
+    } else {
+        time
+    }
+}
+
 impl<S: Storage> Engine<S> {
     pub(super) const fn new(version: Version, place: Place, offset: Offset) -> Self {
         Engine {
             version,
             scheduler: Scheduler::new(),
+            extra: Extra::new(),
+            current: Current::Extra(0),
+            moved: None,
             tables: Tables::new(),
             batches: List::EMPTY,
             cursors: List::EMPTY,
@@ -95,10 +122,17 @@ impl<S: Storage> Engine<S> {
     }
 
     /// The event that [`step`](Self::step) found.
-    #[inline]
+    #[inline(always)]
     pub(super) fn event<'t>(&self, input: Input<'t>) -> Event<'_, 't> {
+        let raw = match self.current {
+            Current::Cursor(cursor) => self
+                .cursors
+                .get(num::index(cursor))
+                .map(|cursor| &cursor.raw),
+            Current::Extra(at) => Some(self.extra.get(at)),
+        };
         Event {
-            raw: self.scheduler.current(),
+            raw: raw.unwrap_or(self.extra.get(0)),
             tables: &self.tables,
             input,
         }
@@ -106,44 +140,96 @@ impl<S: Storage> Engine<S> {
 
     /// Finds the next event; says whether there is one. `last` says whether nothing follows the
     /// input: if something does, the input ends with a generation.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&mut self, input: &Input<'_>, last: bool) -> Result<bool, Error> {
+        if self.extra.is_empty() && matches!(self.phase, Phase::Reading) {
+            self.move_on(input)?;
+            if !self.samples_left() && self.try_advance(input, 0)? {
+                return Ok(true);
+            }
+        }
+        self.step_slowly(input, last)
+    }
+
+    /// Everything that is not a record that may come next at once.
+    #[cold]
+    #[inline(never)]
+    fn step_slowly(&mut self, input: &Input<'_>, last: bool) -> Result<bool, Error> {
         loop {
-            if let Some(raw) = self.scheduler.pop() {
-                // No two events share a time.
-                if raw.time <= self.last_time {
-                    raw.time = Time(self.last_time.0.wrapping_add(1));
-                }
+            if let Some((at, raw)) = self.extra.pop() {
+                raw.time = after(self.last_time, raw.time);
                 self.last_time = raw.time;
+                self.current = Current::Extra(at);
                 return Ok(true);
             }
             match self.phase {
                 Phase::Reading => {}
-                Phase::Failing(error) => {
-                    self.phase = Phase::Done;
-                    return Err(error);
-                }
+                Phase::Failing(error) => return self.fail(error),
                 Phase::Done => return Ok(false),
             }
-            let samples_left = self.samples_given < self.tables.samples().len();
-            if self.frontier.len() == 0 && !samples_left {
+            self.move_on(input)?;
+            if self.samples_left() {
+                if self.give_sample(input) {
+                    continue;
+                }
+            } else if self.frontier.len() == 0 {
                 self.next_generation(input, last)?;
                 continue;
             }
-            if samples_left && self.give_sample(input) {
-                continue;
+            if self.try_advance(input, 0)? {
+                return Ok(true);
             }
-            self.advance(input)?;
+            return self.advance_later(input);
         }
+    }
+
+    /// Reads the event after the last one on the same thread.
+    #[inline(always)]
+    fn move_on(&mut self, input: &Input<'_>) -> Result<(), Error> {
+        let Some(at) = self.moved.take() else {
+            return Ok(());
+        };
+        let Some(next) = self.frontier.get(at) else {
+            return Ok(());
+        };
+        let Some(cursor) = self.cursors.get_mut(num::index(next.cursor)) else {
+            return Ok(());
+        };
+        let Some(frequency) = self.tables.frequency else {
+            return Ok(());
+        };
+        match cursor.advance(input, &self.batches, frequency) {
+            Ok(true) => self.frontier.update(at, cursor.time),
+            Ok(false) => self.frontier.remove(at),
+            Err(error) => return self.fail(error),
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn samples_left(&self) -> bool {
+        self.samples_given < self.tables.samples().len()
     }
 
     /// Whether the input given is read, so that a stream must bring the next generation.
     #[cfg(feature = "std")]
-    pub(super) fn needs_input(&self) -> bool {
-        matches!(self.phase, Phase::Reading)
-            && !self.scheduler.has_ready()
-            && self.frontier.len() == 0
-            && self.samples_given >= self.tables.samples().len()
+    pub(super) fn needs_input(&mut self) -> bool {
+        let idle = matches!(self.phase, Phase::Reading) && self.extra.is_empty();
+        // Only the last cursor can be about to end.
+        idle && !self.samples_left()
+            && match (self.frontier.len(), self.moved) {
+                (0, _) => true,
+                (1, Some(_)) => self.cursor_ends(),
+                _ => false,
+            }
+    }
+
+    /// Whether the one cursor left has no event after the current one.
+    #[cfg(feature = "std")]
+    fn cursor_ends(&self) -> bool {
+        let next = self.frontier.get(0);
+        let cursor = next.and_then(|next| self.cursors.get(num::index(next.cursor)));
+        cursor.is_none_or(|cursor| cursor.is_last(&self.batches))
     }
 
     /// The input is another now: what follows stands at `place`, and open names at `move_to`.
@@ -176,35 +262,26 @@ impl<S: Storage> Engine<S> {
         }
         self.samples_given = self.samples_given.wrapping_add(1);
         if let Some(sample) = entry.record(input) {
-            self.scheduler.put(Raw {
+            let stack = sample.stack.map_or(0, StackId::get);
+            self.extra.push(Raw {
                 time: entry.time,
                 thread: sample.thread,
                 proc: sample.proc,
                 go: sample.goroutine,
-                ty: EventType::CPU_SAMPLE,
-                args: [sample.stack.map_or(0, |id| id.get()), 0, 0, 0],
+                event: TimedEvent::new(EventType::CPU_SAMPLE, 0, [stack, 0, 0, 0]),
                 ..Raw::default()
             });
         }
         true
     }
 
-    /// Lets the earliest event pass that may come next.
-    #[inline(always)]
-    fn advance(&mut self, input: &Input<'_>) -> Result<(), Error> {
-        if self.try_advance(input, 0)? {
-            return Ok(());
-        }
-        self.advance_later(input)
-    }
-
     /// The earliest event must wait: tries the others in the order of their times.
     #[cold]
-    fn advance_later(&mut self, input: &Input<'_>) -> Result<(), Error> {
+    fn advance_later(&mut self, input: &Input<'_>) -> Result<bool, Error> {
         self.frontier.sort();
         for at in 1..self.frontier.len() {
             if self.try_advance(input, at)? {
-                return Ok(());
+                return Ok(true);
             }
         }
         let waiting = num::wide(self.frontier.len());
@@ -225,37 +302,33 @@ impl<S: Storage> Engine<S> {
         let Some(cursor) = self.cursors.get_mut(num::index(next.cursor)) else {
             return Ok(false);
         };
-        let candidate = Candidate {
-            event: &cursor.event,
-            time: cursor.time,
-            thread: cursor.thread,
-            thread_slot: cursor.thread_slot,
-        };
         let epoch = Epoch {
             generation: self.number,
             first: self.number == self.first,
         };
-        match self
-            .scheduler
-            .advance(&candidate, &self.tables, input, epoch)
-        {
-            Ok(Verdict::Pass) => {}
-            Ok(Verdict::Wait) => return Ok(false),
+        let verdict = self.scheduler.advance(
+            &mut cursor.raw,
+            cursor.thread_slot,
+            &self.tables,
+            input,
+            epoch,
+            &mut self.extra,
+        );
+        match verdict {
+            Ok(Verdict::Pass) => {
+                let time = after(self.last_time, cursor.time);
+                cursor.raw.time = time;
+                self.last_time = time;
+                self.current = Current::Cursor(next.cursor);
+                self.moved = Some(at);
+                Ok(true)
+            }
+            Ok(Verdict::Wait) => Ok(false),
             Err(fault) => {
                 let error = input.error(fault.kind, fault.value, cursor.place());
-                return self.fail(error);
+                self.fail(error)
             }
         }
-        let Some(frequency) = self.tables.frequency else {
-            return Ok(false);
-        };
-        match cursor.advance(input, &self.batches, frequency) {
-            Ok(true) => self.frontier.update(at, cursor.time),
-            Ok(false) => self.frontier.remove(at),
-            // What passed goes first.
-            Err(error) => self.phase = Phase::Failing(error),
-        }
-        Ok(true)
     }
 
     /// Ends the reading with an error.
@@ -273,8 +346,8 @@ impl<S: Storage> Engine<S> {
         } else {
             self.start.0
         };
-        self.scheduler
-            .put(Raw::sync(self.syncs, time, self.start.0, end));
+        self.extra
+            .push(Raw::sync(self.syncs, time, self.start.0, end));
     }
 
     /// Goes on to the next generation, or to the end of the trace: either is a sync event.
@@ -320,6 +393,7 @@ impl<S: Storage> Engine<S> {
         self.by_thread.clear();
         self.frontier.clear();
         self.samples_given = 0;
+        self.moved = None;
         self.after = After::Unknown;
     }
 
