@@ -46,7 +46,7 @@ pub struct Frequency {
 
 impl Frequency {
     /// A clock of this many units a second, as a `Frequency` record gives it.
-    pub fn from_hertz(hertz: u64) -> Frequency {
+    pub const fn from_hertz(hertz: u64) -> Frequency {
         // In this order, because Go rounds in this order.
         let nanoseconds = 1.0 / (num::float(hertz) / 1e9);
         Frequency {
@@ -71,7 +71,7 @@ impl Frequency {
     /// A reading of the trace clock in nanoseconds, rounded toward zero; `i64::MIN` if it does not
     /// fit, as Go gives it on amd64.
     #[inline(always)]
-    pub fn time(self, t: Timestamp) -> Time {
+    pub fn time(&self, t: Timestamp) -> Time {
         // Below 2^53 floats are exact, and whole numbers give what floats give.
         match u64::from(self.whole).checked_mul(t.0) {
             Some(time) if time < 1 << 53 && self.whole != 0 => Time(num::signed(time)),
@@ -80,7 +80,7 @@ impl Frequency {
     }
 
     #[inline(never)]
-    fn time_by_float(self, t: Timestamp) -> Time {
+    fn time_by_float(&self, t: Timestamp) -> Time {
         Time(num::float_to_i64(num::float(t.0) * self.nanoseconds))
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Next {
 /// The heap.
 pub(crate) struct Frontier<L> {
     heap: L,
+    /// The earliest time below the root: as long as the root is not later, it stays.
+    limit: Time,
 }
 
 const fn parent(at: usize) -> usize {
@@ -26,7 +28,10 @@ const fn parent(at: usize) -> usize {
 
 impl<L: List<Next>> Frontier<L> {
     pub(crate) const fn new() -> Self {
-        Frontier { heap: L::EMPTY }
+        Frontier {
+            heap: L::EMPTY,
+            limit: Time(i64::MAX),
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -45,6 +50,7 @@ impl<L: List<Next>> Frontier<L> {
     pub(crate) fn insert(&mut self, next: Next) -> Result<(), Full> {
         self.heap.push(next)?;
         self.sift_up(self.heap.len().wrapping_sub(1));
+        self.find_limit();
         Ok(())
     }
 
@@ -54,9 +60,18 @@ impl<L: List<Next>> Frontier<L> {
         if let Some(entry) = self.heap.get_mut(at) {
             entry.time = time;
         }
-        if at == 0 || self.sift_up(at) == at {
+        // A thread often has several events before those of others.
+        if at != 0 || time > self.limit {
+            self.place(at);
+        }
+    }
+
+    #[inline(never)]
+    fn place(&mut self, at: usize) {
+        if self.sift_up(at) == at {
             self.sift_down(at);
         }
+        self.find_limit();
     }
 
     /// Removes the entry at `at`: it is moved to the root whatever its time, and replaced there by
@@ -69,12 +84,19 @@ impl<L: List<Next>> Frontier<L> {
         self.swap(0, self.heap.len().wrapping_sub(1));
         self.heap.pop();
         self.sift_down(0);
+        self.find_limit();
+    }
+
+    fn find_limit(&mut self) {
+        let below = self.heap.iter().skip(1).take(2).map(|next| next.time);
+        self.limit = below.min().unwrap_or(Time(i64::MAX));
     }
 
     /// Sorts all entries by time, which leaves a heap.
     #[cold]
     pub(crate) fn sort(&mut self) {
         sort::sort(&mut self.heap, |next| next.time);
+        self.find_limit();
     }
 
     fn swap(&mut self, a: usize, b: usize) {

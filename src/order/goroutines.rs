@@ -40,7 +40,7 @@ impl<S: Storage> Scheduler<S> {
     }
 
     /// Removes the goroutine that a context runs, with all that is open in it.
-    fn remove_running(&mut self, context: &Context) {
+    fn remove_running(&mut self, context: Context) {
         let id = GoId::raw(context.go);
         let slot = match self.goroutines.get_if(context.go_slot, id) {
             Some(_) => context.go_slot,
@@ -53,13 +53,19 @@ impl<S: Storage> Scheduler<S> {
         }
     }
 
-    fn unbind_go(&mut self, context: &Context) {
+    fn unbind_go(&mut self, context: Context) {
         if let Some(thread) = self.thread_of(context) {
             thread.go = None;
         }
     }
 
-    pub(super) fn go_create(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
+    pub(super) fn go_create(
+        &mut self,
+        context: Context,
+        raw: &Raw,
+        status: GoStatus,
+        epoch: Epoch,
+    ) -> Outcome {
         context.need_thread(raw.event.ty)?;
         context.need_proc(raw.event.ty)?;
         // The creator need not be a goroutine; one that is must be running.
@@ -70,12 +76,6 @@ impl<S: Storage> Scheduler<S> {
             return fault(ErrorKind::GoStateMismatch, GoId::raw(context.go));
         }
         let id = self.new_goroutine(raw)?;
-        let blocked = raw.event.ty == EventType::GO_CREATE_BLOCKED;
-        let status = if blocked {
-            GoStatus::WAITING
-        } else {
-            GoStatus::RUNNABLE
-        };
         self.add_goroutine(id, status, epoch)?;
         Ok(Verdict::Pass)
     }
@@ -94,7 +94,7 @@ impl<S: Storage> Scheduler<S> {
     /// A goroutine appears in a system call: a thread of C calls into Go.
     pub(super) fn go_create_syscall(
         &mut self,
-        context: &Context,
+        context: Context,
         raw: &Raw,
         epoch: Epoch,
     ) -> Outcome {
@@ -109,7 +109,7 @@ impl<S: Storage> Scheduler<S> {
     }
 
     #[inline(always)]
-    pub(super) fn go_start(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
+    pub(super) fn go_start(&mut self, context: Context, raw: &Raw, epoch: Epoch) -> Outcome {
         let [id, number, ..] = raw.event.args;
         let sequence = Sequence {
             generation: epoch.generation,
@@ -136,16 +136,20 @@ impl<S: Storage> Scheduler<S> {
         Ok(Verdict::Pass)
     }
 
-    /// The running goroutine stops running: it yields, blocks or ends.
+    /// The running goroutine stops running: it yields or blocks.
     #[inline(always)]
-    pub(super) fn go_stop(&mut self, context: &Context, ty: EventType) -> Outcome {
+    pub(super) fn go_stop(&mut self, context: Context, ty: EventType, to: GoStatus) -> Outcome {
         context.need_all(ty)?;
-        let goroutine = self.running_as(context, GoStatus::RUNNING)?;
-        match ty {
-            EventType::GO_STOP => goroutine.status = GoStatus::RUNNABLE,
-            EventType::GO_BLOCK => goroutine.status = GoStatus::WAITING,
-            _ => self.remove_running(context),
-        }
+        self.running_as(context, GoStatus::RUNNING)?.status = to;
+        self.unbind_go(context);
+        Ok(Verdict::Pass)
+    }
+
+    /// The running goroutine ends.
+    pub(super) fn go_destroy(&mut self, context: Context, ty: EventType) -> Outcome {
+        context.need_all(ty)?;
+        self.running_as(context, GoStatus::RUNNING)?;
+        self.remove_running(context);
         self.unbind_go(context);
         Ok(Verdict::Pass)
     }
@@ -176,7 +180,7 @@ impl<S: Storage> Scheduler<S> {
     /// next one starts. Three events.
     pub(super) fn go_switch(
         &mut self,
-        context: &Context,
+        context: Context,
         raw: &Raw,
         epoch: Epoch,
         extra: &mut Extra,
@@ -223,7 +227,7 @@ impl<S: Storage> Scheduler<S> {
     #[inline(always)]
     pub(super) fn go_syscall_begin(
         &mut self,
-        context: &Context,
+        context: Context,
         raw: &Raw,
         epoch: Epoch,
     ) -> Outcome {
@@ -245,7 +249,7 @@ impl<S: Storage> Scheduler<S> {
     }
 
     #[inline(always)]
-    pub(super) fn go_syscall_end(&mut self, context: &Context, ty: EventType) -> Outcome {
+    pub(super) fn go_syscall_end(&mut self, context: Context, ty: EventType) -> Outcome {
         context.need_all(ty)?;
         self.running_as(context, GoStatus::SYSCALL)?.status = GoStatus::RUNNING;
         let proc = self.proc_of(context)?;
@@ -256,7 +260,7 @@ impl<S: Storage> Scheduler<S> {
         Ok(Verdict::Pass)
     }
 
-    pub(super) fn go_syscall_end_blocked(&mut self, context: &Context, ty: EventType) -> Outcome {
+    pub(super) fn go_syscall_end_blocked(&mut self, context: Context, ty: EventType) -> Outcome {
         // The event says that the thread lost its proc: until the model has seen that, wait.
         if context.proc.is_some() && self.proc_of(context)?.status == ProcStatus::SYSCALL {
             return Ok(Verdict::Wait);
@@ -272,7 +276,7 @@ impl<S: Storage> Scheduler<S> {
     /// the system may give the thread's id to another, which must not be taken for this one.
     pub(super) fn go_destroy_syscall(
         &mut self,
-        context: &Context,
+        context: Context,
         raw: &mut Raw,
         extra: &mut Extra,
     ) -> Outcome {
@@ -298,7 +302,7 @@ impl<S: Storage> Scheduler<S> {
         Ok(Verdict::Pass)
     }
 
-    pub(super) fn go_status(&mut self, context: &Context, raw: &mut Raw, epoch: Epoch) -> Outcome {
+    pub(super) fn go_status(&mut self, context: Context, raw: &mut Raw, epoch: Epoch) -> Outcome {
         let [id, thread, status, _] = raw.event.args;
         // Like Go, this looks at the low byte only.
         let status = GoStatus(num::low_byte(status));
@@ -348,7 +352,7 @@ impl<S: Storage> Scheduler<S> {
     /// A goroutine sits in a system call on `thread`, which need not be the one that says so.
     fn go_status_syscall(
         &mut self,
-        context: &Context,
+        context: Context,
         raw: &mut Raw,
         thread: ThreadId,
         (go, slot): (GoId, u32),

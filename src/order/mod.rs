@@ -295,7 +295,7 @@ impl<S: Storage> Scheduler<S> {
 
     /// Asks whether the record in `raw` may come next: one of the thread in this slot, or of none.
     /// If it does, `raw` is its event, with its context, and further events are in `extra`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(
         &mut self,
         raw: &mut Raw,
@@ -323,70 +323,116 @@ impl<S: Storage> Scheduler<S> {
         raw.proc = context.proc;
         raw.go = context.go;
         let ty = raw.event.ty;
-        let verdict = match ty {
-            EventType::GO_START => self.go_start(&context, raw, epoch),
-            EventType::GO_STOP | EventType::GO_BLOCK | EventType::GO_DESTROY => {
-                self.go_stop(&context, ty)
+        // One arm a type: what an event names is checked by code that knows which arguments those
+        // are, once the event may pass.
+        macro_rules! step {
+            ($ty:ident, $outcome:expr) => {{
+                if $outcome? == Verdict::Wait {
+                    return Ok(Verdict::Wait);
+                }
+                check_ids::<{ ids_of(EventType::$ty) }, S>(raw, tables)?;
+            }};
+        }
+        match ty {
+            EventType::GO_START => step!(GO_START, self.go_start(context, raw, epoch)),
+            EventType::GO_STOP => {
+                step!(GO_STOP, self.go_stop(context, ty, GoStatus::RUNNABLE));
             }
-            EventType::GO_UNBLOCK => self.go_unblock(raw, epoch),
-            EventType::GO_SYSCALL_BEGIN => self.go_syscall_begin(&context, raw, epoch),
-            EventType::GO_SYSCALL_END => self.go_syscall_end(&context, ty),
+            EventType::GO_BLOCK => {
+                step!(GO_BLOCK, self.go_stop(context, ty, GoStatus::WAITING));
+            }
+            EventType::GO_UNBLOCK => step!(GO_UNBLOCK, self.go_unblock(raw, epoch)),
+            EventType::GO_CREATE => {
+                step!(
+                    GO_CREATE,
+                    self.go_create(context, raw, GoStatus::RUNNABLE, epoch)
+                );
+            }
+            EventType::GO_DESTROY => step!(GO_DESTROY, self.go_destroy(context, ty)),
+            EventType::GO_SYSCALL_BEGIN => {
+                step!(GO_SYSCALL_BEGIN, self.go_syscall_begin(context, raw, epoch));
+            }
+            EventType::GO_SYSCALL_END => step!(GO_SYSCALL_END, self.go_syscall_end(context, ty)),
+            EventType::USER_REGION_BEGIN => {
+                step!(USER_REGION_BEGIN, self.region_begin(context, raw, tables));
+            }
+            EventType::USER_REGION_END => {
+                step!(
+                    USER_REGION_END,
+                    self.region_end(context, raw, tables, input)
+                );
+            }
             EventType::HEAP_ALLOC | EventType::HEAP_GOAL => {
                 context.need_thread(ty)?;
                 context.need_proc(ty)?;
-                Ok(Verdict::Pass)
             }
-            EventType::GO_CREATE | EventType::GO_CREATE_BLOCKED => {
-                self.go_create(&context, raw, epoch)
+            EventType::USER_LOG => step!(USER_LOG, context.need_all(ty)),
+            EventType::USER_TASK_BEGIN => {
+                step!(USER_TASK_BEGIN, self.task_begin(context, raw, tables));
             }
-            EventType::USER_REGION_BEGIN => self.region_begin(&context, raw, tables),
-            EventType::USER_REGION_END => self.region_end(&context, raw, tables, input),
-            EventType::PROC_START => self.proc_start(&context, raw, epoch),
-            EventType::PROC_STOP => self.proc_stop(&context),
-            EventType::PROC_STEAL => self.proc_steal(&context, raw, epoch),
-            EventType::PROC_STATUS => self.proc_status(&context, raw, epoch),
-            EventType::GO_STATUS | EventType::GO_STATUS_STACK => {
-                self.go_status(&context, raw, epoch)
+            EventType::USER_TASK_END => step!(USER_TASK_END, self.task_end(context, raw)),
+            EventType::PROC_START => step!(PROC_START, self.proc_start(context, raw, epoch)),
+            EventType::PROC_STOP => step!(PROC_STOP, self.proc_stop(context)),
+            EventType::PROC_STEAL => step!(PROC_STEAL, self.proc_steal(context, raw, epoch)),
+            EventType::PROC_STATUS => step!(PROC_STATUS, self.proc_status(context, raw, epoch)),
+            EventType::GO_STATUS => step!(GO_STATUS, self.go_status(context, raw, epoch)),
+            EventType::GO_STATUS_STACK => {
+                step!(GO_STATUS_STACK, self.go_status(context, raw, epoch));
             }
-            EventType::GO_SYSCALL_END_BLOCKED => self.go_syscall_end_blocked(&context, ty),
-            EventType::GO_CREATE_SYSCALL => self.go_create_syscall(&context, raw, epoch),
-            EventType::GO_DESTROY_SYSCALL => self.go_destroy_syscall(&context, raw, extra),
+            EventType::GO_SYSCALL_END_BLOCKED => {
+                step!(
+                    GO_SYSCALL_END_BLOCKED,
+                    self.go_syscall_end_blocked(context, ty)
+                );
+            }
+            EventType::GO_CREATE_BLOCKED => {
+                step!(
+                    GO_CREATE_BLOCKED,
+                    self.go_create(context, raw, GoStatus::WAITING, epoch)
+                );
+            }
+            EventType::GO_CREATE_SYSCALL => {
+                step!(
+                    GO_CREATE_SYSCALL,
+                    self.go_create_syscall(context, raw, epoch)
+                );
+            }
+            EventType::GO_DESTROY_SYSCALL => {
+                step!(
+                    GO_DESTROY_SYSCALL,
+                    self.go_destroy_syscall(context, raw, extra)
+                );
+            }
             EventType::GO_SWITCH | EventType::GO_SWITCH_DESTROY => {
-                self.go_switch(&context, raw, epoch, extra)
+                step!(GO_SWITCH, self.go_switch(context, raw, epoch, extra));
             }
-            EventType::GC_ACTIVE => self.gc_active(&context, raw, epoch),
-            EventType::GC_BEGIN => self.gc_begin(&context, raw),
-            EventType::GC_END => self.gc_end(&context, raw),
-            EventType::GC_SWEEP_BEGIN | EventType::GC_SWEEP_END => self.sweep(&context, ty),
-            EventType::GC_SWEEP_ACTIVE => self.sweep_active(raw, epoch),
-            EventType::GC_MARK_ASSIST_BEGIN | EventType::GC_MARK_ASSIST_END => {
-                self.assist(&context, ty)
+            EventType::GC_ACTIVE => step!(GC_ACTIVE, self.gc_active(context, raw, epoch)),
+            EventType::GC_BEGIN => step!(GC_BEGIN, self.gc_begin(context, raw)),
+            EventType::GC_END => step!(GC_END, self.gc_end(context, raw)),
+            EventType::GC_SWEEP_BEGIN => step!(GC_SWEEP_BEGIN, self.sweep(context, ty)),
+            EventType::GC_SWEEP_END => step!(GC_SWEEP_END, self.sweep(context, ty)),
+            EventType::GC_SWEEP_ACTIVE => step!(GC_SWEEP_ACTIVE, self.sweep_active(raw, epoch)),
+            EventType::GC_MARK_ASSIST_BEGIN => {
+                step!(GC_MARK_ASSIST_BEGIN, self.assist(context, ty));
             }
-            EventType::GC_MARK_ASSIST_ACTIVE => self.assist_active(raw, epoch),
-            EventType::STW_BEGIN => self.stw_begin(&context, raw, tables),
-            EventType::STW_END => self.stw_end(&context, raw),
-            EventType::USER_TASK_BEGIN => self.task_begin(&context, raw, tables),
-            EventType::USER_TASK_END => self.task_end(&context, raw),
-            EventType::PROCS_CHANGE | EventType::GO_LABEL | EventType::USER_LOG => {
-                context.need_all(ty)?;
-                Ok(Verdict::Pass)
+            EventType::GC_MARK_ASSIST_END => step!(GC_MARK_ASSIST_END, self.assist(context, ty)),
+            EventType::GC_MARK_ASSIST_ACTIVE => {
+                step!(GC_MARK_ASSIST_ACTIVE, self.assist_active(raw, epoch));
             }
-            EventType(128..) => {
-                context.need_thread(ty)?;
-                Ok(Verdict::Pass)
-            }
-            other => fault(ErrorKind::UnknownEvent, u64::from(other.0)),
-        };
-        if verdict? == Verdict::Wait {
-            return Ok(Verdict::Wait);
+            EventType::STW_BEGIN => step!(STW_BEGIN, self.stw_begin(context, raw, tables)),
+            EventType::STW_END => step!(STW_END, self.stw_end(context, raw)),
+            EventType::PROCS_CHANGE => step!(PROCS_CHANGE, context.need_all(ty)),
+            EventType::GO_LABEL => step!(GO_LABEL, context.need_all(ty)),
+            // The experiments known name neither strings nor stacks.
+            EventType(128..) => context.need_thread(ty)?,
+            other => return fault(ErrorKind::UnknownEvent, u64::from(other.0)),
         }
-        check_ids(raw, tables)?;
         Ok(Verdict::Pass)
     }
 
     /// The goroutine that a context runs: by its slot, unless that is another's by now.
     #[inline(always)]
-    fn running(&mut self, context: &Context) -> Result<&mut Goroutine, Fault> {
+    fn running(&mut self, context: Context) -> Result<&mut Goroutine, Fault> {
         let id = GoId::raw(context.go);
         // The slot is right but for goroutines that two threads claimed to run.
         let slot = match self.goroutines.get_if(context.go_slot, id) {
@@ -401,7 +447,7 @@ impl<S: Storage> Scheduler<S> {
 
     /// The goroutine that a context runs, which must have this status.
     #[inline(always)]
-    fn running_as(&mut self, context: &Context, status: GoStatus) -> Result<&mut Goroutine, Fault> {
+    fn running_as(&mut self, context: Context, status: GoStatus) -> Result<&mut Goroutine, Fault> {
         let id = GoId::raw(context.go);
         let goroutine = self.running(context)?;
         if goroutine.status != status {
@@ -410,7 +456,7 @@ impl<S: Storage> Scheduler<S> {
         Ok(goroutine)
     }
 
-    fn proc_of(&mut self, context: &Context) -> Result<&mut Proc, Fault> {
+    fn proc_of(&mut self, context: Context) -> Result<&mut Proc, Fault> {
         let value = ProcId::raw(context.proc);
         self.procs.get_mut(context.proc_slot).ok_or(Fault {
             kind: ErrorKind::UnknownProc,
@@ -418,7 +464,7 @@ impl<S: Storage> Scheduler<S> {
         })
     }
 
-    fn thread_of(&mut self, context: &Context) -> Option<&mut Thread> {
+    fn thread_of(&mut self, context: Context) -> Option<&mut Thread> {
         self.threads.get_mut(context.thread_slot)
     }
 
@@ -486,12 +532,14 @@ impl Context {
         }
     }
 
-    /// A thread with a proc and a goroutine: what user code needs to run.
+    /// A thread with a proc and a goroutine: what user code needs to run. All that some events
+    /// need.
     #[inline(always)]
-    fn need_all(&self, ty: EventType) -> Result<(), Fault> {
+    fn need_all(&self, ty: EventType) -> Outcome {
         self.need_thread(ty)?;
         self.need_proc(ty)?;
-        self.need_go(ty)
+        self.need_go(ty)?;
+        Ok(Verdict::Pass)
     }
 }
 
@@ -501,56 +549,37 @@ impl EventType {
     }
 }
 
-/// For each event type which arguments are strings (the low four bits) and stacks (the high).
-static IDS: [u8; 256] = {
-    let mut table = [0u8; 256];
-    let mut rest: &mut [u8] = &mut table;
-    let mut number: u8 = 0;
-    while let Some((entry, tail)) = rest.split_first_mut() {
-        if let Some(spec) = EventType(number).spec() {
-            let mut args = spec.args;
-            let mut bit: u8 = 1;
-            // The time difference is not among an event's arguments.
-            if let Some((_, others)) = args.split_first() {
-                args = others;
-            }
-            while let Some((arg, others)) = args.split_first() {
-                match arg.role {
-                    Role::String => *entry |= bit,
-                    Role::Stack | Role::NewStack => *entry |= bit.wrapping_shl(4),
-                    _ => {}
-                }
-                bit = bit.wrapping_shl(1);
-                args = others;
-            }
+/// Which arguments of an event type are strings (the low four bits) and stacks (the high four).
+const fn ids_of(ty: EventType) -> u8 {
+    let mut ids = 0u8;
+    let Some(spec) = ty.spec() else { return ids };
+    // The time difference is not among an event's arguments.
+    let Some((_, mut args)) = spec.args.split_first() else {
+        return ids;
+    };
+    let mut bit: u8 = 1;
+    while let Some((arg, others)) = args.split_first() {
+        match arg.role {
+            Role::String => ids |= bit,
+            Role::Stack | Role::NewStack => ids |= bit.wrapping_shl(4),
+            _ => {}
         }
-        rest = tail;
-        number = number.wrapping_add(1);
+        bit = bit.wrapping_shl(1);
+        args = others;
     }
-    table
-};
+    ids
+}
 
-/// Checks that the strings and stacks an event names exist.
+/// Checks that the strings and stacks exist that an event names, by the bits of [`ids_of`].
 #[inline(always)]
-fn check_ids<S: Storage>(raw: &Raw, tables: &Tables<S>) -> Result<(), Fault> {
-    let ids = IDS
-        .get(num::index(u32::from(raw.event.ty.0)))
-        .copied()
-        .unwrap_or(0);
-    let (mut strings, mut stacks) = (ids & 0xf, ids.wrapping_shr(4));
-    while stacks != 0 {
-        let id = raw.arg(num::index(stacks.trailing_zeros()));
-        if !tables.has_stack(id) {
-            return fault(ErrorKind::UnknownStack, id);
+fn check_ids<const IDS: u8, S: Storage>(raw: &Raw, tables: &Tables<S>) -> Result<(), Fault> {
+    for (arg, bit) in raw.event.args.into_iter().zip([1u8, 2, 4, 8]) {
+        if IDS & bit.wrapping_shl(4) != 0 && !tables.has_stack(arg) {
+            return fault(ErrorKind::UnknownStack, arg);
         }
-        stacks &= stacks.wrapping_sub(1);
-    }
-    while strings != 0 {
-        let id = raw.arg(num::index(strings.trailing_zeros()));
-        if !tables.has_string(id) {
-            return fault(ErrorKind::UnknownString, id);
+        if IDS & bit != 0 && !tables.has_string(arg) {
+            return fault(ErrorKind::UnknownString, arg);
         }
-        strings &= strings.wrapping_sub(1);
     }
     Ok(())
 }

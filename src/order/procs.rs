@@ -10,7 +10,7 @@ use crate::table::NIL;
 use crate::wire::{EventType, ProcStatus};
 
 impl<S: Storage> Scheduler<S> {
-    fn bind_proc(&mut self, context: &Context, id: ProcId, slot: u32) {
+    fn bind_proc(&mut self, context: Context, id: ProcId, slot: u32) {
         if let Some(thread) = self.thread_of(context) {
             thread.proc = Some(id);
             thread.proc_slot = slot;
@@ -20,12 +20,7 @@ impl<S: Storage> Scheduler<S> {
         }
     }
 
-    pub(super) fn proc_status(
-        &mut self,
-        context: &Context,
-        raw: &mut Raw,
-        epoch: Epoch,
-    ) -> Outcome {
+    pub(super) fn proc_status(&mut self, context: Context, raw: &mut Raw, epoch: Epoch) -> Outcome {
         let [id, status, ..] = raw.event.args;
         // Like Go, this looks at the low byte only.
         let status = ProcStatus(num::low_byte(status));
@@ -93,7 +88,7 @@ impl<S: Storage> Scheduler<S> {
         Ok(Verdict::Pass)
     }
 
-    pub(super) fn proc_start(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
+    pub(super) fn proc_start(&mut self, context: Context, raw: &Raw, epoch: Epoch) -> Outcome {
         let [id, number, ..] = raw.event.args;
         let sequence = Sequence {
             generation: epoch.generation,
@@ -122,7 +117,7 @@ impl<S: Storage> Scheduler<S> {
         Ok(Verdict::Pass)
     }
 
-    pub(super) fn proc_stop(&mut self, context: &Context) -> Outcome {
+    pub(super) fn proc_stop(&mut self, context: Context) -> Outcome {
         if context.proc.is_none() {
             return fault(ErrorKind::NeedsProc, EventType::PROC_STOP.number());
         }
@@ -139,7 +134,7 @@ impl<S: Storage> Scheduler<S> {
         Ok(Verdict::Pass)
     }
 
-    pub(super) fn proc_steal(&mut self, context: &Context, raw: &mut Raw, epoch: Epoch) -> Outcome {
+    pub(super) fn proc_steal(&mut self, context: Context, raw: &mut Raw, epoch: Epoch) -> Outcome {
         let [id, number, victim, _] = raw.event.args;
         let sequence = Sequence {
             generation: epoch.generation,

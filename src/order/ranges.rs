@@ -48,7 +48,7 @@ impl<S: Storage> Scheduler<S> {
         sequence == self.gc_sequence.wrapping_add(1)
     }
 
-    pub(super) fn gc_active(&mut self, context: &Context, raw: &Raw, epoch: Epoch) -> Outcome {
+    pub(super) fn gc_active(&mut self, context: Context, raw: &Raw, epoch: Epoch) -> Outcome {
         let sequence = raw.arg(0);
         if epoch.first {
             if self.gc != Collector::Undetermined {
@@ -66,7 +66,7 @@ impl<S: Storage> Scheduler<S> {
         Ok(self.gc_moves(sequence, Collector::Running))
     }
 
-    pub(super) fn gc_begin(&mut self, context: &Context, raw: &Raw) -> Outcome {
+    pub(super) fn gc_begin(&mut self, context: Context, raw: &Raw) -> Outcome {
         let sequence = raw.arg(0);
         if self.gc == Collector::Undetermined {
             return Ok(self.gc_moves(sequence, Collector::Running));
@@ -81,7 +81,7 @@ impl<S: Storage> Scheduler<S> {
         Ok(self.gc_moves(sequence, Collector::Running))
     }
 
-    pub(super) fn gc_end(&mut self, context: &Context, raw: &Raw) -> Outcome {
+    pub(super) fn gc_end(&mut self, context: Context, raw: &Raw) -> Outcome {
         let sequence = raw.arg(0);
         if !self.gc_is_next(sequence) {
             return Ok(Verdict::Wait);
@@ -93,7 +93,7 @@ impl<S: Storage> Scheduler<S> {
         Ok(self.gc_moves(sequence, Collector::Idle))
     }
 
-    pub(super) fn sweep(&mut self, context: &Context, ty: EventType) -> Outcome {
+    pub(super) fn sweep(&mut self, context: Context, ty: EventType) -> Outcome {
         context.need_thread(ty)?;
         context.need_proc(ty)?;
         toggle(
@@ -111,7 +111,7 @@ impl<S: Storage> Scheduler<S> {
         }
     }
 
-    pub(super) fn assist(&mut self, context: &Context, ty: EventType) -> Outcome {
+    pub(super) fn assist(&mut self, context: Context, ty: EventType) -> Outcome {
         context.need_all(ty)?;
         toggle(
             &mut self.running(context)?.assists,
@@ -129,12 +129,7 @@ impl<S: Storage> Scheduler<S> {
     }
 
     /// Ranges with different reasons may be open at a time, as far as Go's reader is concerned.
-    pub(super) fn stw_begin(
-        &mut self,
-        context: &Context,
-        raw: &Raw,
-        tables: &Tables<S>,
-    ) -> Outcome {
+    pub(super) fn stw_begin(&mut self, context: Context, raw: &Raw, tables: &Tables<S>) -> Outcome {
         context.need_all(raw.event.ty)?;
         let reason = raw.arg(0);
         let first = self.running(context)?.range;
@@ -158,7 +153,7 @@ impl<S: Storage> Scheduler<S> {
 
     /// Ends the range that is first in Go's list: the oldest, until one ends and the newest takes
     /// its place.
-    pub(super) fn stw_end(&mut self, context: &Context, raw: &mut Raw) -> Outcome {
+    pub(super) fn stw_end(&mut self, context: Context, raw: &mut Raw) -> Outcome {
         context.need_all(raw.event.ty)?;
         let id = GoId::raw(context.go);
         let newest = self.running(context)?.range;

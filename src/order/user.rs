@@ -15,7 +15,7 @@ impl<S: Storage> Scheduler<S> {
     /// the trace, and may end more than once.
     pub(super) fn task_begin(
         &mut self,
-        context: &Context,
+        context: Context,
         raw: &Raw,
         tables: &Tables<S>,
     ) -> Outcome {
@@ -34,7 +34,7 @@ impl<S: Storage> Scheduler<S> {
         Ok(Verdict::Pass)
     }
 
-    pub(super) fn task_end(&mut self, context: &Context, raw: &mut Raw) -> Outcome {
+    pub(super) fn task_end(&mut self, context: Context, raw: &mut Raw) -> Outcome {
         context.need_all(raw.event.ty)?;
         let [id, stack, ..] = raw.event.args;
         let slot = self.tasks.find(id).unwrap_or(NIL);
@@ -51,7 +51,7 @@ impl<S: Storage> Scheduler<S> {
     #[inline]
     pub(super) fn region_begin(
         &mut self,
-        context: &Context,
+        context: Context,
         raw: &Raw,
         tables: &Tables<S>,
     ) -> Outcome {
@@ -68,7 +68,7 @@ impl<S: Storage> Scheduler<S> {
     #[inline]
     pub(super) fn region_end(
         &mut self,
-        context: &Context,
+        context: Context,
         raw: &Raw,
         tables: &Tables<S>,
         input: &Input<'_>,

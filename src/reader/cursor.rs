@@ -85,7 +85,7 @@ impl Cursor {
         &mut self,
         input: &Input<'_>,
         batches: &impl List<BatchEntry>,
-        frequency: Frequency,
+        frequency: &Frequency,
     ) -> Result<bool, Error> {
         while self.at >= self.end {
             let Some(batch) = batches.get(num::index(self.next_batch)) else {

@@ -11,7 +11,7 @@ use crate::num;
 use crate::order::{Epoch, Extra, Frontier, Next, Scheduler, Verdict};
 use crate::storage::{Full, List, Storage};
 use crate::table::{IdTable, NIL, Slot};
-use crate::time::{Time, Timestamp};
+use crate::time::{Frequency, Time, Timestamp};
 use crate::wire::{Batch, Batches, Chunk, Contents, EventType, TimedEvent, Version};
 
 /// What follows the generation being read.
@@ -54,6 +54,7 @@ pub(super) struct Engine<S: Storage> {
     /// The cursor that the last record came from has yet to move on, at this position.
     moved: Option<usize>,
     tables: Tables<S>,
+    frequency: Frequency,
     batches: S::Batches<BatchEntry>,
     cursors: S::Threads<Cursor>,
     /// Cursors by thread.
@@ -95,6 +96,7 @@ impl<S: Storage> Engine<S> {
             current: Current::Extra(0),
             moved: None,
             tables: Tables::new(),
+            frequency: Frequency::from_hertz(0),
             batches: List::EMPTY,
             cursors: List::EMPTY,
             by_thread: IdTable::new(),
@@ -151,6 +153,12 @@ impl<S: Storage> Engine<S> {
         self.step_slowly(input, last)
     }
 
+    /// [`try_advance`](Self::try_advance), not repeated where speed does not count.
+    #[inline(never)]
+    fn try_advance_slowly(&mut self, input: &Input<'_>, at: usize) -> Result<bool, Error> {
+        self.try_advance(input, at)
+    }
+
     /// Everything that is not a record that may come next at once.
     #[cold]
     #[inline(never)]
@@ -176,7 +184,7 @@ impl<S: Storage> Engine<S> {
                 self.next_generation(input, last)?;
                 continue;
             }
-            if self.try_advance(input, 0)? {
+            if self.try_advance_slowly(input, 0)? {
                 return Ok(true);
             }
             return self.advance_later(input);
@@ -195,10 +203,7 @@ impl<S: Storage> Engine<S> {
         let Some(cursor) = self.cursors.get_mut(num::index(next.cursor)) else {
             return Ok(());
         };
-        let Some(frequency) = self.tables.frequency else {
-            return Ok(());
-        };
-        match cursor.advance(input, &self.batches, frequency) {
+        match cursor.advance(input, &self.batches, &self.frequency) {
             Ok(true) => self.frontier.update(at, cursor.time),
             Ok(false) => self.frontier.remove(at),
             Err(error) => return self.fail(error),
@@ -280,7 +285,7 @@ impl<S: Storage> Engine<S> {
     fn advance_later(&mut self, input: &Input<'_>) -> Result<bool, Error> {
         self.frontier.sort();
         for at in 1..self.frontier.len() {
-            if self.try_advance(input, at)? {
+            if self.try_advance_slowly(input, at)? {
                 return Ok(true);
             }
         }
@@ -369,7 +374,7 @@ impl<S: Storage> Engine<S> {
             Ok(Some(earliest)) => {
                 self.fill_frontier(input)
                     .or_else(|error| self.fail(error))?;
-                let time = self.tables.frequency.map_or(Time(0), |f| f.time(earliest));
+                let time = self.frequency.time(earliest);
                 self.sync(time, true);
             }
             Ok(None) => {
@@ -477,6 +482,7 @@ impl<S: Storage> Engine<S> {
         }
         self.tables
             .finish(input, number, self.version, self.offset.0)?;
+        self.frequency = self.tables.frequency.unwrap_or(self.frequency);
         if self.first == 0 {
             self.first = number;
         }
@@ -540,11 +546,8 @@ impl<S: Storage> Engine<S> {
 
     /// Reads the first event of each thread.
     fn fill_frontier(&mut self, input: &Input<'_>) -> Result<(), Error> {
-        let Some(frequency) = self.tables.frequency else {
-            return Ok(());
-        };
         for (cursor, at) in self.cursors.iter_mut().zip(0u32..) {
-            if cursor.advance(input, &self.batches, frequency)? {
+            if cursor.advance(input, &self.batches, &self.frequency)? {
                 let next = Next {
                     time: cursor.time,
                     cursor: at,
