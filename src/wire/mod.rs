@@ -21,7 +21,7 @@
 //!         events += batch.records().count();
 //!     }
 //! }
-//! assert_eq!(events, 303);
+//! assert_eq!(events, 697);
 //! # Ok::<(), gotrace::Error>(())
 //! ```
 
