@@ -12,7 +12,8 @@
         clippy::as_conversions
     )
 )]
-#![doc = "Go execution traces."]
+// Its examples are tests, of the features that they need.
+#![cfg_attr(any(not(doctest), feature = "mmap"), doc = include_str!("../README.md"))]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

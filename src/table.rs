@@ -186,6 +186,7 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
     }
 
     /// The values in use.
+    #[cfg(feature = "std")]
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots
             .iter_mut()
@@ -193,6 +194,7 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
             .map(|slot| &mut slot.value)
     }
 
+    #[cfg(all(test, feature = "alloc"))]
     pub(crate) fn len(&self) -> usize {
         self.live
     }

@@ -1,4 +1,5 @@
 //! The ordered reader: the same events as Go's, however the bytes come.
+#![cfg(feature = "std")]
 
 mod common;
 
@@ -27,6 +28,10 @@ fn read_slice<S: Storage>(trace: &[u8]) -> Run {
     }
 }
 
+#[expect(
+    clippy::boxed_local,
+    reason = "a reader of fixed tables is too large for a test's stack"
+)]
 fn drain<S: Storage>(mut reader: Box<Reader<'_, S>>) -> Run {
     let mut run = Run {
         text: String::new(),

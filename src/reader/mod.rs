@@ -18,7 +18,7 @@
 //!         created += 1;
 //!     }
 //! }
-//! assert_eq!(created, 1257);
+//! assert_eq!(created, 1253);
 //! # Ok::<(), gotrace::Error>(())
 //! ```
 

@@ -35,7 +35,7 @@ const CHUNK: usize = 64 << 10;
 /// while let Some(event) = reader.next()? {
 ///     events += 1;
 /// }
-/// assert_eq!(events, 15052);
+/// assert_eq!(events, 12367);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct StreamReader<R, S: Storage = Growing> {

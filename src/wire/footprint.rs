@@ -38,7 +38,7 @@ pub struct Tally {
 /// for chunk in trace.batches() {
 ///     footprint.add(&chunk?)?;
 /// }
-/// assert_eq!(footprint.of(EventType::GO_CREATE_SYSCALL).count, 8);
+/// assert_eq!(footprint.of(EventType::GO_CREATE_SYSCALL).count, 12);
 /// let header = 16;
 /// assert_eq!(header + footprint.total().bytes + footprint.padding(), trace.len());
 /// # Ok::<(), gotrace::Error>(())

@@ -21,7 +21,7 @@
 //!         events += batch.records().count();
 //!     }
 //! }
-//! assert_eq!(events, 303);
+//! assert_eq!(events, 697);
 //! # Ok::<(), gotrace::Error>(())
 //! ```
 
@@ -36,8 +36,8 @@ pub mod text;
 pub mod varint;
 
 pub use batch::{Batch, BatchHead, Batches, Chunk, Contents, Head};
+pub(crate) use event::decode;
 pub use event::{Events, TimedEvent};
-pub(crate) use event::{Undecodable, decode};
 pub use fields::Encoder;
 pub(crate) use fields::Fields;
 pub use footprint::{Footprint, Tally};
