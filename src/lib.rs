@@ -27,6 +27,7 @@ mod input;
 mod num;
 mod order;
 mod reader;
+pub mod recorder;
 mod sort;
 mod storage;
 mod string;
@@ -47,6 +48,7 @@ pub use ids::{
     Experiment, GenerationId, GoId, Offset, ProcId, StackId, StringId, TaskId, ThreadId,
 };
 pub use reader::Reader;
+pub use recorder::{FlightRecorder, FlightRecorderConfig};
 #[cfg(feature = "alloc")]
 pub use storage::Growing;
 pub use storage::{Fixed, Full, List, Storage};
