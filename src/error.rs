@@ -174,6 +174,10 @@ kinds! {
     UnknownStack => "stack {} is not in the stack table";
     /// A record does not fit the space given for it; the value is the space it needs.
     NoSpace => "no room for a record of {} bytes";
+    /// A batch came before the header of its trace.
+    NoHeader => "a batch without a trace header before it";
+    /// The value is the number of bytes that follow what was to be one batch or header.
+    TrailingBytes => "{} bytes follow the end of a batch or header";
 
     // Order.
     /// No thread's next event may come next; the value is the number of threads that have one.

@@ -31,6 +31,7 @@ mod num;
 mod order;
 mod printable;
 mod reader;
+pub mod recorder;
 mod sort;
 mod storage;
 mod string;
@@ -53,6 +54,7 @@ pub use ids::{
 pub use reader::Reader;
 #[cfg(feature = "std")]
 pub use reader::{ReadError, StreamReader};
+pub use recorder::{FlightRecorder, FlightRecorderConfig};
 #[cfg(feature = "alloc")]
 pub use storage::Growing;
 pub use storage::{Fixed, Full, List, Storage};

@@ -1,0 +1,285 @@
+//! Stops at every store, and what else needs a look inside.
+
+use super::layout::{Geometry, Record, State};
+use super::*;
+use crate::wire::{Encoder, EventType, Version};
+use crate::{Experiment, GenerationId, ThreadId, Timestamp};
+use core::cell::RefCell;
+use proptest::prelude::*;
+use std::vec;
+use std::vec::Vec;
+
+/// What was stored since the log was emptied, in order; barriers are empty stores.
+#[derive(Clone)]
+struct Logged {
+    at: usize,
+    bytes: Vec<u8>,
+}
+
+std::thread_local! {
+    static LOG: RefCell<Vec<Logged>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(super) fn log_store(at: usize, bytes: &[u8]) {
+    LOG.with_borrow_mut(|log| {
+        log.push(Logged {
+            at,
+            bytes: bytes.to_vec(),
+        })
+    });
+}
+
+pub(super) fn log_barrier() {
+    log_store(0, &[]);
+}
+
+fn taken_log() -> Vec<Logged> {
+    LOG.take()
+}
+
+fn apply(image: &mut [u8], stores: &[Logged]) {
+    for store in stores {
+        image[store.at..store.at + store.bytes.len()].copy_from_slice(&store.bytes);
+    }
+}
+
+/// A batch of a generation with so many bytes of payload, which no two batches share.
+fn batch(generation: u64, time: u64, experiment: Option<u8>, len: usize) -> Vec<u8> {
+    let mut buffer = vec![0; len + 64];
+    let mut out = Encoder::new(&mut buffer);
+    let head = BatchHead {
+        generation: GenerationId::new(generation).unwrap(),
+        thread: ThreadId::new(time % 7),
+        time: Timestamp(time),
+        experiment: experiment.map(Experiment),
+        header_len: 0,
+        data_len: 0,
+    };
+    let fill = EventType::GO_START.0.wrapping_add((time % 13) as u8);
+    out.batch(&head, &vec![fill; len]).unwrap();
+    out.into_bytes().to_vec()
+}
+
+/// What a reader of the arena sees; nothing if that is no arena.
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    snapshot: Vec<u8>,
+    numbers: Vec<u64>,
+    in_progress: Vec<u8>,
+}
+
+fn seen(arena: &[u8]) -> Option<Seen> {
+    let recovered = FlightRecorder::recover(arena).ok()?;
+    for damage in recovered.damage() {
+        // A torn state is no loss; anything else would be one.
+        assert!(
+            matches!(damage, Damage::State | Damage::Prefix),
+            "{damage} after a stop"
+        );
+    }
+    let snapshot = recovered.snapshot();
+    Some(Seen {
+        snapshot: snapshot.pieces().concat(),
+        numbers: snapshot.generations().map(|g| g.number.get()).collect(),
+        in_progress: recovered
+            .in_progress()
+            .map_or(vec![], |incomplete| incomplete.pieces.concat()),
+    })
+}
+
+/// Replays stores one byte at a time, from `image` on, and says how many stops it tried: each must
+/// show what was seen before the store or what is seen after it.
+fn stop_everywhere(image: &mut [u8], stores: &[Logged], newest: Option<u64>) -> usize {
+    let mut stops = 0;
+    let mut before = seen(image);
+    for store in stores {
+        let mut after = image.to_vec();
+        apply(&mut after, std::slice::from_ref(store));
+        let after = seen(&after);
+        for (n, byte) in store.bytes.iter().enumerate() {
+            image[store.at + n] = *byte;
+            let now = seen(image);
+            assert!(now == before || now == after, "a stop amid a store tears");
+            if let Some(newest) = newest {
+                let numbers = now.as_ref().map_or(&[][..], |now| &now.numbers);
+                assert!(
+                    numbers.last().is_some_and(|last| *last >= newest),
+                    "generation {newest} is lost in a stop, there is {numbers:?}"
+                );
+            }
+            stops += 1;
+        }
+        before = after;
+    }
+    stops
+}
+
+/// As `stop_everywhere`, with the bytes between two barriers stored in any order: each of `picks`
+/// says which of them were stored before the stop.
+fn stop_between_barriers(image: &mut [u8], stores: &[Logged], picks: &[u64]) {
+    for group in stores.split(|store| store.bytes.is_empty()) {
+        let before = seen(image);
+        let mut whole = image.to_vec();
+        apply(&mut whole, group);
+        let after = seen(&whole);
+        for pick in picks {
+            let mut torn = image.to_vec();
+            let mut random = *pick;
+            for store in group {
+                for (n, byte) in store.bytes.iter().enumerate() {
+                    // A step of SplitMix64.
+                    random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                    let mixed = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                    if mixed >> 63 == 1 {
+                        torn[store.at + n] = *byte;
+                    }
+                }
+            }
+            let now = seen(&torn);
+            assert!(now == before || now == after, "a stop amid stores tears");
+        }
+        image.copy_from_slice(&whole);
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Plan {
+    version: Version,
+    arena: usize,
+    max_bytes: usize,
+    /// The payloads of each generation's batches.
+    generations: Vec<Vec<usize>>,
+    /// Generations before which a batch comes that is none.
+    damaged: Vec<bool>,
+    picks: Vec<u64>,
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let batches = prop::collection::vec(0usize..180, 1..5);
+    let versions = [
+        Version::Go122,
+        Version::Go123,
+        Version::Go125,
+        Version::Go126,
+    ];
+    (
+        prop::sample::select(versions.to_vec()),
+        SMALLEST..SMALLEST + 1500,
+        1usize..2000,
+        prop::collection::vec(batches, 1..9),
+        prop::collection::vec(prop::bool::weighted(0.1), 9),
+        prop::collection::vec(any::<u64>(), 3),
+    )
+        .prop_map(
+            |(version, arena, max_bytes, generations, damaged, picks)| Plan {
+                version,
+                arena,
+                max_bytes,
+                generations,
+                damaged,
+                picks,
+            },
+        )
+}
+
+/// Records a plan, and hands each call's stores to `check` with the newest generation that was
+/// complete before the call.
+fn play(
+    plan: &Plan,
+    recorder: &mut FlightRecorder<&mut [u8]>,
+    first: u64,
+    mut check: impl FnMut(&[Logged], Option<u64>, &FlightRecorder<&mut [u8]>),
+) {
+    let mut step = |recorder: &mut FlightRecorder<&mut [u8]>,
+                    call: &mut dyn FnMut(&mut FlightRecorder<&mut [u8]>)| {
+        let newest = recorder.status().newest.map(GenerationId::get);
+        call(recorder);
+        check(&taken_log(), newest, recorder);
+    };
+    step(recorder, &mut |r| r.header(plan.version.header()).unwrap());
+    let mut time = 1;
+    for (n, generation) in plan.generations.iter().enumerate() {
+        let number = first + n as u64;
+        if plan.damaged[n] {
+            step(recorder, &mut |r| assert!(r.batch(&[99]).is_err()));
+        }
+        for len in generation {
+            let batch = batch(number, time, (len % 3 == 0).then_some(1), *len);
+            time += 1;
+            step(recorder, &mut |r| drop(r.batch(&batch)));
+        }
+        step(recorder, &mut |r| r.end_generation().unwrap());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_stop_at_any_store_leaves_the_old_or_the_new(plan in plans()) {
+        let config = FlightRecorderConfig { max_bytes: plan.max_bytes, ..Default::default() };
+        let mut arena = vec![0xa5; plan.arena];
+        let (mut bytewise, mut groupwise) = (arena.clone(), arena.clone());
+        taken_log();
+        let mut recorder = FlightRecorder::new(&mut arena[..], config).unwrap();
+        let created = taken_log();
+        stop_everywhere(&mut bytewise, &created, None);
+        stop_between_barriers(&mut groupwise, &created, &plan.picks);
+
+        play(&plan, &mut recorder, 5, |stores, newest, recorder| {
+            stop_everywhere(&mut bytewise, stores, newest);
+            stop_between_barriers(&mut groupwise, stores, &plan.picks);
+            assert_eq!(bytewise, recorder.arena());
+            let now = seen(recorder.arena()).unwrap();
+            assert_eq!(now.snapshot, recorder.snapshot().pieces().concat());
+            let progress = recorder.status().progress.map_or(0, |p| p.bytes);
+            assert_eq!(now.in_progress.len() as u64, progress);
+        });
+
+        // The same while it goes on in the arena.
+        let newest = recorder.status().newest.map(GenerationId::get);
+        let mut recorder = FlightRecorder::resume(recorder.into_arena(), config).unwrap();
+        let resumed = taken_log();
+        stop_everywhere(&mut bytewise, &resumed, newest);
+        stop_between_barriers(&mut groupwise, &resumed, &plan.picks);
+        play(&plan, &mut recorder, 100, |stores, newest, _| {
+            stop_everywhere(&mut bytewise, stores, newest);
+        });
+
+        // And while another recorder begins there.
+        let recorder = FlightRecorder::new(recorder.into_arena(), config).unwrap();
+        stop_between_barriers(&mut bytewise, &taken_log(), &plan.picks);
+        prop_assert!(recorder.snapshot().is_empty());
+        prop_assert_eq!(&bytewise, recorder.arena());
+    }
+}
+
+#[test]
+fn positions_are_those_of_the_documentation() {
+    assert_eq!(size_of::<State>(), 240);
+    assert_eq!(size_of::<Record>(), 64);
+    assert_eq!(Geometry::state(0), 16);
+    assert_eq!(Geometry::record(0), 496);
+    for (len, records) in [(900, 4), (8192, 4), (20_480, 10), (1 << 30, 1024)] {
+        let geometry = Geometry::of(len);
+        assert_eq!(geometry.records, records);
+        assert_eq!(geometry.ring, 496 + 64 * records as usize);
+        assert_eq!(geometry.capacity, len - geometry.ring);
+    }
+}
+
+#[test]
+fn an_arena_for_a_capacity_has_it() {
+    for capacity in (0..100_000).step_by(7).chain([10 << 20, 1 << 32]) {
+        let len = Geometry::arena_for(capacity);
+        let has = Geometry::of(len).capacity;
+        assert!(has >= capacity && has < capacity + 256, "{capacity}: {has}");
+    }
+    assert_eq!(Geometry::arena_for(usize::MAX), usize::MAX);
+    assert_eq!(arena_size_for(0), arena_size_for(10 << 20));
+}
+
+#[test]
+fn a_recorder_is_small() {
+    assert!(size_of::<FlightRecorder<&mut [u8]>>() < 1024);
+}
