@@ -1,6 +1,9 @@
 //! `gotrace dump`: a trace as text.
 
+use crate::events::Source;
+use crate::filter::{Filter, Shown};
 use crate::input::Input;
+use crate::json::{Json, SCHEMA};
 use crate::output::{Failure, Result, Text};
 use crate::progress::Progress;
 use gotrace::Trace;
@@ -10,22 +13,49 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "\
+Examples:
+  gotrace dump --parsed app.trace | less
+  gotrace dump --parsed --goroutine 17 --from 1.2s --to 1.3s app.trace
+  gotrace dump --parsed --json --kind Log app.trace | jq -r .message
+  gotrace dump --wire app.trace | grep -c GoBlock
+  gotrace dump --wire --header app.trace > app.txt
+  curl -s localhost:6060/debug/pprof/trace?seconds=5 | gotrace dump --wire -";
+
 /// Print a trace as text, one line a record.
 ///
 /// --wire prints what stands in the file, in the file's order, line for line as
 /// "go tool trace -d=wire" does; "gotrace assemble" makes a trace of it again. Where Go's tool
 /// stops at the first experimental event, this goes on.
+///
+/// --parsed prints the events in the order in which they happened, line for line as
+/// "go tool trace -d=parsed" does, wall clocks in UTC; or as JSON.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("form").required(true)))]
-#[command(after_help = "\
-Examples:
-  gotrace dump --wire app.trace | grep -c GoBlock
-  gotrace dump --wire --header app.trace > app.txt
-  curl -s localhost:6060/debug/pprof/trace?seconds=5 | gotrace dump --wire -")]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{SCHEMA}"))]
 pub struct Args {
     /// Print the records of the file
     #[arg(long, group = "form")]
     wire: bool,
+
+    /// Print the events in order
+    #[arg(long, group = "form")]
+    parsed: bool,
+
+    /// Print one JSON object an event (see below for the schema)
+    #[arg(long, requires = "parsed")]
+    json: bool,
+
+    /// Print at most so many events
+    #[arg(long, value_name = "N", requires = "parsed")]
+    limit: Option<u64>,
+
+    /// Begin with the first generation of at least this number
+    #[arg(long, value_name = "N", requires = "parsed")]
+    generation: Option<u64>,
+
+    #[command(flatten)]
+    filter: Filter,
 
     /// Begin with the line "Trace Go1.NN", which "gotrace assemble" reads the version from
     #[arg(long, requires = "wire")]
@@ -37,6 +67,14 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result {
     let progress = Progress::new(std::io::stdout().is_terminal());
+    if args.parsed {
+        let mut source = Source::open(&args.file, args.generation.is_some(), &progress)?;
+        let mut out = Text::stdout();
+        let result = parsed(&args, &mut source, &mut out, &progress);
+        drop(progress);
+        out.flush()?;
+        return source.finish(result);
+    }
     let input = Input::open(&args.file, &progress)?;
     let mut out = Text::stdout();
     let result = wire(&args, input.bytes(), &mut out, &progress);
@@ -63,6 +101,37 @@ fn wire(args: &Args, bytes: &[u8], out: &mut Text, progress: &Progress) -> Resul
                 out.relax()?;
             }
             progress.add(batch.head.total_len());
+        }
+    }
+    Ok(())
+}
+
+/// Prints the events selected, up to the first error.
+fn parsed(args: &Args, source: &mut Source, out: &mut Text, progress: &Progress) -> Result {
+    let mut events = source.events(&args.file, args.generation)?;
+    let mut selection = args.filter.selection();
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut done = events.offset();
+    while left > 0 {
+        let Some(event) = events.next().map_err(|e| Failure::file(&args.file, e))? else {
+            break;
+        };
+        match selection.sees(&event) {
+            Shown::Yes => {}
+            Shown::No => continue,
+            Shown::NoMore => break,
+        }
+        if args.json {
+            out.json_line(&Json(&event))?;
+        } else {
+            let _ = writeln!(out.buffer(), "{event}");
+        }
+        left -= 1;
+        out.relax()?;
+        let offset = events.offset();
+        if offset > done {
+            progress.add(usize::try_from(offset - done).unwrap_or(0));
+            done = offset;
         }
     }
     Ok(())

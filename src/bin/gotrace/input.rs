@@ -41,27 +41,71 @@ impl Compression {
     }
 }
 
+/// What [`Input::open_stream`] opened.
+pub enum Opened {
+    Memory(Input),
+    /// Something that is not a file, whose bytes come as they come.
+    Stream(Box<dyn Read>),
+}
+
 impl Input {
+    /// Opens a file as [`open`](Input::open) does, but leaves what is neither a file nor compressed
+    /// to be read as it comes.
+    pub fn open_stream(path: &Path, progress: &Progress) -> Result<Opened> {
+        let failed = |e| Failure::file(path, e);
+        let mut reader: Box<dyn Read> = if is_stdin(path) {
+            Box::new(io::stdin())
+        } else {
+            let file = File::open(path).map_err(failed)?;
+            if file.metadata().map_err(failed)?.is_file() {
+                return Ok(Opened::Memory(Input::open(path, progress)?));
+            }
+            Box::new(file)
+        };
+        let mut head = Vec::new();
+        reader
+            .by_ref()
+            .take(4)
+            .read_to_end(&mut head)
+            .map_err(failed)?;
+        if Compression::of(&head).is_none() {
+            return Ok(Opened::Stream(Box::new(
+                io::Cursor::new(head).chain(reader),
+            )));
+        }
+        reader.read_to_end(&mut head).map_err(failed)?;
+        Ok(Opened::Memory(Input::inside(
+            path,
+            Bytes::Read(head),
+            progress,
+        )))
+    }
+
     /// Opens a file, or the standard input for "-".
     ///
     /// A compressed one that is damaged still gives what stands before the damage, and the error
     /// when it is [finished](Input::finish).
     pub fn open(path: &Path, progress: &Progress) -> Result<Input> {
         let bytes = Bytes::open(path).map_err(|e| Failure::file(path, e))?;
+        Ok(Input::inside(path, bytes, progress))
+    }
+
+    /// What the bytes are, or what they hold if they are compressed.
+    fn inside(path: &Path, bytes: Bytes, progress: &Progress) -> Input {
+        progress.expect(bytes.slice().len());
         let Some(compression) = Compression::of(bytes.slice()) else {
-            progress.expect(bytes.slice().len());
-            return Ok(Input {
+            return Input {
                 bytes,
                 damage: None,
-            });
+            };
         };
-        progress.expect(bytes.slice().len());
         let (inside, error) = decompress(bytes.slice(), compression, progress);
         progress.expect(inside.len());
-        Ok(Input {
+        let damage = error.map(|e| Failure::file(path, e));
+        Input {
             bytes: Bytes::Read(inside),
-            damage: error.map(|e| Failure::file(path, e)),
-        })
+            damage,
+        }
     }
 
     /// The bytes.

@@ -1,14 +1,19 @@
 //! The command-line tool: argument parsing and printing around the library.
 //!
-//! One module a subcommand. What they share: [`input`] opens traces, [`output`] prints results and
+//! One module a subcommand. What they share: [`input`] opens traces and [`events`] reads them,
+//! [`filter`] selects, [`output`] prints results and
 //! errors, [`parallel`] works on several files at once, [`progress`] shows how far the work is,
 //! [`guard`] turns a file that shrinks while mapped into an error message.
 
 mod assemble;
+mod check;
 mod docs;
 mod dump;
+mod events;
+mod filter;
 mod guard;
 mod input;
+mod json;
 mod output;
 mod parallel;
 mod progress;
@@ -39,6 +44,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Dump(dump::Args),
+    Check(check::Args),
     Stat(stat::Args),
     Assemble(assemble::Args),
     Completions(docs::Completions),
@@ -48,6 +54,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Dump(args) => dump::run(args),
+        Command::Check(args) => check::run(args),
         Command::Stat(args) => stat::run(args),
         Command::Assemble(args) => assemble::run(args),
         Command::Completions(args) => docs::completions(args),

@@ -91,6 +91,8 @@ pub fn exit_code(result: Result) -> ExitCode {
 /// and goes out in large blocks.
 pub struct Text {
     text: String,
+    /// Where JSON is made.
+    scratch: Vec<u8>,
     out: StdoutLock<'static>,
 }
 
@@ -100,6 +102,7 @@ impl Text {
     pub fn stdout() -> Text {
         Text {
             text: String::with_capacity(Self::BLOCK + (64 << 10)),
+            scratch: Vec::new(),
             out: io::stdout().lock(),
         }
     }
@@ -107,6 +110,17 @@ impl Text {
     /// Where to format to. Writing to a string never fails.
     pub fn buffer(&mut self) -> &mut String {
         &mut self.text
+    }
+
+    /// Adds a value as a line of JSON.
+    pub fn json_line(&mut self, value: &impl serde::Serialize) -> Result {
+        self.scratch.clear();
+        serde_json::to_writer(&mut self.scratch, value).map_err(io::Error::from)?;
+        // JSON is UTF-8.
+        self.text
+            .push_str(std::str::from_utf8(&self.scratch).unwrap_or_default());
+        self.text.push('\n');
+        Ok(())
     }
 
     /// Writes out what has gathered, if it is much.
