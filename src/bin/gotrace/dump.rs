@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result {
-    let progress = Progress::new(std::io::stdout().is_terminal());
+    let progress = Progress::new([&args.file], std::io::stdout().is_terminal());
     let input = Input::open(&args.file, &progress)?;
     let mut out = Text::stdout();
     let result = wire(&args, input.bytes(), &mut out, &progress);

@@ -217,6 +217,11 @@ impl<'a> TextReader<'a> {
         self.version
     }
 
+    /// How many bytes of the text are still to be read.
+    pub const fn remaining(&self) -> usize {
+        self.lines.rest.len()
+    }
+
     /// The next record; `None` at the end of the text, and after an error.
     ///
     /// Errors: everything that can be wrong with a single record.
