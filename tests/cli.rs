@@ -452,6 +452,38 @@ fn one_damaged_trace_does_not_stop_the_others() {
     }
 }
 
+/// Whatever is in a file, there is an answer for it, and one for each file after it.
+#[test]
+fn stat_survives_any_damage() {
+    let bytes = fixture("alloc-go1.27").bytes();
+    let mut random = 1u64;
+    let mut next = |below: usize| {
+        // Xorshift: any sequence will do.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    let paths: Vec<PathBuf> = (0..200)
+        .map(|n| {
+            let mut bytes = bytes.clone();
+            for _ in 0..next(9) {
+                let at = next(bytes.len());
+                bytes[at] = next(256) as u8;
+            }
+            bytes.truncate(next(2 * bytes.len()));
+            file("any_damage", &n.to_string(), &bytes)
+        })
+        .collect();
+    let all = run(["stat", "--json"].map(PathBuf::from).iter().chain(&paths));
+    assert_eq!(all.status, 1);
+    let summaries = all.json();
+    assert_eq!(summaries.len(), paths.len());
+    let errors = summaries.iter().filter(|s| !s["error"].is_null()).count();
+    assert!(errors > 100, "{errors}");
+    assert_eq!(all.stderr.lines().count(), errors);
+}
+
 /// A terminal of its own is what `script` gives; without it the test has nothing to run on.
 fn on_a_terminal(command: &str, environment: &[(&str, &str)]) -> Option<String> {
     let output = Command::new("script")

@@ -11,24 +11,39 @@ use gotrace::wire::{
     BatchHead, Chunk, Contents, Encoder, EventType, Footprint, RawFrame, SampleRecord, TimedEvent,
     Version, assemble,
 };
-use gotrace::{Experiment, GenerationId, GoId, GoStr, ProcId, StackId, ThreadId, Timestamp, Trace};
+use gotrace::{
+    Error, Experiment, GenerationId, GoId, GoStr, ProcId, StackId, ThreadId, Timestamp, Trace,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The text form without its header line.
-fn dump(trace: &[u8]) -> String {
+/// The text form without its header line, up to the first error.
+fn dump_up_to_damage(trace: &[u8]) -> (String, Option<Error>) {
     let trace = Trace::new(trace).expect("a header");
     let mut text = String::new();
     for chunk in trace.batches() {
-        let chunk = chunk.expect("a batch");
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(error) => return (text, Some(error)),
+        };
         writeln!(text, "{chunk}").unwrap();
         if let Chunk::Batch(batch) = chunk {
             for record in batch.records() {
-                writeln!(text, "{}", record.expect("a record")).unwrap();
+                match record {
+                    Ok(record) => writeln!(text, "{record}").unwrap(),
+                    Err(error) => return (text, Some(error)),
+                }
             }
         }
     }
+    (text, None)
+}
+
+/// The text form of a whole trace.
+fn dump(trace: &[u8]) -> String {
+    let (text, error) = dump_up_to_damage(trace);
+    assert_eq!(error, None);
     text
 }
 
@@ -258,7 +273,7 @@ type BatchParts = ((u64, u64, u64), Result<Vec<Item>, (u8, Vec<u8>)>, bool);
 /// A batch of records or of an experiment's data, and whether the generation ends after it.
 fn batch() -> impl Strategy<Value = BatchParts> {
     let records = proptest::collection::vec(item(), 0..12).prop_map(Ok);
-    let experimental = (1..=127u8, proptest::collection::vec(any::<u8>(), 0..40)).prop_map(Err);
+    let experimental = (1..=255u8, proptest::collection::vec(any::<u8>(), 0..40)).prop_map(Err);
     (
         (1..u64::MAX, number(), number()),
         prop_oneof![4 => records, 1 => experimental],
@@ -318,6 +333,31 @@ proptest! {
         let trace = encode(&batches);
         let text = with_header(Version::Go126, &dump(&trace));
         prop_assert_eq!(assemble(&text, None), Ok(trace));
+    }
+
+    /// What is left of a damaged trace is a text like any other.
+    #[test]
+    fn the_dump_of_a_damaged_trace_is_assembled_too(
+        name in proptest::sample::select(&["alloc-go1.25", "annotate-go1.27", "profile-go1.22"][..]),
+        flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..20),
+        cut in any::<proptest::sample::Index>(),
+    ) {
+        let mut trace = fixture(name).bytes();
+        for (at, to) in flips {
+            let at = 16 + at.index(trace.len() - 16);
+            trace[at] = to;
+        }
+        trace.truncate(16 + cut.index(trace.len() - 15));
+        // Sizes shrink with the padding, or end with the damage.
+        let text = |trace: &[u8]| -> Vec<String> {
+            let text = dump_up_to_damage(trace).0;
+            let lines = text.lines().map(|line| line.split(" size=").next().unwrap());
+            lines.map(str::to_owned).collect()
+        };
+        let version = Trace::new(&trace).unwrap().version();
+        let assembled = assemble(&dump_up_to_damage(&trace).0, Some(version)).unwrap();
+        prop_assert!(dump_up_to_damage(&assembled).1.is_none());
+        prop_assert!(text(&assembled) == text(&trace));
     }
 
     /// White space, blank lines and comments between the words change nothing.
