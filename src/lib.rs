@@ -41,8 +41,8 @@ pub mod wire;
 
 pub use error::{Error, ErrorKind, Table};
 pub use event::{
-    Change, Details, Event, EventKind, ExperimentalEvent, GoState, Label, Log, Metric, ProcState,
-    Range, RangeAttribute, RangeName, Region, Resource, StateTransition, Sync, Task,
+    Change, Details, Event, EventKind, ExperimentalEvent, GoState, Label, Line, Log, Metric,
+    ProcState, Range, RangeAttribute, RangeName, Region, Resource, StateTransition, Sync, Task,
 };
 pub use generation::{
     ExperimentalBatch, ExperimentalBatches, Frame, Frames, Generation, GenerationTables,

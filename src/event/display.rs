@@ -1,7 +1,6 @@
 //! Events as Go prints them, for `go tool trace -d=parsed` and everyone who reads its output.
 
-use super::{Change, Details, Event, Range, RangeName, Task};
-use crate::generation::Stack;
+use super::{Change, Details, Event, Range, RangeName, StateTransition, Task};
 use crate::ids::{GoId, ProcId, TaskId, ThreadId};
 use crate::num;
 use core::fmt;
@@ -12,26 +11,59 @@ fn id(f: &mut fmt::Formatter<'_>, prefix: &str, raw: u64) -> fmt::Result {
     fmt::Display::fmt(&num::signed(raw), f)
 }
 
+/// An event on one line: see [`Event::line`].
+#[derive(Clone, Copy)]
+pub struct Line<'e, 'a, 't>(&'e Event<'a, 't>);
+
+impl<'a, 't> Event<'a, 't> {
+    /// Displays the event as Go does, on one line: without stacks.
+    ///
+    /// Displaying the event itself adds the stacks, a line for each frame's function and file.
+    pub const fn line(&self) -> Line<'_, 'a, 't> {
+        Line(self)
+    }
+}
+
 impl fmt::Display for Event<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let details = self.details();
+        self.start(&details, f)?;
+        if let Details::StateTransition(StateTransition {
+            stack: Some(stack), ..
+        }) = &details
+        {
+            f.write_str("\nTransitionStack=\n")?;
+            write!(f, "{stack:#}")?;
+        }
+        if let Some(stack) = self.stack() {
+            f.write_str("\nStack=\n")?;
+            write!(f, "{stack:#}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Line<'_, '_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.start(&self.0.details(), f)
+    }
+}
+
+impl Event<'_, '_> {
+    fn start(&self, details: &Details<'_, '_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         id(f, "M=", ThreadId::raw(self.thread()))?;
         id(f, " P=", ProcId::raw(self.proc()))?;
         id(f, " G=", GoId::raw(self.goroutine()))?;
         f.write_str(" ")?;
         f.write_str(self.kind().name())?;
         f.write_str(" Time=")?;
-        self.time().fmt(f)?;
-        self.details().fmt(f)?;
-        if let Some(stack) = self.stack() {
-            f.write_str("\nStack=\n")?;
-            print_stack(&stack, f)?;
-        }
-        Ok(())
+        fmt::Display::fmt(&self.time(), f)?;
+        fmt::Display::fmt(details, f)
     }
 }
 
 impl fmt::Display for Details<'_, '_> {
-    /// What follows the time in Go's text: it begins with a space.
+    /// What follows the time in Go's text, without stacks: it begins with a space.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Details::Sync(sync) => {
@@ -104,14 +136,7 @@ impl fmt::Display for Details<'_, '_> {
                 for part in [" ", from, "->", to, " Reason="] {
                     f.write_str(part)?;
                 }
-                transition.reason.quoted().fmt(f)?;
-                match &transition.stack {
-                    Some(stack) => {
-                        f.write_str("\nTransitionStack=\n")?;
-                        print_stack(stack, f)
-                    }
-                    None => Ok(()),
-                }
+                transition.reason.quoted().fmt(f)
             }
             Details::Experimental(event) => {
                 write!(f, " Name={} Args=[", event.name())?;
@@ -139,12 +164,4 @@ fn print_range(range: &Range<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         name => write!(f, " Name=\"{name}\"")?,
     }
     write!(f, " Scope={}", range.scope)
-}
-
-fn print_stack(stack: &Stack<'_, '_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for frame in stack.frames() {
-        writeln!(f, "\t{} @ 0x{:x}", frame.func.printable(), frame.pc)?;
-        writeln!(f, "\t\t{}:{}", frame.file.printable(), frame.line)?;
-    }
-    Ok(())
 }

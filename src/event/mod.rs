@@ -28,6 +28,8 @@ pub use details::{
     RangeAttribute, RangeName, Region, Resource, StateTransition, Sync, Task,
 };
 
+pub use display::Line;
+
 use crate::generation::{Lookup, Stack};
 use crate::ids::{GoId, ProcId, ThreadId};
 use crate::input::{Input, Span};

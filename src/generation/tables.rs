@@ -380,13 +380,15 @@ impl fmt::Debug for Stack<'_, '_> {
     }
 }
 
-/// One frame a call, as Go's `Stack.String` prints it: function and program counter, then file and
-/// line, indented.
+/// Two lines a frame, as Go's `Stack.String` prints it: function and program counter, then file and
+/// line, indented. With `{:#}` indented by one more tab, as within an event. Control characters in
+/// names are escaped.
 impl fmt::Display for Stack<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tab = if f.alternate() { "\t" } else { "" };
         self.frames().try_for_each(|frame| {
-            writeln!(f, "{} @ 0x{:x}", frame.func, frame.pc)?;
-            writeln!(f, "\t{}:{}", frame.file, frame.line)
+            writeln!(f, "{tab}{} @ 0x{:x}", frame.func.printable(), frame.pc)?;
+            writeln!(f, "{tab}\t{}:{}", frame.file.printable(), frame.line)
         })
     }
 }

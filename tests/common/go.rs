@@ -22,6 +22,7 @@ const OLDEST: u32 = 27;
 pub struct Go {
     command: OsString,
     version: String,
+    root: PathBuf,
 }
 
 impl Go {
@@ -63,12 +64,27 @@ impl Go {
         Ok(Go {
             command,
             version: version.to_owned(),
+            root: root.into(),
         })
     }
 
     /// `go1.27.3`, for messages.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// The traces in text form that Go tests its own reader with, each with its name.
+    pub fn test_traces(&self) -> Vec<(String, String)> {
+        let dir = self.root.join("src/internal/trace/testdata/tests");
+        let entries = std::fs::read_dir(&dir).expect("the traces of Go's tests");
+        let paths = entries.map(|entry| entry.expect("a directory entry").path());
+        let traces = paths.filter_map(|path| {
+            let archive = std::fs::read_to_string(&path).ok()?;
+            let (_, text) = archive.split_once("-- trace --\n")?;
+            let name = path.file_stem()?.to_string_lossy().into_owned();
+            Some((name, text.to_owned()))
+        });
+        traces.collect()
     }
 
     /// The reference command, built at its first use: once for each toolchain and each state of its

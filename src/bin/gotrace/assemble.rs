@@ -3,7 +3,8 @@
 use crate::input::Input;
 use crate::output::{Failure, Result, is_stdin};
 use crate::progress::Progress;
-use gotrace::wire::{self, Version};
+use gotrace::wire::Version;
+use gotrace::wire::text::{Assembler, TextError};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -15,8 +16,8 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  gotrace dump --wire --header app.trace | sed 's/secret/xxxxxx/' | gotrace assemble - new.trace
-  gotrace assemble --go-version 1.22 test.txt test.trace")]
+  gotrace assemble --go-version 1.22 test.txt test.trace
+  gotrace dump --wire --header app.trace | sed 's/secret/xxxxxx/' | gotrace assemble - new.trace")]
 pub struct Args {
     /// The version of a text that does not begin with the line "Trace Go1.NN"
     #[arg(long, value_name = "1.NN", value_parser = version)]
@@ -39,7 +40,7 @@ fn version(text: &str) -> std::result::Result<Version, String> {
 }
 
 pub fn run(args: Args) -> Result {
-    let progress = Progress::new(false);
+    let progress = Progress::new([&args.text], false);
     let input = Input::open(&args.text, &progress)?;
     let text = std::str::from_utf8(input.bytes()).map_err(|e| {
         let before = input.bytes().get(..e.valid_up_to()).unwrap_or(&[]);
@@ -49,7 +50,8 @@ pub fn run(args: Args) -> Result {
             format_args!("line {line}: the text is not UTF-8"),
         )
     })?;
-    let trace = wire::assemble(text, args.go_version).map_err(|e| Failure::file(&args.text, e))?;
+    let trace =
+        assemble(text, args.go_version, &progress).map_err(|e| Failure::file(&args.text, e))?;
     input.finish(Ok(()))?;
     drop(progress);
     if is_stdin(&args.out) {
@@ -58,4 +60,22 @@ pub fn run(args: Args) -> Result {
         return Ok(out.flush()?);
     }
     std::fs::write(&args.out, trace).map_err(|e| Failure::file(&args.out, e))
+}
+
+/// The whole trace, so that a text with an error leaves nothing behind.
+fn assemble(
+    text: &str,
+    version: Option<Version>,
+    progress: &Progress,
+) -> std::result::Result<Vec<u8>, TextError> {
+    let mut assembler = Assembler::new(text, version)?;
+    let mut trace = Vec::new();
+    let mut before = text.len();
+    while let Some(piece) = assembler.next()? {
+        trace.extend_from_slice(piece);
+        let after = assembler.remaining();
+        progress.add(before.saturating_sub(after));
+        before = after;
+    }
+    Ok(trace)
 }

@@ -53,7 +53,7 @@ struct Damage {
 }
 
 pub fn run(args: Args) -> Result {
-    let progress = Progress::new(false);
+    let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
     let mut failed = false;
     let work = |file: &PathBuf| check(file, args.keep_going, &progress);

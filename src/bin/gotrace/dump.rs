@@ -6,9 +6,10 @@ use crate::input::Input;
 use crate::json::{Json, SCHEMA};
 use crate::output::{Failure, Result, Text};
 use crate::progress::Progress;
-use gotrace::Trace;
 use gotrace::wire::Chunk;
 use gotrace::wire::text::HeaderLine;
+use gotrace::{Details, Event, EventKind, Stack, StackId, StateTransition, Trace};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -66,7 +67,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result {
-    let progress = Progress::new(std::io::stdout().is_terminal());
+    let progress = Progress::new([&args.file], std::io::stdout().is_terminal());
     if args.parsed {
         let mut source = Source::open(&args.file, args.generation.is_some(), &progress)?;
         let mut out = Text::stdout();
@@ -110,12 +111,17 @@ fn wire(args: &Args, bytes: &[u8], out: &mut Text, progress: &Progress) -> Resul
 fn parsed(args: &Args, source: &mut Source, out: &mut Text, progress: &Progress) -> Result {
     let mut events = source.events(&args.file, args.generation)?;
     let mut selection = args.filter.selection();
+    let mut stacks = Stacks::default();
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut done = events.offset();
     while left > 0 {
         let Some(event) = events.next().map_err(|e| Failure::file(&args.file, e))? else {
             break;
         };
+        if event.kind() == EventKind::Sync {
+            // Another generation gives its stacks other ids.
+            stacks = Stacks::default();
+        }
         match selection.sees(&event) {
             Shown::Yes => {}
             Shown::No => continue,
@@ -124,7 +130,7 @@ fn parsed(args: &Args, source: &mut Source, out: &mut Text, progress: &Progress)
         if args.json {
             out.json_line(&Json(&event))?;
         } else {
-            let _ = writeln!(out.buffer(), "{event}");
+            stacks.write(&event, out.buffer());
         }
         left -= 1;
         out.relax()?;
@@ -135,4 +141,51 @@ fn parsed(args: &Args, source: &mut Source, out: &mut Text, progress: &Progress)
         }
     }
     Ok(())
+}
+
+/// The stacks of a generation as text: most are printed many times.
+#[derive(Default)]
+struct Stacks {
+    texts: HashMap<StackId, String>,
+    bytes: usize,
+}
+
+impl Stacks {
+    /// How much text is kept: a few thousand stacks.
+    const LIMIT: usize = 8 << 20;
+
+    /// Writes what displaying the event would, and a line's end.
+    fn write(&mut self, event: &Event<'_, '_>, out: &mut String) {
+        let _ = write!(out, "{}", event.line());
+        if event.kind() == EventKind::StateTransition
+            && let Details::StateTransition(StateTransition {
+                stack: Some(stack), ..
+            }) = event.details()
+        {
+            out.push_str("\nTransitionStack=\n");
+            self.write_stack(&stack, out);
+        }
+        if let Some(stack) = event.stack() {
+            out.push_str("\nStack=\n");
+            self.write_stack(&stack, out);
+        }
+        out.push('\n');
+    }
+
+    fn write_stack(&mut self, stack: &Stack<'_, '_>, out: &mut String) {
+        let Some(id) = stack.id() else { return };
+        if let Some(text) = self.texts.get(&id) {
+            out.push_str(text);
+            return;
+        }
+        let mut text = String::new();
+        let _ = write!(text, "{:#}", stack);
+        out.push_str(&text);
+        if self.bytes + text.len() > Self::LIMIT {
+            self.texts.clear();
+            self.bytes = 0;
+        }
+        self.bytes += text.len();
+        self.texts.insert(id, text);
+    }
 }

@@ -69,6 +69,8 @@ mod signal {
         std::thread::Builder::new()
             .name("mapped files".to_owned())
             .spawn(move || explain(told))?;
+        // Rust's own handler runs before this one and gives the signal back its default action, so
+        // that a second fault would be the end.
         let action = move || {
             let _ = (&tell).write_all(&[1]);
             // To return would be to touch the page again.

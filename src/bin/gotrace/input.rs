@@ -74,6 +74,7 @@ impl Input {
             )));
         }
         reader.read_to_end(&mut head).map_err(failed)?;
+        progress.expect(head.len());
         Ok(Opened::Memory(Input::inside(
             path,
             Bytes::Read(head),
@@ -86,13 +87,12 @@ impl Input {
     /// A compressed one that is damaged still gives what stands before the damage, and the error
     /// when it is [finished](Input::finish).
     pub fn open(path: &Path, progress: &Progress) -> Result<Input> {
-        let bytes = Bytes::open(path).map_err(|e| Failure::file(path, e))?;
+        let bytes = Bytes::open(path, progress).map_err(|e| Failure::file(path, e))?;
         Ok(Input::inside(path, bytes, progress))
     }
 
     /// What the bytes are, or what they hold if they are compressed.
     fn inside(path: &Path, bytes: Bytes, progress: &Progress) -> Input {
-        progress.expect(bytes.slice().len());
         let Some(compression) = Compression::of(bytes.slice()) else {
             return Input {
                 bytes,
@@ -129,13 +129,13 @@ impl Input {
 }
 
 impl Bytes {
-    fn open(path: &Path) -> io::Result<Bytes> {
+    fn open(path: &Path, progress: &Progress) -> io::Result<Bytes> {
         if is_stdin(path) {
-            return read(io::stdin().lock());
+            return read(io::stdin().lock(), progress);
         }
         let file = File::open(path)?;
         if !file.metadata()?.is_file() {
-            return read(file);
+            return read(file, progress);
         }
         let map = MappedFile::new(&file)?;
         let watched = guard::watch(path, file, map.len());
@@ -150,10 +150,19 @@ impl Bytes {
     }
 }
 
-fn read(mut reader: impl Read) -> io::Result<Bytes> {
+/// Everything that a pipe or a device gives.
+fn read(mut reader: impl Read, progress: &Progress) -> io::Result<Bytes> {
+    const BLOCK: u64 = 1 << 20;
     let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes)?;
-    Ok(Bytes::Read(bytes))
+    loop {
+        let n = reader.by_ref().take(BLOCK).read_to_end(&mut bytes)?;
+        if n == 0 {
+            return Ok(Bytes::Read(bytes));
+        }
+        // They are read now, and used later.
+        progress.expect(2 * n);
+        progress.add(n);
+    }
 }
 
 /// What a compressed file holds, up to the error if there is one.

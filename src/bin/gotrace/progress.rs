@@ -2,17 +2,18 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How much work takes no bar.
+/// Work that takes no longer has no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 const REFRESH: Duration = Duration::from_millis(100);
 
-/// Counts bytes of work; shows them on standard error if that is a terminal. Ends with its life,
-/// and leaves nothing on the terminal.
+/// Counts bytes of work, and shows them on standard error if that is a terminal, where nothing is
+/// left of them afterwards.
 pub struct Progress {
     shared: Arc<Shared>,
     bar: Option<JoinHandle<()>>,
@@ -27,10 +28,17 @@ struct Shared {
 }
 
 impl Progress {
-    /// Begins the count. No bar is shown if `quiet`: for a command whose output on the same
-    /// terminal is progress enough.
-    pub fn new(quiet: bool) -> Progress {
-        let shared = Arc::<Shared>::default();
+    /// Begins the count for work on these files, as far as they are regular files.
+    ///
+    /// No bar is shown if `quiet`: for a command whose output on the same terminal is progress
+    /// enough.
+    pub fn new<'a>(files: impl IntoIterator<Item = &'a PathBuf>, quiet: bool) -> Progress {
+        let lengths = files.into_iter().filter_map(|file| file.metadata().ok());
+        let lengths = lengths.filter(|m| m.is_file()).map(|m| m.len());
+        let shared = Arc::new(Shared {
+            expected: AtomicU64::new(lengths.fold(0, u64::saturating_add)),
+            ..Shared::default()
+        });
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let shared = Arc::clone(&shared);
             thread::Builder::new()
@@ -44,7 +52,7 @@ impl Progress {
         }
     }
 
-    /// So many bytes more are to be worked on.
+    /// So many bytes are to be worked on that the files' lengths do not tell.
     pub fn expect(&self, bytes: usize) {
         self.shared
             .expected

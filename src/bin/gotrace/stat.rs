@@ -5,7 +5,7 @@ use crate::output::{self, Failure, Result};
 use crate::parallel;
 use crate::progress::Progress;
 use anstyle::Style;
-use gotrace::wire::{Chunk, Class, Contents, EventType, Footprint};
+use gotrace::wire::{Batch, Chunk, Class, Contents, EventType, Events, Footprint};
 use gotrace::{Generation, ThreadId, Time, Timestamp, Trace, WallTime};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -89,7 +89,7 @@ struct Type {
 }
 
 pub fn run(args: Args) -> Result {
-    let progress = Progress::new(false);
+    let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
     let mut failed = false;
     let mut first = true;
@@ -220,9 +220,10 @@ impl Scan {
                 *self.batches.of(contents) += 1;
                 if contents == Contents::Events {
                     self.threads.extend(batch.head.thread);
-                    if let Ok(Some(end)) = end {
-                        let (first, last) = times.unwrap_or((batch.head.time, end));
-                        times = Some((first.min(batch.head.time), last.max(end)));
+                    let first = first_time(batch);
+                    if let (Some(first), Ok(Some(last))) = (first, end) {
+                        let (earlier, later) = times.unwrap_or((first, last));
+                        times = Some((earlier.min(first), later.max(last)));
                     }
                 }
             }
@@ -247,6 +248,13 @@ impl Scan {
         let (earlier, later) = self.times.unwrap_or((first, last));
         self.times = Some((earlier.min(first), later.max(last)));
     }
+}
+
+/// The time of the first event of a batch.
+fn first_time(batch: &Batch<'_>) -> Option<Timestamp> {
+    let event = Events::new(batch.data, batch.data_offset().0).next();
+    let dt = event.ok()??.dt;
+    Some(Timestamp(batch.head.time.0.wrapping_add(dt)))
 }
 
 impl Batches {

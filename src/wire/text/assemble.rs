@@ -26,44 +26,97 @@ use alloc::vec::Vec;
 /// # Ok::<(), gotrace::wire::text::TextError>(())
 /// ```
 pub fn assemble(text: &str, version: Option<Version>) -> Result<Vec<u8>, TextError> {
-    let mut reader = TextReader::new(text)?;
-    let version = reader
-        .version()
-        .or(version)
-        .ok_or(TextError::new(TextErrorKind::NoVersion, 0))?;
-    let mut trace = Vec::from(version.header());
-    let mut open: Option<TextRecord<'_>> = None;
-    let mut payload = Vec::new();
-    while let Some(record) = reader.next()? {
-        match record.ty() {
-            EventType::EVENT_BATCH => {
-                close(&mut trace, open.take(), &mut payload);
-                open = Some(record);
-            }
-            EventType::EXPERIMENTAL_BATCH | EventType::END_OF_GENERATION => {
-                close(&mut trace, open.take(), &mut payload);
-                append(&mut trace, &record);
-            }
-            _ if open.is_none() => {
-                return Err(TextError::new(TextErrorKind::OutsideBatch, record.line()));
-            }
-            _ => append(&mut payload, &record),
-        }
+    let mut assembler = Assembler::new(text, version)?;
+    let mut trace = Vec::new();
+    while let Some(piece) = assembler.next()? {
+        trace.extend_from_slice(piece);
     }
-    close(&mut trace, open, &mut payload);
     Ok(trace)
 }
 
-/// Writes a batch's header and its payload, which is then empty.
-fn close(trace: &mut Vec<u8>, head: Option<TextRecord<'_>>, payload: &mut Vec<u8>) {
-    let Some(head) = head else { return };
-    trace.push(head.ty().0);
-    let (_, named) = head.args().split_last().unwrap_or((&0, &[]));
-    for number in named.iter().chain([&num::wide(payload.len())]) {
-        let (bytes, len) = varint::encode(*number);
-        trace.extend_from_slice(bytes.get(..len).unwrap_or(&[]));
+/// [`assemble`] piece by piece: the header, then one batch or end of generation after the other.
+/// Takes the memory of one batch.
+#[derive(Clone, Debug)]
+pub struct Assembler<'a> {
+    reader: TextReader<'a>,
+    /// Until it is written.
+    header: Option<Version>,
+    open: Option<TextRecord<'a>>,
+    payload: Vec<u8>,
+    piece: Vec<u8>,
+}
+
+impl<'a> Assembler<'a> {
+    /// An assembler of `text`; `version` is that of a text without a header line.
+    ///
+    /// Errors: those of [`TextReader::new`], [`NoVersion`](TextErrorKind::NoVersion).
+    pub fn new(text: &'a str, version: Option<Version>) -> Result<Self, TextError> {
+        let reader = TextReader::new(text)?;
+        let no_version = TextError::new(TextErrorKind::NoVersion, 0);
+        Ok(Assembler {
+            reader,
+            header: Some(reader.version().or(version).ok_or(no_version)?),
+            open: None,
+            payload: Vec::new(),
+            piece: Vec::new(),
+        })
     }
-    trace.append(payload);
+
+    /// How many bytes of the text are still to be read.
+    pub const fn remaining(&self) -> usize {
+        self.reader.remaining()
+    }
+
+    /// The next piece of the trace; `None` at the end of the text.
+    ///
+    /// Errors: everything that can be wrong with a record,
+    /// [`OutsideBatch`](TextErrorKind::OutsideBatch).
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "fallible, and what it gives borrows from it"
+    )]
+    pub fn next(&mut self) -> Result<Option<&[u8]>, TextError> {
+        self.piece.clear();
+        if let Some(version) = self.header.take() {
+            self.piece.extend_from_slice(version.header());
+            return Ok(Some(&self.piece));
+        }
+        while self.piece.is_empty() {
+            let Some(record) = self.reader.next()? else {
+                self.close();
+                break;
+            };
+            match record.ty() {
+                EventType::EVENT_BATCH => {
+                    self.close();
+                    self.open = Some(record);
+                }
+                EventType::EXPERIMENTAL_BATCH | EventType::END_OF_GENERATION => {
+                    self.close();
+                    append(&mut self.piece, &record);
+                }
+                _ if self.open.is_none() => {
+                    return Err(TextError::new(TextErrorKind::OutsideBatch, record.line()));
+                }
+                _ => append(&mut self.payload, &record),
+            }
+        }
+        Ok((!self.piece.is_empty()).then_some(&self.piece))
+    }
+
+    /// Writes the open batch, if there is one: its header, and its payload, whose length is known
+    /// now.
+    fn close(&mut self) {
+        let Some(head) = self.open.take() else { return };
+        self.piece.push(head.ty().0);
+        let (_, named) = head.args().split_last().unwrap_or((&0, &[]));
+        for number in named.iter().chain([&num::wide(self.payload.len())]) {
+            let (bytes, len) = varint::encode(*number);
+            self.piece
+                .extend_from_slice(bytes.get(..len).unwrap_or(&[]));
+        }
+        self.piece.append(&mut self.payload);
+    }
 }
 
 /// Writes a record, in as much room as it takes.

@@ -37,7 +37,7 @@ mod literal;
 mod reader;
 
 #[cfg(feature = "alloc")]
-pub use assemble::assemble;
+pub use assemble::{Assembler, assemble};
 pub use literal::Literal;
 pub use reader::{TextError, TextErrorKind, TextReader, TextRecord};
 

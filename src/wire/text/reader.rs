@@ -141,8 +141,12 @@ impl<'a> TextRecord<'a> {
     pub fn encode(&self, out: &mut Encoder<'_>) -> Result<(), Error> {
         out.record(|out| {
             out.byte(self.ty.0)?;
-            for arg in self.args() {
-                out.varint(*arg)?;
+            for (n, arg) in self.args().iter().enumerate() {
+                match (self.ty, n, u8::try_from(*arg)) {
+                    // The one number that readers take for a byte.
+                    (EventType::EXPERIMENTAL_BATCH, 0, Ok(experiment)) => out.byte(experiment)?,
+                    _ => out.varint(*arg)?,
+                }
             }
             if has_data(self.ty) {
                 out.varint(num::wide(self.data.len()))?;
@@ -215,6 +219,11 @@ impl<'a> TextReader<'a> {
     /// The version that the header line names.
     pub const fn version(&self) -> Option<Version> {
         self.version
+    }
+
+    /// How many bytes of the text are still to be read.
+    pub const fn remaining(&self) -> usize {
+        self.lines.rest.len()
     }
 
     /// The next record; `None` at the end of the text, and after an error.
@@ -458,6 +467,10 @@ mod tests {
             (
                 "ExperimentalBatch exp=1 gen=2 m=3 time=4\ndata=\"x\"\nEndOfGeneration",
                 &[49, 1, 2, 3, 4, 1, b'x', 52],
+            ),
+            (
+                "ExperimentalBatch exp=200 gen=2 m=3 time=4",
+                &[49, 200, 2, 3, 4, 0],
             ),
             (
                 "CPUSample time=1 m=2 p=3 g=127 stack=5",
