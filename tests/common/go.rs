@@ -147,6 +147,27 @@ impl Verdict {
     }
 }
 
+/// How fast a reader is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Speed {
+    pub ns_an_event: f64,
+    /// Of the file, in units of 10^6 bytes.
+    pub mb_a_second: f64,
+}
+
+impl Speed {
+    fn parse(line: &str) -> Option<Speed> {
+        let number = |key: &str| {
+            let mut fields = line.split_whitespace();
+            fields.find_map(|f| f.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
+        };
+        Some(Speed {
+            ns_an_event: number("ns/event")?,
+            mb_a_second: number("MB/s")?,
+        })
+    }
+}
+
 /// All events of a trace, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Events {
@@ -201,6 +222,17 @@ impl Reference {
             text,
             error: error.unwrap_or_else(|| panic!("bad end of a reply: {end:?}")),
         }
+    }
+
+    /// How fast Go's reader reads a trace file, the best of so many runs in one process.
+    pub fn time(&self, path: &Path, runs: usize) -> Speed {
+        let runs = runs.to_string();
+        let lines = succeeded(self.run(&["time".as_ref(), path.as_os_str(), runs.as_ref()], &[]));
+        let lines = String::from_utf8_lossy(&lines);
+        let fastest = lines.lines().filter_map(Speed::parse);
+        fastest
+            .min_by(|a, b| a.ns_an_event.total_cmp(&b.ns_an_event))
+            .unwrap_or_else(|| panic!("bad reply of the reference: {lines:?}"))
     }
 
     /// The trace that Go makes of the text form, which opens with a line `Trace Go1.NN`; the error
