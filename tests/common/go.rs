@@ -22,6 +22,7 @@ const OLDEST: u32 = 27;
 pub struct Go {
     command: OsString,
     version: String,
+    root: PathBuf,
 }
 
 impl Go {
@@ -63,12 +64,18 @@ impl Go {
         Ok(Go {
             command,
             version: version.to_owned(),
+            root: root.into(),
         })
     }
 
     /// `go1.27.3`, for messages.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Where the distribution stands.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The reference command, built at its first use: once for each toolchain and each state of its
