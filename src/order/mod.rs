@@ -11,6 +11,9 @@
 //!   goroutine or proc number -1;
 //! - a stop-the-world range that ends in a later generation keeps its reason; Go looks the old id up
 //!   in the new string table;
+//! - of several stop-the-world ranges in one goroutine the one ends that Go's list has first, as if no
+//!   assist had ever stood in that list; the runtime has one range at a time;
+//! - of a proc that two threads claim at a time the last is known to have it; Go takes any of them;
 //! - at most [`MAX_RANGES`] stop-the-world ranges may be open in one goroutine; the runtime has one.
 
 mod frontier;

@@ -87,6 +87,11 @@ impl Go {
         traces.collect()
     }
 
+    /// Where the distribution stands.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The reference command, built at its first use: once for each toolchain and each state of its
     /// source. Test binaries that need it at the same time wait for one of them to build it.
     pub fn reference(&self) -> Reference {
