@@ -147,6 +147,11 @@ impl Intake {
         arena: &mut [u8],
     ) -> Result<(), Error> {
         self.whole_so_far(core)?;
+        let open = self.skip.is_some() || core.state.progress.number.get() != 0;
+        if open && core.version().is_some_and(Version::has_end_marker) {
+            // The marker that the source did not hand over is part of the trace.
+            self.offset = self.offset.saturating_add(1);
+        }
         self.end(core, arena);
         Ok(())
     }

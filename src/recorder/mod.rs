@@ -41,8 +41,10 @@
 //! # How large an arena
 //!
 //! A generation lasts about a second, and a busy server fills 5 to 80 MB in one. An arena of
-//! [`arena_size_for(max_bytes)`](arena_size_for) loses no generation of up to `max_bytes`. A smaller
-//! one works too: it keeps what it can. [`Status::largest`] says how large the largest generation
+//! [`arena_size_for(max_bytes)`](arena_size_for) loses none while none is larger than `max_bytes`.
+//! A smaller one works too: it keeps what it can. But since the newest complete generation is never
+//! given up, a large one leaves less room for those that come, and if none of them fits beside it,
+//! it stays, and all are lost. [`Status::largest`] says how large the largest generation
 //! was, and so what to ask for. To make generations smaller, start the traced program with
 //! `GODEBUG=traceadvanceperiod=100000000`: their length in nanoseconds, 10^9 unless it is set.
 //!
@@ -151,8 +153,8 @@ impl Default for FlightRecorderConfig {
     }
 }
 
-/// The length of an arena that loses no generation of up to `max_bytes`, in bytes; zero means the
-/// default of [`FlightRecorderConfig::max_bytes`].
+/// The length in bytes of an arena that loses no generation while none is larger than `max_bytes`;
+/// zero means the default of [`FlightRecorderConfig::max_bytes`]. It is all the memory that is used.
 ///
 /// It has room for two of them: the newest complete one, which is kept, and the one in progress.
 /// When generations are smaller, all that the window holds fits. What is left of the sum is the

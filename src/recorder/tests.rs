@@ -206,7 +206,9 @@ fn play(
         for len in generation {
             let batch = batch(number, time, (len % 3 == 0).then_some(1), *len);
             time += 1;
-            step(recorder, &mut |r| drop(r.batch(&batch)));
+            step(recorder, &mut |r| {
+                let _ = r.batch(&batch);
+            });
         }
         step(recorder, &mut |r| r.end_generation().unwrap());
     }

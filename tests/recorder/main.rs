@@ -1,0 +1,11 @@
+//! The flight recorder against real traces, a simple model, bad input, damaged arenas, and death.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod damage;
+mod fixtures;
+mod input;
+#[cfg(all(unix, feature = "mmap"))]
+mod kill;
+mod model;
+mod synth;
