@@ -24,6 +24,8 @@ pub(crate) struct Window<S: Storage> {
     base: u64,
     /// Nothing follows the generation in the buffer.
     last: bool,
+    /// The engine has not seen the generation.
+    fresh: bool,
     engine: Engine<S>,
 }
 
@@ -36,6 +38,7 @@ impl<S: Storage> Window<S> {
             end: 0,
             base: offset.0,
             last: false,
+            fresh: false,
             engine: Engine::new(version, Place::default(), offset),
         }
     }
@@ -54,7 +57,7 @@ impl<S: Storage> Window<S> {
 
     /// Whether the generation is read to its end, and another could follow.
     pub(crate) fn is_read(&mut self) -> bool {
-        !self.last && self.engine.needs_input()
+        !self.last && !self.fresh && self.engine.needs_input()
     }
 
     /// What was put into the window beyond the generation.
@@ -64,7 +67,7 @@ impl<S: Storage> Window<S> {
 
     /// The generation in the window ends here, or all that follows it is damaged or not there.
     pub(super) fn ends_at(&mut self, end: usize, last: bool) {
-        (self.end, self.last) = (end.min(self.buffer.len()), last);
+        (self.end, self.last, self.fresh) = (end.min(self.buffer.len()), last, true);
     }
 
     /// Puts a whole generation, in pieces, in the place of one that was read.
@@ -90,6 +93,7 @@ impl<S: Storage> Window<S> {
     /// Finds the next event; says whether there is one.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
+        self.fresh = false;
         let input = Input::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
         self.engine.step(&input, self.last)
     }
