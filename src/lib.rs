@@ -27,12 +27,16 @@ mod ids;
 mod input;
 #[cfg(feature = "mmap")]
 pub mod mmap;
+#[cfg(feature = "std")]
+pub mod mux;
 mod num;
 mod order;
 mod printable;
 mod reader;
 pub mod recorder;
 mod sort;
+#[cfg(feature = "std")]
+pub mod source;
 mod storage;
 mod string;
 mod table;

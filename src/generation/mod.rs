@@ -21,9 +21,13 @@
 //! ```
 
 mod index;
+#[cfg(feature = "std")]
+mod split;
 mod tables;
 mod trace;
 
+#[cfg(feature = "std")]
+pub(crate) use split::{Split, Splitter};
 pub use tables::{
     ExperimentalBatch, ExperimentalBatches, Frame, Frames, GenerationTables, Sample, Stack,
 };

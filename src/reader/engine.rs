@@ -237,6 +237,15 @@ impl<S: Storage> Engine<S> {
         cursor.is_none_or(|cursor| cursor.is_last(&self.batches))
     }
 
+    /// No generation follows the one that was read.
+    #[cfg(feature = "std")]
+    pub(super) fn end(&mut self) {
+        // Since 1.26, the end of the input says so.
+        if !self.version.has_end_marker() && self.number != 0 {
+            self.after = After::End;
+        }
+    }
+
     /// The input is another now: what follows stands at `place`, and open names at `move_to`.
     #[cfg(feature = "std")]
     pub(super) fn rebase(&mut self, place: Place, move_to: impl FnMut(Span) -> Span) {

@@ -26,6 +26,8 @@ mod cursor;
 mod engine;
 #[cfg(feature = "std")]
 mod stream;
+#[cfg(feature = "std")]
+mod window;
 
 use crate::error::Error;
 use crate::event::Event;
@@ -38,6 +40,8 @@ use core::fmt;
 use engine::Engine;
 #[cfg(feature = "std")]
 pub use stream::{ReadError, StreamReader};
+#[cfg(feature = "std")]
+pub(crate) use window::Window;
 
 /// Reads the events of a trace in memory, in the order in which they happened (`trace.Reader`).
 ///

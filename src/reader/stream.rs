@@ -1,17 +1,13 @@
 //! Reading a trace as it comes: from a file, a pipe, a socket.
-//!
-//! The engine is the one that reads slices. Here its input is a buffer that holds one generation;
-//! when the next one is due, the names of open tasks and regions are carried over to the front of
-//! the buffer, and everything else makes room.
 
-use super::engine::Engine;
+use super::window::Window;
 use crate::error::Error;
 use crate::event::Event;
+use crate::generation::{Split, Splitter};
 use crate::ids::{GenerationId, Offset};
-use crate::input::{Input, Place, Span};
 use crate::num;
 use crate::storage::{Growing, Storage};
-use crate::wire::{Contents, HEADER_LEN, Head, Version};
+use crate::wire::{HEADER_LEN, Version};
 use alloc::vec::Vec;
 use core::fmt;
 use std::io::{self, Read};
@@ -40,17 +36,10 @@ const CHUNK: usize = 64 << 10;
 /// ```
 pub struct StreamReader<R, S: Storage = Growing> {
     source: R,
-    /// Carried names, then a generation, then what was read beyond it.
-    buffer: Vec<u8>,
-    /// Where the generation ends in the buffer.
-    end: usize,
-    /// How many bytes of the trace stand before the buffer, modulo 2^64: names count as some.
-    base: u64,
-    /// Nothing follows the generation in the buffer.
-    last: bool,
+    window: Window<S>,
+    splitter: Splitter,
     /// Why the source ended, if it broke.
     broken: Option<io::Error>,
-    engine: Engine<S>,
 }
 
 /// What can go wrong while a trace is read from a stream.
@@ -82,15 +71,11 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             .take(num::wide(HEADER_LEN))
             .read_to_end(&mut header)?;
         let version = crate::Trace::new(&header)?.version();
-        let offset = Offset(num::wide(HEADER_LEN));
         Ok(StreamReader {
             source,
-            buffer: Vec::new(),
-            end: 0,
-            base: offset.0,
-            last: false,
+            window: Window::new(version),
+            splitter: Splitter::new(version),
             broken: None,
-            engine: Engine::new(version, Place::default(), offset),
         })
     }
 
@@ -100,12 +85,11 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     /// and errors of the source, which come after the events that were read before.
     #[expect(clippy::should_implement_trait, reason = "an event borrows the reader")]
     pub fn next(&mut self) -> Result<Option<Event<'_, '_>>, ReadError> {
-        if self.engine.needs_input() && !self.last {
+        if self.window.is_read() {
             self.fill();
         }
-        let input = Input::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
-        match self.engine.step(&input, self.last) {
-            Ok(true) => Ok(Some(self.engine.event(input))),
+        match self.window.step() {
+            Ok(true) => Ok(Some(self.window.event())),
             // What a broken source cut off is not the trace's fault.
             Ok(false) => self
                 .broken
@@ -120,17 +104,17 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
 
     /// The generation being read: none before the first.
     pub const fn generation(&self) -> Option<GenerationId> {
-        self.engine.generation()
+        self.window.generation()
     }
 
     /// The version of the format.
     pub const fn version(&self) -> Version {
-        self.engine.version
+        self.window.version()
     }
 
     /// How far the trace was read: where the generation being read ends.
     pub fn offset(&self) -> Offset {
-        self.engine.offset()
+        self.window.offset()
     }
 
     /// The source. What was read beyond the current generation is lost.
@@ -138,118 +122,43 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         self.source
     }
 
-    /// Brings the next generation into the buffer: all of it, or as much as there is.
+    /// Brings the next generation into the window: all of it, or as much as there is.
     fn fill(&mut self) {
-        let start = self.carry_names();
-        let mut at = start;
-        let mut number = None;
+        let mut at = self.window.advance();
         loop {
-            let rest = self.buffer.get(at..).unwrap_or(&[]);
-            let wanted = match Head::parse(rest) {
-                Ok(None) => 1,
-                Ok(Some(Head::EndOfGeneration)) => {
-                    self.end = at.saturating_add(1);
-                    // Before 1.26 there is no such marker: the engine says so.
-                    self.last = !self.engine.version.has_end_marker();
+            let wanted = match self.splitter.next(self.window.beyond(at)) {
+                Ok(Split::Batch(head)) => {
+                    at = at.saturating_add(head.total_len());
+                    continue;
+                }
+                Ok(Split::End { marker_len, .. }) => {
+                    self.window.ends_at(at.saturating_add(marker_len), false);
                     return;
                 }
-                Ok(Some(Head::Batch(head))) if rest.len() >= head.total_len() => {
-                    let after = at.saturating_add(head.total_len());
-                    let data = rest.get(head.header_len..head.total_len()).unwrap_or(&[]);
-                    let marker = Contents::of(head.experiment, data) == Contents::EndOfGeneration;
-                    let current = *number.get_or_insert(head.generation);
-                    if head.generation == current {
-                        at = after;
-                        if marker {
-                            self.end = after;
-                            self.last = !self.engine.version.has_end_marker();
-                            return;
-                        }
-                        continue;
-                    }
-                    let follows = Some(head.generation) == current.next();
-                    if follows && !self.engine.version.has_end_marker() {
-                        self.end = at;
-                        return;
-                    }
-                    // Out of order: the engine says so.
-                    self.end = after;
-                    self.last = true;
-                    return;
-                }
-                Ok(Some(Head::Batch(head))) => {
-                    // Before 1.26 the next generation's header ends this one, but only the engine's
-                    // look at a whole batch tells whether that batch is sound.
-                    head.total_len().saturating_sub(rest.len())
-                }
+                Ok(Split::Need(more)) => more,
                 // Damage: the engine says so.
-                Err(_) => {
-                    self.end = self.buffer.len();
-                    self.last = true;
-                    return;
-                }
+                Err(_) => 0,
             };
-            if !self.read_more(wanted) {
-                self.end = self.buffer.len();
-                self.last = true;
+            if wanted == 0 || !self.read_more(wanted) {
+                self.window.ends_at(usize::MAX, true);
                 return;
             }
         }
     }
 
-    /// Moves what outlives the generation to the front of the buffer; gives its length.
-    fn carry_names(&mut self) -> usize {
-        let mut spans = Vec::new();
-        self.engine.names(|span| spans.push(span));
-        spans.retain(|span| span.len > 0);
-        spans.sort_unstable();
-        spans.dedup();
-        let mut moved: Vec<u8> = Vec::new();
-        let mut places = Vec::with_capacity(spans.len());
-        for span in &spans {
-            let end = span.at.saturating_add(num::index(span.len));
-            places.push(Span {
-                at: moved.len(),
-                ..*span
-            });
-            moved.extend_from_slice(self.buffer.get(span.at..end).unwrap_or(&[]));
-        }
-        let names = moved.len();
-        let keep = self.end.min(self.buffer.len());
-        self.buffer.splice(..keep, moved);
-        let offset = self.engine.offset();
-        self.base = offset.0.wrapping_sub(num::wide(names));
-        self.end = names;
-        self.engine.rebase(
-            Place {
-                piece: 0,
-                at: names,
-            },
-            |span| {
-                let at = spans.binary_search(&span).ok();
-                at.and_then(|at| places.get(at))
-                    .copied()
-                    .unwrap_or_default()
-            },
-        );
-        names
-    }
-
     /// Reads at least one byte into the buffer, and `wanted` if they come at once; says whether the
     /// source goes on.
     fn read_more(&mut self, wanted: usize) -> bool {
-        let len = self.buffer.len();
+        let buffer = &mut self.window.buffer;
+        let len = buffer.len();
         let more = wanted.max(CHUNK);
         // By a quarter at most: a generation may be large, and room for two of it a burden.
-        if self.buffer.capacity().saturating_sub(len) < more {
-            self.buffer.reserve_exact(more.max(len.wrapping_shr(2)));
+        if buffer.capacity().saturating_sub(len) < more {
+            buffer.reserve_exact(more.max(len.wrapping_shr(2)));
         }
-        self.buffer.resize(len.saturating_add(more), 0);
+        buffer.resize(len.saturating_add(more), 0);
         let read = loop {
-            match self
-                .source
-                .read(self.buffer.get_mut(len..).unwrap_or(&mut []))
-            {
+            match self.source.read(buffer.get_mut(len..).unwrap_or(&mut [])) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other,
             }
@@ -258,7 +167,7 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             self.broken = Some(error);
             0
         });
-        self.buffer.truncate(len.saturating_add(read));
+        buffer.truncate(len.saturating_add(read));
         read > 0
     }
 }
@@ -266,9 +175,9 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
 impl<R, S: Storage> fmt::Debug for StreamReader<R, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamReader")
-            .field("version", &self.engine.version)
-            .field("generation", &self.engine.generation())
-            .field("offset", &self.engine.offset())
+            .field("version", &self.window.version())
+            .field("generation", &self.window.generation())
+            .field("offset", &self.window.offset())
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,162 @@
+//! Who is subscribed, and the loop that feeds them.
+
+use super::EndReason;
+use super::queue::Queue;
+use super::sync::{Condvar, Mutex, MutexGuard, lock, wait};
+use crate::source::{Part, SourceError, TraceSource};
+use crate::wire::Version;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// What the multiplexer's thread shares with everyone else.
+///
+/// Locks are taken in this order: the hub's, then a queue's.
+pub(super) struct Hub {
+    state: Mutex<State>,
+    /// There may be a reason to start, or to stop.
+    wake: Condvar,
+}
+
+struct State {
+    /// Those that begin with the next generation.
+    joining: Vec<Arc<Queue>>,
+    /// Those that are being fed.
+    members: Vec<Arc<Queue>>,
+    /// How many want the source not to be started yet.
+    holds: usize,
+    /// Whether the source is started.
+    running: bool,
+    /// Nobody can subscribe any more, for this reason.
+    closed: Option<EndReason>,
+}
+
+impl Hub {
+    pub(super) fn new() -> Hub {
+        Hub {
+            state: Mutex::new(State {
+                joining: Vec::new(),
+                members: Vec::new(),
+                holds: 0,
+                running: false,
+                closed: None,
+            }),
+            wake: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Whether the source is started.
+    pub(super) fn is_running(&self) -> bool {
+        self.lock().running
+    }
+
+    /// Adds a subscriber, which begins with the next generation.
+    pub(super) fn subscribe(&self, queue: Arc<Queue>) {
+        let mut state = self.lock();
+        match &state.closed {
+            Some(reason) => queue.close(reason.clone()),
+            None => state.joining.push(queue),
+        }
+        self.wake.notify_one();
+    }
+
+    /// Keeps the source from being started, until [`release`](Self::release).
+    pub(super) fn hold(&self) {
+        let mut state = self.lock();
+        state.holds = state.holds.saturating_add(1);
+    }
+
+    pub(super) fn release(&self) {
+        let mut state = self.lock();
+        state.holds = state.holds.saturating_sub(1);
+        self.wake.notify_one();
+    }
+
+    /// Ends all subscriptions, and the loop as soon as it looks.
+    pub(super) fn close(&self, reason: EndReason) {
+        let mut state = self.lock();
+        state.closed.get_or_insert_with(|| reason.clone());
+        state.tell_all(&reason);
+        self.wake.notify_one();
+    }
+
+    /// Starts and reads the source while anyone is subscribed; returns when all is closed.
+    pub(super) fn run(&self, source: &mut dyn TraceSource) {
+        while self.wait_for_one() {
+            let reason = self.feed(source);
+            source.stop();
+            if let Some(reason) = reason {
+                let mut state = self.lock();
+                state.running = false;
+                state.tell_all(&reason);
+            }
+        }
+    }
+
+    /// Waits until someone is there to be fed; gives false if all is closed.
+    fn wait_for_one(&self) -> bool {
+        let mut state = self.lock();
+        loop {
+            if state.closed.is_some() {
+                state.running = false;
+                return false;
+            }
+            state.joining.retain(|queue| queue.is_open());
+            if state.holds == 0 && !state.joining.is_empty() {
+                state.running = true;
+                return true;
+            }
+            state = wait(&self.wake, state);
+        }
+    }
+
+    /// Feeds the source to its subscribers, until there are none, or for a reason to tell them.
+    fn feed(&self, source: &mut dyn TraceSource) -> Option<EndReason> {
+        let version = match source.start() {
+            Ok(version) => version,
+            Err(error) => return Some(EndReason::Broken(error)),
+        };
+        let mut active = self.turn(Vec::new(), version)?;
+        loop {
+            match source.next() {
+                // Who has left is forgotten at the end of the generation.
+                Ok(Some(Part::Batches(batches))) => active.retain(|queue| queue.push(&batches)),
+                Ok(Some(Part::EndOfGeneration(number))) => {
+                    active.retain(|queue| queue.end_generation(number));
+                    active = self.turn(active, version)?;
+                }
+                Ok(None) => return Some(EndReason::Finished),
+                Err(SourceError::Interrupted) => return Some(EndReason::Stopped),
+                Err(error) => return Some(EndReason::Broken(error)),
+            }
+        }
+    }
+
+    /// Between two generations, lets those join who want to; `None` if nobody is left.
+    fn turn(&self, mut active: Vec<Arc<Queue>>, version: Version) -> Option<Vec<Arc<Queue>>> {
+        let mut state = self.lock();
+        for queue in core::mem::take(&mut state.joining) {
+            if queue.join(version) {
+                active.push(queue);
+            }
+        }
+        state.members.clear();
+        if active.is_empty() {
+            state.running = false;
+            return None;
+        }
+        state.members.extend(active.iter().cloned());
+        Some(active)
+    }
+}
+
+impl State {
+    fn tell_all(&mut self, reason: &EndReason) {
+        for queue in self.joining.drain(..).chain(self.members.drain(..)) {
+            queue.close(reason.clone());
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The bounded queue between the multiplexer's thread and one subscriber.
+//!
+//! One thread puts in, one takes out, any other may ask to leave or look at the numbers. What is
+//! taken out is always: a header, generations, an end; or, after whole generations were dropped, a
+//! note of that, and again a header and generations.
+
+use super::sync::{Condvar, Mutex, MutexGuard, lock, wait};
+use super::{EndReason, Lost, QueueConfig, Signal, Stats, WhenFull};
+use crate::ids::GenerationId;
+use crate::num;
+use crate::source::SharedBatches;
+use crate::wire::Version;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+pub(super) struct Queue {
+    config: QueueConfig,
+    state: Mutex<State>,
+    /// Something was put in, or the end was set.
+    readable: Condvar,
+    /// Something was taken out, or the end was set.
+    writable: Condvar,
+}
+
+struct State {
+    /// What can be taken out.
+    signals: VecDeque<Signal>,
+    /// The generation in progress, if it may yet be dropped.
+    staged: Vec<SharedBatches>,
+    /// Bytes in both.
+    bytes: usize,
+    /// Version of the trace; none before the subscriber joined.
+    version: Option<Version>,
+    /// The generation in progress is being dropped.
+    dropping: bool,
+    /// What was dropped since anything was put in.
+    dropped: Lost,
+    /// After the current generation, nothing more is wanted.
+    leaving: bool,
+    /// Nothing more is put in.
+    end: Option<EndReason>,
+    /// The end was taken out, or there is nobody to take it.
+    over: bool,
+    stats: Stats,
+}
+
+impl Queue {
+    pub(super) fn new(config: QueueConfig) -> Queue {
+        Queue {
+            config,
+            state: Mutex::new(State {
+                signals: VecDeque::new(),
+                staged: Vec::new(),
+                bytes: 0,
+                version: None,
+                dropping: false,
+                dropped: Lost::default(),
+                leaving: false,
+                end: None,
+                over: false,
+                stats: Stats::default(),
+            }),
+            readable: Condvar::new(),
+            writable: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Whether more may be put in.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().end.is_none()
+    }
+
+    /// The trace begins here for this subscriber. Says whether it is still there.
+    pub(super) fn join(&self, version: Version) -> bool {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return false;
+        }
+        state.version = Some(version);
+        state.signals.push_back(Signal::Header(version));
+        self.readable.notify_one();
+        true
+    }
+
+    /// Puts in batches; waits or drops if there is no room. Says whether the subscriber is still
+    /// there.
+    pub(super) fn push(&self, batches: &SharedBatches) -> bool {
+        let mut state = self.lock();
+        let len = batches.len();
+        match self.config.when_full {
+            WhenFull::Wait => {
+                // What is larger than the queue passes alone.
+                while state.end.is_none()
+                    && state.bytes > 0
+                    && state.bytes.saturating_add(len) > self.config.capacity
+                {
+                    state = wait(&self.writable, state);
+                }
+                if state.end.is_some() {
+                    return false;
+                }
+                state.bytes = state.bytes.saturating_add(len);
+                state.signals.push_back(Signal::Batches(batches.clone()));
+                self.readable.notify_one();
+            }
+            WhenFull::DropGenerations => {
+                if state.end.is_some() {
+                    return false;
+                }
+                if !state.dropping && state.bytes.saturating_add(len) > self.config.capacity {
+                    state.drop_staged();
+                }
+                if state.dropping {
+                    state.dropped.bytes = state.dropped.bytes.saturating_add(num::wide(len));
+                } else {
+                    state.bytes = state.bytes.saturating_add(len);
+                    state.staged.push(batches.clone());
+                }
+            }
+        }
+        true
+    }
+
+    /// The current generation ends. Says whether the subscriber wants another one.
+    pub(super) fn end_generation(&self, number: GenerationId) -> bool {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return false;
+        }
+        if state.dropping {
+            state.dropping = false;
+            state.dropped.generations = state.dropped.generations.saturating_add(1);
+        } else {
+            state.publish();
+            state.signals.push_back(Signal::EndOfGeneration(number));
+        }
+        if state.leaving {
+            state.end(EndReason::Left);
+        }
+        self.readable.notify_one();
+        state.end.is_none()
+    }
+
+    /// Nothing more will come, for this reason. What is there can still be taken out.
+    pub(super) fn close(&self, reason: EndReason) {
+        let mut state = self.lock();
+        if state.end.is_none() {
+            if !state.staged.is_empty() {
+                state.publish();
+            }
+            state.end(reason);
+        }
+        self.readable.notify_one();
+        self.writable.notify_one();
+    }
+
+    /// Takes out what comes next, and waits for it; `None` after the end.
+    pub(super) fn recv(&self) -> Option<Signal> {
+        let mut state = self.lock();
+        loop {
+            if let Some(signal) = self.take(&mut state) {
+                return Some(signal);
+            }
+            if state.over {
+                return None;
+            }
+            state = wait(&self.readable, state);
+        }
+    }
+
+    /// As [`recv`](Self::recv), but waits for this long only; the error says that nothing came.
+    #[cfg(not(loom))]
+    pub(super) fn recv_timeout(
+        &self,
+        time: core::time::Duration,
+    ) -> Result<Option<Signal>, super::Timeout> {
+        let waited = self
+            .readable
+            .wait_timeout_while(self.lock(), time, |state| state.is_idle());
+        let mut state = waited
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .0;
+        if state.is_idle() {
+            return Err(super::Timeout);
+        }
+        Ok(self.take(&mut state))
+    }
+
+    fn take(&self, state: &mut State) -> Option<Signal> {
+        if let Some(signal) = state.signals.pop_front() {
+            match &signal {
+                Signal::Batches(batches) => {
+                    state.bytes = state.bytes.saturating_sub(batches.len());
+                    let bytes = num::wide(batches.len());
+                    state.stats.bytes = state.stats.bytes.saturating_add(bytes);
+                    self.writable.notify_one();
+                }
+                Signal::EndOfGeneration(_) => {
+                    state.stats.generations = state.stats.generations.saturating_add(1);
+                }
+                _ => {}
+            }
+            return Some(signal);
+        }
+        if state.over {
+            return None;
+        }
+        let end = state.end.clone()?;
+        state.over = true;
+        Some(Signal::EndOfTrace(end))
+    }
+
+    /// Nobody takes anything out any more, for this reason.
+    pub(super) fn abandon(&self, reason: EndReason) {
+        let mut state = self.lock();
+        if state.over && matches!(reason, EndReason::Left) {
+            return;
+        }
+        state.signals.clear();
+        state.staged.clear();
+        state.bytes = 0;
+        state.end = Some(reason);
+        state.over = true;
+        self.readable.notify_one();
+        self.writable.notify_one();
+    }
+
+    /// Asks for no generation after the current one.
+    pub(super) fn leave(&self) {
+        let mut state = self.lock();
+        state.leaving = true;
+        if state.end.is_none() && state.version.is_none() {
+            state.end(EndReason::Left);
+        }
+        self.readable.notify_one();
+        self.writable.notify_one();
+    }
+
+    /// Why nothing more is put in, if so.
+    pub(super) fn end(&self) -> Option<EndReason> {
+        self.lock().end.clone()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let state = self.lock();
+        let mut stats = state.stats;
+        stats.lost.generations = stats
+            .lost
+            .generations
+            .saturating_add(state.dropped.generations);
+        stats.lost.bytes = stats.lost.bytes.saturating_add(state.dropped.bytes);
+        stats.queued = num::wide(state.bytes);
+        stats
+    }
+}
+
+impl State {
+    #[cfg(not(loom))]
+    fn is_idle(&self) -> bool {
+        self.signals.is_empty() && self.end.is_none()
+    }
+
+    /// Drops what came of the current generation, and what is to come of it.
+    fn drop_staged(&mut self) {
+        let staged = self.staged.iter();
+        let len = staged.fold(0usize, |sum, batches| sum.saturating_add(batches.len()));
+        self.staged.clear();
+        self.bytes = self.bytes.saturating_sub(len);
+        self.dropped.bytes = self.dropped.bytes.saturating_add(num::wide(len));
+        self.dropping = true;
+    }
+
+    /// Lets what was staged be taken out; after a loss, as a new trace.
+    fn publish(&mut self) {
+        self.tell_loss();
+        let staged = self.staged.drain(..).map(Signal::Batches);
+        self.signals.extend(staged);
+    }
+
+    fn tell_loss(&mut self) {
+        if self.dropped == Lost::default() {
+            return;
+        }
+        let lost = core::mem::take(&mut self.dropped);
+        let sum = &mut self.stats.lost;
+        sum.generations = sum.generations.saturating_add(lost.generations);
+        sum.bytes = sum.bytes.saturating_add(lost.bytes);
+        self.signals.push_back(Signal::Lost(lost));
+        self.signals.extend(self.version.map(Signal::Header));
+    }
+
+    fn end(&mut self, reason: EndReason) {
+        if self.dropped != Lost::default() {
+            self.tell_loss();
+            // No trace follows.
+            if matches!(self.signals.back(), Some(Signal::Header(_))) {
+                self.signals.pop_back();
+            }
+        }
+        self.end = Some(reason);
+    }
+}

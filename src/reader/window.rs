@@ -1,0 +1,146 @@
+//! One generation at a time in a buffer, and what outlives it.
+//!
+//! The engine is the one that reads slices. Here its input is a buffer that holds one generation;
+//! when the next one is due, the names of open tasks and regions are carried over to the front of
+//! the buffer, and everything else makes room.
+
+use super::engine::Engine;
+use crate::error::Error;
+use crate::event::Event;
+use crate::ids::{GenerationId, Offset};
+use crate::input::{Input, Place, Span};
+use crate::num;
+use crate::storage::Storage;
+use crate::wire::{HEADER_LEN, Version};
+use alloc::vec::Vec;
+
+/// An engine and the generation that it reads.
+pub(crate) struct Window<S: Storage> {
+    /// Carried names, then a generation, then what was read beyond it.
+    pub(super) buffer: Vec<u8>,
+    /// Where the generation ends in the buffer.
+    end: usize,
+    /// How many bytes of the trace stand before the buffer, modulo 2^64: names count as some.
+    base: u64,
+    /// Nothing follows the generation in the buffer.
+    last: bool,
+    /// The engine has not seen the generation.
+    fresh: bool,
+    engine: Engine<S>,
+}
+
+impl<S: Storage> Window<S> {
+    /// A window behind the header of a trace.
+    pub(crate) fn new(version: Version) -> Self {
+        let offset = Offset(num::wide(HEADER_LEN));
+        Window {
+            buffer: Vec::new(),
+            end: 0,
+            base: offset.0,
+            last: false,
+            fresh: false,
+            engine: Engine::new(version, Place::default(), offset),
+        }
+    }
+
+    pub(crate) const fn version(&self) -> Version {
+        self.engine.version
+    }
+
+    pub(crate) const fn generation(&self) -> Option<GenerationId> {
+        self.engine.generation()
+    }
+
+    pub(crate) const fn offset(&self) -> Offset {
+        self.engine.offset()
+    }
+
+    /// Whether the generation is read to its end, and another could follow.
+    pub(crate) fn is_read(&mut self) -> bool {
+        !self.last && !self.fresh && self.engine.needs_input()
+    }
+
+    /// What was put into the window beyond the generation.
+    pub(super) fn beyond(&self, at: usize) -> &[u8] {
+        self.buffer.get(at..).unwrap_or(&[])
+    }
+
+    /// The generation in the window ends here, or all that follows it is damaged or not there.
+    pub(super) fn ends_at(&mut self, end: usize, last: bool) {
+        (self.end, self.last, self.fresh) = (end.min(self.buffer.len()), last, true);
+    }
+
+    /// Puts a whole generation, in pieces, in the place of one that was read.
+    pub(crate) fn put<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]> + Clone) {
+        self.advance();
+        let len = pieces
+            .clone()
+            .fold(0usize, |n, p| n.saturating_add(p.len()));
+        self.buffer.reserve_exact(len);
+        for piece in pieces {
+            self.buffer.extend_from_slice(piece);
+        }
+        self.ends_at(self.buffer.len(), false);
+    }
+
+    /// No generation follows the one that was read.
+    pub(crate) fn finish(&mut self) {
+        self.advance();
+        self.engine.end();
+        self.last = true;
+    }
+
+    /// Finds the next event; says whether there is one.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Result<bool, Error> {
+        self.fresh = false;
+        let input = Input::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
+        self.engine.step(&input, self.last)
+    }
+
+    /// The event that [`step`](Self::step) found.
+    #[inline]
+    pub(crate) fn event(&self) -> Event<'_, '_> {
+        let input = Input::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
+        self.engine.event(input)
+    }
+
+    /// Makes room for the next generation: what outlives the one that was read moves to the front of
+    /// the buffer, and what follows it comes after that. Gives where.
+    pub(super) fn advance(&mut self) -> usize {
+        let mut spans = Vec::new();
+        self.engine.names(|span| spans.push(span));
+        spans.retain(|span| span.len > 0);
+        spans.sort_unstable();
+        spans.dedup();
+        let mut moved: Vec<u8> = Vec::new();
+        let mut places = Vec::with_capacity(spans.len());
+        for span in &spans {
+            let end = span.at.saturating_add(num::index(span.len));
+            places.push(Span {
+                at: moved.len(),
+                ..*span
+            });
+            moved.extend_from_slice(self.buffer.get(span.at..end).unwrap_or(&[]));
+        }
+        let names = moved.len();
+        let keep = self.end.min(self.buffer.len());
+        self.buffer.splice(..keep, moved);
+        let offset = self.engine.offset();
+        self.base = offset.0.wrapping_sub(num::wide(names));
+        self.end = names;
+        self.engine.rebase(
+            Place {
+                piece: 0,
+                at: names,
+            },
+            |span| {
+                let at = spans.binary_search(&span).ok();
+                at.and_then(|at| places.get(at))
+                    .copied()
+                    .unwrap_or_default()
+            },
+        );
+        names
+    }
+}
