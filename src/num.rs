@@ -67,8 +67,8 @@ pub(crate) fn float_to_i64(x: f64) -> i64 {
 }
 
 /// The float as an integer if it is a whole number below a million, else 0.
-pub(crate) const fn whole(x: f64) -> u32 {
-    let n = x as u32;
+pub(crate) const fn whole(x: f64) -> u64 {
+    let n = x as u64;
     if n < 1_000_000 && n as f64 == x { n } else { 0 }
 }
 

@@ -87,37 +87,28 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
 
     /// The id of a slot in use.
     pub(crate) fn id(&self, slot: u32) -> Option<u64> {
-        self.slots
-            .get(num::index(slot))
-            .filter(|s| s.live)
-            .map(|s| s.id)
+        self.slots.get(num::index(slot)).map(|s| s.id)
     }
 
-    /// The value in a slot, if the slot is in use.
+    /// The value in a slot that is in use.
     #[inline(always)]
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
-        self.slots
-            .get(num::index(slot))
-            .filter(|s| s.live)
-            .map(|s| &s.value)
+        self.slots.get(num::index(slot)).map(|s| &s.value)
     }
 
-    /// The value in a slot, if the slot is in use.
+    /// The value in a slot that is in use.
     #[inline(always)]
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        self.slots
-            .get_mut(num::index(slot))
-            .filter(|s| s.live)
-            .map(|s| &mut s.value)
+        self.slots.get_mut(num::index(slot)).map(|s| &mut s.value)
     }
 
-    /// The value in a slot, if the slot is in use and is this id's.
+    /// The slot of an id, which is `likely` still that one; [`NIL`] if the id has none any more.
     #[inline(always)]
-    pub(crate) fn get_if(&mut self, slot: u32, id: u64) -> Option<&mut T> {
-        self.slots
-            .get_mut(num::index(slot))
-            .filter(|s| s.live && s.id == id)
-            .map(|s| &mut s.value)
+    pub(crate) fn slot_of(&self, id: u64, likely: u32) -> u32 {
+        match self.slots.get(num::index(likely)) {
+            Some(slot) if slot.id == id && slot.live => likely,
+            _ => self.find(id).unwrap_or(NIL),
+        }
     }
 
     /// Adds an entry for an id that has none, and says in which slot.
@@ -294,7 +285,7 @@ mod tests {
                 (false, Some(slot)) => {
                     table.remove(slot);
                     model.remove(&id);
-                    prop_assert_eq!(table.get(slot), None);
+                    prop_assert_eq!(table.slot_of(id, slot), NIL);
                 }
                 _ => {}
             }
@@ -303,7 +294,8 @@ mod tests {
         }
         for (id, slot) in &model {
             prop_assert_eq!(table.find(*id), Some(*slot));
-            prop_assert_eq!(table.get_if(*slot, *id).copied(), Some(!id));
+            prop_assert_eq!(table.slot_of(*id, NIL), *slot);
+            prop_assert_eq!(table.get(*slot).copied(), Some(!id));
         }
         Ok(())
     }

@@ -40,8 +40,11 @@ impl fmt::Display for Time {
 pub struct Frequency {
     hertz: u64,
     nanoseconds: f64,
-    /// The nanoseconds a unit if that is a whole number, as it is in practice, else 0.
-    whole: u32,
+    /// The nanoseconds a unit if that is a whole number, as it is in practice.
+    whole: u64,
+    /// Readings before this one may be multiplied by it: below 2^53 floats are exact, and whole
+    /// numbers give what floats give. 0 if a unit is not a whole number of nanoseconds.
+    exact: u64,
 }
 
 impl Frequency {
@@ -49,10 +52,16 @@ impl Frequency {
     pub const fn from_hertz(hertz: u64) -> Frequency {
         // In this order, because Go rounds in this order.
         let nanoseconds = 1.0 / (num::float(hertz) / 1e9);
+        let whole = num::whole(nanoseconds);
+        let exact = match (1u64 << 53).checked_div(whole) {
+            Some(exact) => exact,
+            None => 0,
+        };
         Frequency {
             hertz,
             nanoseconds,
-            whole: num::whole(nanoseconds),
+            whole,
+            exact,
         }
     }
 
@@ -72,10 +81,10 @@ impl Frequency {
     /// fit, as Go gives it on amd64.
     #[inline(always)]
     pub fn time(&self, t: Timestamp) -> Time {
-        // Below 2^53 floats are exact, and whole numbers give what floats give.
-        match u64::from(self.whole).checked_mul(t.0) {
-            Some(time) if time < 1 << 53 && self.whole != 0 => Time(num::signed(time)),
-            _ => self.time_by_float(t),
+        if t.0 < self.exact {
+            Time(num::signed(t.0.wrapping_mul(self.whole)))
+        } else {
+            self.time_by_float(t)
         }
     }
 

@@ -42,10 +42,7 @@ impl<S: Storage> Scheduler<S> {
     /// Removes the goroutine that a context runs, with all that is open in it.
     fn remove_running(&mut self, context: Context) {
         let id = GoId::raw(context.go);
-        let slot = match self.goroutines.get_if(context.go_slot, id) {
-            Some(_) => context.go_slot,
-            None => self.goroutines.find(id).unwrap_or(NIL),
-        };
+        let slot = self.goroutines.slot_of(id, context.go_slot);
         if let Some(&Goroutine { region, range, .. }) = self.goroutines.get(slot) {
             self.free_nodes(region);
             self.free_nodes(range);

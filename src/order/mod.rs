@@ -177,6 +177,9 @@ pub(crate) struct Epoch {
 /// The further events that a record gives, after its own.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
+    /// Every event left of the generation is a record's own, as far as is known: none is here, no
+    /// sample comes in between, and nothing else is due.
+    idle: bool,
     events: [Raw; 2],
     len: usize,
     next: usize,
@@ -198,6 +201,7 @@ impl Extra {
             },
         };
         Extra {
+            idle: false,
             events: [NONE; 2],
             len: 0,
             next: 0,
@@ -208,7 +212,23 @@ impl Extra {
         self.next >= self.len
     }
 
+    #[inline(always)]
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    /// Only records follow.
+    pub(crate) fn idle(&mut self) {
+        self.idle = self.is_empty();
+    }
+
+    /// Something else than records may follow.
+    pub(crate) fn wake(&mut self) {
+        self.idle = false;
+    }
+
     pub(crate) fn push(&mut self, raw: Raw) {
+        self.idle = false;
         if self.is_empty() {
             *self = Extra {
                 len: 0,
@@ -437,11 +457,7 @@ impl<S: Storage> Scheduler<S> {
     #[inline(always)]
     fn running(&mut self, context: Context) -> Result<&mut Goroutine, Fault> {
         let id = GoId::raw(context.go);
-        // The slot is right but for goroutines that two threads claimed to run.
-        let slot = match self.goroutines.get_if(context.go_slot, id) {
-            Some(_) => context.go_slot,
-            None => self.goroutines.find(id).unwrap_or(NIL),
-        };
+        let slot = self.goroutines.slot_of(id, context.go_slot);
         self.goroutines.get_mut(slot).ok_or(Fault {
             kind: ErrorKind::UnknownGoroutine,
             value: id,
@@ -576,13 +592,22 @@ const fn ids_of(ty: EventType) -> u8 {
 /// Checks that the strings and stacks exist that an event names, by the bits of [`ids_of`].
 #[inline(always)]
 fn check_ids<const IDS: u8, S: Storage>(raw: &Raw, tables: &Tables<S>) -> Result<(), Fault> {
-    for (arg, bit) in raw.event.args.into_iter().zip([1u8, 2, 4, 8]) {
-        if IDS & bit.wrapping_shl(4) != 0 && !tables.has_stack(arg) {
-            return fault(ErrorKind::UnknownStack, arg);
-        }
-        if IDS & bit != 0 && !tables.has_string(arg) {
-            return fault(ErrorKind::UnknownString, arg);
-        }
+    let [a, b, c, d] = raw.event.args;
+    macro_rules! check {
+        ($($arg:ident $string:literal $stack:literal;)*) => {$(
+            if IDS & $stack != 0 && !tables.has_stack($arg) {
+                return fault(ErrorKind::UnknownStack, $arg);
+            }
+            if IDS & $string != 0 && !tables.has_string($arg) {
+                return fault(ErrorKind::UnknownString, $arg);
+            }
+        )*};
+    }
+    check! {
+        a 0x01 0x10;
+        b 0x02 0x20;
+        c 0x04 0x40;
+        d 0x08 0x80;
     }
     Ok(())
 }

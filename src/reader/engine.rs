@@ -52,7 +52,7 @@ pub(super) struct Engine<S: Storage> {
     extra: Extra,
     current: Current,
     /// The cursor that the last record came from has yet to move on, at this position.
-    moved: Option<usize>,
+    moved: u32,
     tables: Tables<S>,
     frequency: Frequency,
     batches: S::Batches<BatchEntry>,
@@ -94,7 +94,7 @@ impl<S: Storage> Engine<S> {
             scheduler: Scheduler::new(),
             extra: Extra::new(),
             current: Current::Extra(0),
-            moved: None,
+            moved: NIL,
             tables: Tables::new(),
             frequency: Frequency::from_hertz(0),
             batches: List::EMPTY,
@@ -144,11 +144,8 @@ impl<S: Storage> Engine<S> {
     /// input: if something does, the input ends with a generation.
     #[inline(always)]
     pub(super) fn step(&mut self, input: &Input<'_>, last: bool) -> Result<bool, Error> {
-        if self.extra.is_empty() && matches!(self.phase, Phase::Reading) {
-            self.move_on(input)?;
-            if !self.samples_left() && self.try_advance(input, 0)? {
-                return Ok(true);
-            }
+        if self.extra.is_idle() && self.move_on(input)? && self.try_advance(input, 0)? {
+            return Ok(true);
         }
         self.step_slowly(input, last)
     }
@@ -183,6 +180,8 @@ impl<S: Storage> Engine<S> {
             } else if self.frontier.len() == 0 {
                 self.next_generation(input, last)?;
                 continue;
+            } else {
+                self.extra.idle();
             }
             if self.try_advance_slowly(input, 0)? {
                 return Ok(true);
@@ -191,24 +190,26 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// Reads the event after the last one on the same thread.
+    /// Reads the event after the last one on the same thread. Gives true.
     #[inline(always)]
-    fn move_on(&mut self, input: &Input<'_>) -> Result<(), Error> {
-        let Some(at) = self.moved.take() else {
-            return Ok(());
-        };
+    fn move_on(&mut self, input: &Input<'_>) -> Result<bool, Error> {
+        let at = core::mem::replace(&mut self.moved, NIL);
+        if at == NIL {
+            return Ok(true);
+        }
+        let at = num::index(at);
         let Some(next) = self.frontier.get(at) else {
-            return Ok(());
+            return Ok(true);
         };
         let Some(cursor) = self.cursors.get_mut(num::index(next.cursor)) else {
-            return Ok(());
+            return Ok(true);
         };
         match cursor.advance(input, &self.batches, &self.frequency) {
             Ok(true) => self.frontier.update(at, cursor.time),
             Ok(false) => self.frontier.remove(at),
             Err(error) => return self.fail(error),
         }
-        Ok(())
+        Ok(true)
     }
 
     #[inline(always)]
@@ -224,7 +225,7 @@ impl<S: Storage> Engine<S> {
         idle && !self.samples_left()
             && match (self.frontier.len(), self.moved) {
                 (0, _) => true,
-                (1, Some(_)) => self.cursor_ends(),
+                (1, 0) => self.cursor_ends(),
                 _ => false,
             }
     }
@@ -334,7 +335,7 @@ impl<S: Storage> Engine<S> {
                 cursor.raw.time = time;
                 self.last_time = time;
                 self.current = Current::Cursor(next.cursor);
-                self.moved = Some(at);
+                self.moved = num::slot(at);
                 Ok(true)
             }
             Ok(Verdict::Wait) => Ok(false),
@@ -348,6 +349,7 @@ impl<S: Storage> Engine<S> {
     /// Ends the reading with an error.
     #[cold]
     fn fail<T>(&mut self, error: Error) -> Result<T, Error> {
+        self.extra.wake();
         self.phase = Phase::Done;
         Err(error)
     }
@@ -407,7 +409,7 @@ impl<S: Storage> Engine<S> {
         self.by_thread.clear();
         self.frontier.clear();
         self.samples_given = 0;
-        self.moved = None;
+        self.moved = NIL;
         self.after = After::Unknown;
     }
 
