@@ -49,10 +49,7 @@ impl<'t> Fields<'t> {
 
     #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, Error> {
-        let byte = *self
-            .bytes
-            .get(self.at)
-            .ok_or_else(|| self.error(ErrorKind::BatchOverrun, 1))?;
+        let byte = *self.bytes.get(self.at).ok_or_else(|| self.overrun(1))?;
         self.at = self.at.wrapping_add(1);
         Ok(byte)
     }
@@ -68,12 +65,16 @@ impl<'t> Fields<'t> {
     #[cold]
     fn fault(&self, fault: Fault) -> Error {
         match fault {
-            Fault::Short => {
-                let end = self.base.wrapping_add(num::wide(self.bytes.len()));
-                Error::new(ErrorKind::BatchOverrun, 1, end)
-            }
+            Fault::Short => self.overrun(1),
             Fault::Overflow => self.error(ErrorKind::VarintOverflow, 0),
         }
+    }
+
+    /// The error of a field that lacks so many bytes: it stands where the bytes end.
+    #[cold]
+    fn overrun(&self, missing: u64) -> Error {
+        let end = self.base.wrapping_add(num::wide(self.bytes.len()));
+        Error::new(ErrorKind::BatchOverrun, missing, end)
     }
 
     /// The next `len` bytes.
@@ -87,7 +88,7 @@ impl<'t> Fields<'t> {
             }
             None => {
                 let missing = num::wide(len).saturating_sub(num::wide(rest.len()));
-                Err(self.error(ErrorKind::BatchOverrun, missing))
+                Err(self.overrun(missing))
             }
         }
     }

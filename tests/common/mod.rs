@@ -3,7 +3,9 @@
 //! Each test binary compiles this anew and uses only its own part.
 #![allow(dead_code)]
 
+pub mod damage;
 pub mod go;
+pub mod naive;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
