@@ -3,6 +3,8 @@
 //!
 //! With `BLESS=1` in the environment the expectations are written anew instead of compared.
 
+#![cfg(feature = "std")]
+
 #[path = "order/cases.rs"]
 mod cases;
 mod common;

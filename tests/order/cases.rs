@@ -23,6 +23,9 @@
 //!
 //! A line `# differs from Go: reason` says that Go's reader does not give what is expected. That is
 //! checked too.
+//!
+//! Each test binary compiles this anew and uses only its own part.
+#![allow(dead_code)]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
