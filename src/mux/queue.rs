@@ -181,9 +181,7 @@ impl Queue {
         let waited = self
             .readable
             .wait_timeout_while(self.lock(), time, |state| state.is_idle());
-        let mut state = waited
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .0;
+        let mut state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         if state.is_idle() {
             return Err(super::Timeout);
         }

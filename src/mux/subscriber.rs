@@ -181,7 +181,11 @@ impl<W: Write + Send> Subscriber for TraceWriter<W> {
             None => {}
         }
         self.traces = self.traces.saturating_add(1);
-        Ok(Self::write(&mut self.writer, &mut self.written, version.header())?)
+        Ok(Self::write(
+            &mut self.writer,
+            &mut self.written,
+            version.header(),
+        )?)
     }
 
     fn batches(&mut self, batches: &SharedBatches) -> Result<(), SubscriberError> {

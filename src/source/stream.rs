@@ -178,11 +178,7 @@ impl<R: Read + Send> StreamSource<R> {
 
     /// Reads once, behind what there is; gives how many bytes that were, 0 at the end.
     fn read(&mut self) -> Result<usize, SourceError> {
-        let buffer = Self::writable(
-            &mut self.buffer,
-            &mut self.spares,
-            self.given..self.filled,
-        );
+        let buffer = Self::writable(&mut self.buffer, &mut self.spares, self.given..self.filled);
         self.offset = self.offset.wrapping_add(num::wide(self.given));
         self.filled = self.filled.saturating_sub(self.given);
         self.scanned = self.scanned.saturating_sub(self.given);
@@ -322,9 +318,11 @@ impl<R: Read + Send> StreamSource<R> {
             }
             let end = place.wrapping_add(num::wide(before));
             let ended = match &mut self.splitter {
-                _ if before > 0 => {
-                    Err(Error::new(ErrorKind::UnexpectedEnd, num::wide(missing), end))
-                }
+                _ if before > 0 => Err(Error::new(
+                    ErrorKind::UnexpectedEnd,
+                    num::wide(missing),
+                    end,
+                )),
                 Some(splitter) => splitter.finish(),
                 None => Ok(None),
             };

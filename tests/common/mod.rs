@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod go;
+pub mod live;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
