@@ -144,8 +144,10 @@ impl<S: Storage> LiveReader<S> {
             }
             (Signal::EndOfTrace(reason), window) => {
                 self.held.clear();
-                if let Some(window) = window {
-                    window.finish();
+                match window {
+                    Some(window) if window.generation().is_some() => window.finish(),
+                    // A trace without a generation is damaged for others.
+                    _ => self.window = None,
                 }
                 if let EndReason::Broken(error) = reason {
                     self.failure = Some(LiveError::Source(error));

@@ -92,6 +92,35 @@ impl Go {
         &self.root
     }
 
+    /// Builds a program of `tests/fixtures/gen`; gives the path of the executable. Each call builds
+    /// it anew, under a name of the caller's choice. `GO_TRACED` names another toolchain for these,
+    /// as old as one likes.
+    pub fn build(&self, program: &str, name: &str) -> PathBuf {
+        let gen_dir = super::fixtures_dir().join("gen");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let binary = target.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+        let command = std::env::var_os("GO_TRACED").unwrap_or_else(|| self.command.clone());
+        let output = Command::new(command)
+            .args(["build", "-o"])
+            .arg(&binary)
+            .arg(format!("./{program}"))
+            .current_dir(gen_dir)
+            .envs([
+                ("GOTOOLCHAIN", "local"),
+                ("GOWORK", "off"),
+                ("GOPROXY", "off"),
+            ])
+            .env("GOCACHE", target.join("go-cache"))
+            .output()
+            .expect("starting the Go toolchain");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "building {program} failed:\n{errors}"
+        );
+        binary
+    }
+
     /// The reference command, built at its first use: once for each toolchain and each state of its
     /// source. Test binaries that need it at the same time wait for one of them to build it.
     pub fn reference(&self) -> Reference {

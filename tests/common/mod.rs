@@ -5,6 +5,7 @@
 
 pub mod damage;
 pub mod go;
+pub mod live;
 pub mod naive;
 
 use std::fmt::Write as _;

@@ -1,0 +1,149 @@
+//! Live traces out of recorded ones: streams in reads of random sizes, and traces without end.
+
+use std::io::{self, Read};
+
+use gotrace::wire::{Chunk, Encoder};
+use gotrace::{GenerationId, Trace};
+
+/// Random numbers that are the same in every run: xorshift64*.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// From 0 to `end - 1`.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+}
+
+/// Reads of random sizes: of a few bytes, or of all that is asked for, and everything between.
+#[derive(Debug)]
+pub struct RandomReads<R> {
+    reader: R,
+    random: Random,
+}
+
+impl<R> RandomReads<R> {
+    pub fn new(reader: R, seed: u64) -> RandomReads<R> {
+        RandomReads {
+            reader,
+            random: Random::new(seed),
+        }
+    }
+}
+
+impl<R: Read> Read for RandomReads<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = match self.random.below(4) {
+            0 => 4,
+            1 => 1 << 10,
+            _ => 1 << 18,
+        };
+        let size = 1 + self.random.below(buffer.len().min(most));
+        self.reader.read(&mut buffer[..size])
+    }
+}
+
+/// A trace of many generations: those of a recorded trace, one after the other, over and over, with
+/// new numbers. Each can be read on its own; together they make no sense.
+#[derive(Debug)]
+pub struct Endless {
+    trace: Vec<u8>,
+    /// The number of the next generation, and of the last.
+    number: u64,
+    last: u64,
+    ready: Vec<u8>,
+    given: usize,
+}
+
+impl Endless {
+    pub fn new(trace: &[u8], generations: u64) -> Endless {
+        Endless {
+            trace: trace.to_vec(),
+            number: 1,
+            last: generations,
+            ready: trace[..16].to_vec(),
+            given: 0,
+        }
+    }
+
+    /// All of it.
+    pub fn bytes(mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn make(&mut self) {
+        let trace = Trace::new(&self.trace).unwrap();
+        let all: Vec<_> = trace.generations().map(Result::unwrap).collect();
+        let generation = &all[(self.number as usize - 1) % all.len()];
+        self.ready.resize(generation.len() as usize + (64 << 10), 0);
+        let mut out = Encoder::new(&mut self.ready);
+        let mut batches = trace.batches_from(generation.start);
+        while batches.offset() < generation.end {
+            match batches.next().unwrap().unwrap() {
+                Chunk::Batch(batch) => {
+                    let mut head = batch.head;
+                    head.generation = GenerationId::new(self.number).unwrap();
+                    out.batch(&head, batch.data).unwrap();
+                }
+                Chunk::EndOfGeneration(_) => out.end_of_generation().unwrap(),
+            }
+        }
+        let len = out.len();
+        self.ready.truncate(len);
+        self.given = 0;
+        self.number += 1;
+    }
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.given == self.ready.len() && self.number <= self.last {
+            self.make();
+        }
+        let read = (&self.ready[self.given..]).read(buffer)?;
+        self.given += read;
+        Ok(read)
+    }
+}
+
+/// The generations of a trace as number and bytes, checked to be whole and to follow each other.
+pub fn generations(bytes: &[u8]) -> Vec<(u64, &[u8])> {
+    let trace = Trace::new(bytes).expect("a trace");
+    let mut all: Vec<(u64, &[u8])> = Vec::new();
+    let mut end = 16;
+    for generation in trace.generations() {
+        let generation = generation.expect("a whole generation");
+        assert!(generation.complete);
+        assert_eq!(generation.start.0, end, "something between generations");
+        let number = generation.number.get();
+        assert!(all.last().is_none_or(|(before, _)| before + 1 == number));
+        end = generation.end.0;
+        all.push((number, &bytes[generation.start.0 as usize..end as usize]));
+    }
+    assert_eq!(end, bytes.len() as u64, "something after the last one");
+    all
+}
+
+/// Checks that a trace consists of whole generations of `all`; gives their number.
+pub fn is_part_of(bytes: &[u8], all: &[(u64, &[u8])]) -> usize {
+    let part = generations(bytes);
+    let first = part.first().map_or(0, |(number, _)| *number);
+    let skipped = all.iter().take_while(|(number, _)| *number < first);
+    let skipped = skipped.count();
+    assert!(part.iter().eq(all[skipped..].iter().take(part.len())));
+    part.len()
+}

@@ -1,0 +1,814 @@
+//! The multiplexer fed with recorded traces.
+
+mod common;
+
+use common::live::{Endless, Random, RandomReads, generations, is_part_of};
+use gotrace::mux::{
+    Callback, EndReason, LiveError, LiveReader, Outcome, QueueConfig, Signal, Subscriber,
+    SubscriberError, Subscription, TraceCut, TraceMultiplexer, TraceWriter,
+};
+use gotrace::source::{
+    AdvanceUnsupported, Part, Playback, SharedBatches, SourceControl, SourceError, StreamSource,
+    TraceSource,
+};
+use gotrace::wire::Version;
+use gotrace::{ErrorKind, GenerationId, Growing, Reader, Trace};
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+fn v2_fixtures() -> Vec<common::Fixture> {
+    let all = common::fixtures().into_iter();
+    all.filter(|f| f.go_version >= 22).collect()
+}
+
+fn written(outcome: Outcome<TraceWriter<Vec<u8>>>) -> Vec<u8> {
+    let writer = outcome.subscriber.expect("no panic");
+    writer.into_inner().expect("one writer")
+}
+
+fn number(n: u64) -> GenerationId {
+    GenerationId::new(n).unwrap()
+}
+
+/// All events as text, and the error at the end.
+fn live_events(mut events: LiveReader) -> (String, Option<LiveError>) {
+    let mut text = String::new();
+    loop {
+        match events.next() {
+            Ok(Some(event)) => writeln!(text, "{event}").unwrap(),
+            Ok(None) => return (text, None),
+            Err(error) => {
+                assert!(events.next().unwrap().is_none());
+                return (text, Some(error));
+            }
+        }
+    }
+}
+
+fn read_events(trace: &[u8]) -> String {
+    let trace = Trace::new(trace).unwrap();
+    let mut reader: Reader<'_, Growing> = Reader::new(&trace);
+    let mut text = String::new();
+    while let Some(event) = reader.next().unwrap() {
+        writeln!(text, "{event}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn every_fixture_comes_through_whole_whatever_the_reads() {
+    for (seed, fixture) in v2_fixtures().into_iter().enumerate() {
+        let trace = fixture.bytes();
+        let reads = RandomReads::new(io::Cursor::new(trace.clone()), seed as u64);
+        let stream = TraceMultiplexer::new(StreamSource::new(reads)).unwrap();
+        let playback = TraceMultiplexer::new(Playback::new(trace.clone()).unwrap()).unwrap();
+        for mux in [stream, playback] {
+            let hold = mux.hold();
+            let writer = mux.start(Vec::new()).unwrap();
+            let channel = mux.channel(QueueConfig::dropping(1 << 20));
+            let events = mux.events(QueueConfig::waiting(1));
+            drop(hold);
+            let (text, error) = live_events(events);
+            assert!(error.is_none(), "{}: {error:?}", fixture.name);
+            assert!(text == read_events(&trace), "{}", fixture.name);
+
+            let expected = generations(&trace);
+            let outcome = writer.wait();
+            assert!(matches!(outcome.end, EndReason::Finished));
+            assert_eq!(outcome.stats.generations, expected.len() as u64);
+            assert_eq!(outcome.stats.bytes, trace.len() as u64 - 16);
+            assert!(written(outcome) == trace, "{}", fixture.name);
+
+            let mut numbers = Vec::new();
+            let mut bytes = Vec::new();
+            for signal in channel {
+                match signal {
+                    Signal::Header(version) => bytes.extend_from_slice(version.header()),
+                    Signal::Batches(batches) => {
+                        assert!(batches.iter().all(|chunk| chunk.is_ok()));
+                        bytes.extend_from_slice(batches.as_bytes());
+                    }
+                    Signal::EndOfGeneration(number) => numbers.push(number.get()),
+                    Signal::Lost(_) => panic!("nothing is lost"),
+                    _ => {}
+                }
+            }
+            assert!(bytes == trace);
+            assert!(numbers.into_iter().eq(expected.iter().map(|(n, _)| *n)));
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_leaves_whole_generations_and_says_where() {
+    let mut random = Random::new(3);
+    let mut broken = 0;
+    let of_many = |f: &common::Fixture| generations(&f.bytes()).len() > 1;
+    for fixture in v2_fixtures().into_iter().filter(of_many) {
+        let trace = fixture.bytes();
+        let whole = generations(&trace);
+        let mut starts: Vec<usize> = vec![16];
+        starts.extend(whole.iter().scan(16, |at, (_, bytes)| {
+            *at += bytes.len();
+            Some(*at)
+        }));
+        let mut cuts: Vec<usize> = (0..40)
+            .map(|_| 16 + random.below(trace.len() - 16))
+            .collect();
+        cuts.extend(&starts);
+        for cut in cuts {
+            let stream = RandomReads::new(io::Cursor::new(trace[..cut].to_vec()), cut as u64);
+            let mux = TraceMultiplexer::new(StreamSource::new(stream)).unwrap();
+            let hold = mux.hold();
+            let writer = mux.start(Vec::new()).unwrap();
+            let events = mux.events(QueueConfig::default());
+            drop(hold);
+            let outcome = writer.wait();
+            let complete = starts.iter().rev().find(|&&start| start <= cut).unwrap();
+            let what = format!("{} cut at {cut}", fixture.name);
+            match &outcome.end {
+                EndReason::Finished => assert!(starts.contains(&cut), "{what}"),
+                EndReason::Broken(SourceError::Trace(error)) => {
+                    broken += 1;
+                    assert!(!starts.contains(&cut), "{what}");
+                    assert_eq!(error.offset().0, cut as u64, "{what}: {error}");
+                    assert!(
+                        matches!(
+                            error.kind(),
+                            ErrorKind::UnexpectedEnd | ErrorKind::IncompleteGeneration
+                        ),
+                        "{what}: {error}"
+                    );
+                }
+                other => panic!("{what}: {other}"),
+            }
+            assert!(written(outcome) == trace[..*complete], "{what}");
+            let (text, error) = live_events(events);
+            assert_eq!(error.is_some(), cut != *complete, "{what}: {error:?}");
+            if *complete > 16 {
+                assert!(text == read_events(&trace[..*complete]), "{what}");
+            }
+        }
+    }
+    assert!(broken > 100, "{broken}");
+}
+
+#[test]
+fn damage_ends_the_trace_where_it_stands() {
+    let trace = common::fixture("annotate-go1.27").bytes();
+    let second = 16 + generations(&trace)[0].1.len();
+    let mut damaged = trace.clone();
+    damaged[second] = 77;
+    let mux = TraceMultiplexer::new(StreamSource::new(io::Cursor::new(damaged))).unwrap();
+    let outcome = mux.start(Vec::new()).unwrap().wait();
+    let EndReason::Broken(SourceError::Trace(error)) = &outcome.end else {
+        panic!("{}", outcome.end)
+    };
+    assert_eq!(error.kind(), ErrorKind::NotABatch);
+    assert_eq!((error.value(), error.offset().0), (77, second as u64));
+    assert!(written(outcome) == trace[..second]);
+    // It cannot go on.
+    let outcome = mux.start(Vec::new()).unwrap().wait();
+    assert!(matches!(outcome.end, EndReason::Broken(SourceError::Ended)));
+
+    for (bytes, kind) in [
+        (&b"go 1.21 trace\0\0\0"[..], ErrorKind::OldVersion),
+        (b"hello, world", ErrorKind::NotATrace),
+        (b"go 1.2", ErrorKind::UnexpectedEnd),
+    ] {
+        let mux = TraceMultiplexer::new(StreamSource::new(bytes)).unwrap();
+        match mux.start(Vec::new()).unwrap().wait().end {
+            EndReason::Broken(SourceError::Trace(error)) => assert_eq!(error.kind(), kind),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+/// Behaves in one of several ways, for as long as it lives.
+struct Fickle {
+    writer: TraceWriter<Vec<u8>>,
+    random: Random,
+    /// Generations until it fails or panics.
+    patience: usize,
+    how: usize,
+    half: Arc<AtomicU64>,
+}
+
+impl Subscriber for Fickle {
+    fn header(&mut self, version: Version) -> Result<(), SubscriberError> {
+        self.writer.header(version)
+    }
+
+    fn batches(&mut self, batches: &SharedBatches) -> Result<(), SubscriberError> {
+        self.half.store(1, Ordering::Relaxed);
+        if self.how == 2 && self.random.below(20) == 0 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        self.writer.batches(batches)
+    }
+
+    fn end_of_generation(&mut self, number: GenerationId) -> Result<(), SubscriberError> {
+        self.half.store(0, Ordering::Relaxed);
+        self.writer.end_of_generation(number)?;
+        self.patience = self.patience.saturating_sub(1);
+        match (self.patience, self.how) {
+            (0, 0) => Err("had enough".into()),
+            // Without a word on the terminal.
+            (0, 1) => std::panic::resume_unwind(Box::new("had too much")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn subscribers_come_and_go_at_random_and_agree() {
+    for (seed, name) in ["flight-go1.25", "annotate-go1.22", "flight-go1.27"]
+        .into_iter()
+        .enumerate()
+    {
+        let all = Endless::new(&common::fixture(name).bytes(), 400).bytes();
+        let whole = generations(&all);
+        assert_eq!(whole.len(), 400);
+        let stream = RandomReads::new(io::Cursor::new(all.clone()), seed as u64);
+        let mux = TraceMultiplexer::new(StreamSource::new(stream)).unwrap();
+        // One that sees all.
+        let witness = mux.start(Vec::new()).unwrap();
+        let (mut failed, mut panicked, mut left, mut seen) = (0, 0, 0, 0);
+        let counts = Mutex::new((&mut failed, &mut panicked, &mut left, &mut seen));
+        std::thread::scope(|scope| {
+            for thread in 0..6 {
+                let (mux, counts, whole) = (&mux, &counts, &whole);
+                scope.spawn(move || {
+                    let mut random = Random::new(seed as u64 * 100 + thread);
+                    loop {
+                        let how = random.below(4);
+                        let half = Arc::new(AtomicU64::new(0));
+                        let fickle = Fickle {
+                            writer: TraceWriter::new(Vec::new()),
+                            random: random.clone(),
+                            patience: 1 + random.below(10),
+                            how,
+                            half: Arc::clone(&half),
+                        };
+                        let config = QueueConfig::waiting(1 << random.below(20));
+                        let subscription = mux.subscribe(fickle, config).unwrap();
+                        std::thread::sleep(Duration::from_micros(random.below(3000) as u64));
+                        let outcome = match random.below(8) {
+                            0 => subscription.wait(),
+                            _ => subscription.stop(),
+                        };
+                        if matches!(outcome.end, EndReason::Broken(SourceError::Ended)) {
+                            return;
+                        }
+                        let mut counts = counts.lock().unwrap();
+                        match &outcome.end {
+                            EndReason::Failed(error) => {
+                                assert_eq!((how, error.to_string().as_str()), (0, "had enough"));
+                                *counts.0 += 1;
+                            }
+                            EndReason::Panicked(message) => {
+                                assert_eq!((how, message.as_str()), (1, "had too much"));
+                                assert!(outcome.subscriber.is_none());
+                                *counts.1 += 1;
+                                continue;
+                            }
+                            EndReason::Left => *counts.2 += 1,
+                            EndReason::Finished => {}
+                            other => panic!("{other}"),
+                        }
+                        assert_eq!(half.load(Ordering::Relaxed), 0, "cut short");
+                        let bytes = outcome.subscriber.unwrap().writer.into_inner().unwrap();
+                        if !bytes.is_empty() {
+                            let part = is_part_of(&bytes, whole);
+                            assert_eq!(outcome.stats.generations, part as u64);
+                            *counts.3 += part;
+                        }
+                        if matches!(outcome.end, EndReason::Finished) {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        let outcome = witness.wait();
+        assert!(
+            matches!(outcome.end, EndReason::Finished),
+            "{}",
+            outcome.end
+        );
+        assert!(written(outcome) == all);
+        assert!(
+            failed > 0 && panicked > 0 && left > 0 && seen > 0,
+            "{failed} {panicked} {left} {seen}"
+        );
+    }
+}
+
+/// Takes a step each time it is told to.
+struct Gate<W> {
+    writer: TraceWriter<W>,
+    steps: Mutex<mpsc::Receiver<()>>,
+}
+
+impl<W: Write + Send> Subscriber for Gate<W> {
+    fn header(&mut self, version: Version) -> Result<(), SubscriberError> {
+        self.writer.header(version)
+    }
+
+    fn batches(&mut self, batches: &SharedBatches) -> Result<(), SubscriberError> {
+        self.writer.batches(batches)
+    }
+
+    fn end_of_generation(&mut self, number: GenerationId) -> Result<(), SubscriberError> {
+        // Whether told to or left alone: it goes on.
+        let _ = self.steps.lock().unwrap().recv();
+        self.writer.end_of_generation(number)
+    }
+}
+
+#[test]
+fn a_slow_subscriber_loses_whole_generations_and_delays_nobody() {
+    let all = Endless::new(&common::fixture("flight-go1.27").bytes(), 60).bytes();
+    let whole = generations(&all);
+    let largest = whole.iter().map(|(_, bytes)| bytes.len()).max().unwrap();
+    let mux = TraceMultiplexer::new(StreamSource::new(io::Cursor::new(all.clone()))).unwrap();
+    let parts: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>> = Arc::default();
+    #[derive(Clone, Default)]
+    struct Part(Arc<Mutex<Vec<u8>>>);
+    impl Write for Part {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (go_on, steps) = mpsc::channel();
+    let (go_on_too, steps_too) = mpsc::channel();
+    let opened = Arc::clone(&parts);
+    let slow = Gate {
+        writer: TraceWriter::parts(move |_| {
+            let part = Part::default();
+            opened.lock().unwrap().push(Arc::clone(&part.0));
+            Ok(part)
+        }),
+        steps: Mutex::new(steps),
+    };
+    let one = Gate {
+        writer: TraceWriter::new(Vec::new()),
+        steps: Mutex::new(steps_too),
+    };
+    let hold = mux.hold();
+    let slow = mux
+        .subscribe(slow, QueueConfig::dropping(3 * largest))
+        .unwrap();
+    let one = mux
+        .subscribe(one, QueueConfig::dropping(3 * largest))
+        .unwrap();
+    let never = mux.start_dropping(largest / 4);
+    let fast = mux.start(Vec::new()).unwrap();
+    drop(hold);
+    // The fast one gets all while the slow one is at its first generation.
+    assert!(written(fast.wait()) == all);
+    assert_eq!(slow.stats().generations, 1);
+    drop((go_on, go_on_too));
+    let outcome = slow.wait();
+    assert!(matches!(outcome.end, EndReason::Finished));
+    let lost = outcome.stats.lost;
+    assert!(lost.generations > 50, "{lost:?}");
+    assert_eq!(outcome.stats.generations + lost.generations, 60);
+    assert_eq!(outcome.stats.bytes + lost.bytes + 16, all.len() as u64);
+    let parts = parts.lock().unwrap();
+    let seen: usize = parts
+        .iter()
+        .map(|part| is_part_of(&part.lock().unwrap(), &whole))
+        .sum();
+    assert_eq!(seen as u64, outcome.stats.generations);
+
+    // What follows a loss is not written behind what came before.
+    let outcome = one.wait();
+    if outcome.stats.lost.generations < 60 - outcome.stats.generations {
+        let EndReason::Failed(error) = &outcome.end else {
+            panic!("{}", outcome.end)
+        };
+        assert!(error.is::<TraceCut>());
+    }
+    let bytes = outcome.subscriber.unwrap().writer.into_inner().unwrap();
+    assert!(is_part_of(&bytes, &whole) > 0);
+
+    // A generation that is larger than the queue is never there.
+    let outcome = never.wait();
+    assert_eq!(
+        outcome.stats.lost.generations + outcome.stats.generations,
+        60
+    );
+    assert!(outcome.stats.lost.generations >= 20);
+}
+
+trait StartDropping {
+    fn start_dropping(&self, capacity: usize) -> Subscription<Callback<Ignore>>;
+}
+
+type Ignore = fn(&Signal) -> Result<(), SubscriberError>;
+
+impl StartDropping for TraceMultiplexer {
+    fn start_dropping(&self, capacity: usize) -> Subscription<Callback<Ignore>> {
+        let ignore: Ignore = |_| Ok(());
+        self.subscribe(Callback(ignore), QueueConfig::dropping(capacity))
+            .unwrap()
+    }
+}
+
+#[test]
+fn events_go_on_after_a_loss() {
+    let trace = common::fixture("annotate-go1.25").bytes();
+    let all = Endless::new(&trace, 30).bytes();
+    let whole = generations(&all);
+    let most = whole.iter().map(|(_, bytes)| bytes.len()).max().unwrap();
+    let mux = TraceMultiplexer::new(StreamSource::new(io::Cursor::new(all.clone()))).unwrap();
+    let hold = mux.hold();
+    // Room for one generation: each that comes through begins a trace of its own, or the reader
+    // would find that it does not follow.
+    let mut events = mux.events(QueueConfig::dropping(most));
+    let all_of_it = mux.start(Vec::new()).unwrap();
+    drop(hold);
+    all_of_it.wait();
+    let mut syncs = 0;
+    while let Some(event) = events.next().unwrap() {
+        syncs += usize::from(event.kind() == gotrace::EventKind::Sync);
+    }
+    let stats = events.stats();
+    assert_eq!(events.lost(), stats.lost);
+    assert!(stats.lost.generations > 0, "{stats:?}");
+    assert_eq!(stats.lost.generations + stats.generations, 30);
+    assert!(syncs > 1);
+}
+
+#[test]
+fn the_last_to_leave_stops_the_source_and_it_can_go_on() {
+    /// Counts starts and stops.
+    struct Counting<S>(S, Arc<[AtomicU64; 2]>);
+    impl<S: TraceSource> TraceSource for Counting<S> {
+        fn start(&mut self) -> Result<Version, SourceError> {
+            self.1[0].fetch_add(1, Ordering::SeqCst);
+            self.0.start()
+        }
+        fn next(&mut self) -> Result<Option<Part>, SourceError> {
+            self.0.next()
+        }
+        fn stop(&mut self) {
+            self.1[1].fetch_add(1, Ordering::SeqCst);
+            self.0.stop();
+        }
+        fn control(&self) -> Arc<dyn SourceControl> {
+            self.0.control()
+        }
+    }
+    let (reader, mut pipe) = io::pipe().unwrap();
+    let counts: Arc<[AtomicU64; 2]> = Arc::default();
+    let source = Counting(StreamSource::polled(reader).unwrap(), Arc::clone(&counts));
+    let mux = TraceMultiplexer::new(source).unwrap();
+    assert!(!mux.enabled());
+    assert_eq!(mux.advance(), Err(AdvanceUnsupported));
+    let count = |n: usize| counts[n].load(Ordering::SeqCst);
+    let all = Endless::new(&common::fixture("annotate-go1.27").bytes(), 6).bytes();
+    let whole = generations(&all);
+    pipe.write_all(&all[..16]).unwrap();
+    let mut at = 16;
+    for round in 0..3 {
+        let channel = mux.channel(QueueConfig::default());
+        assert!(matches!(channel.recv(), Some(Signal::Header(_))));
+        assert!(mux.enabled());
+        assert_eq!((count(0), count(1)), (round + 1, round));
+        let (number, bytes) = whole[round as usize];
+        pipe.write_all(&bytes[..6]).unwrap();
+        at += bytes.len();
+        channel.leave();
+        assert_eq!(
+            channel.recv_timeout(Duration::from_millis(20)).is_err(),
+            true,
+            "in the middle of a generation"
+        );
+        pipe.write_all(&bytes[6..]).unwrap();
+        let mut got = Vec::new();
+        for signal in channel {
+            match signal {
+                Signal::Batches(batches) => got.extend_from_slice(batches.as_bytes()),
+                Signal::EndOfGeneration(n) => assert_eq!(n, crate::number(number)),
+                Signal::EndOfTrace(end) => assert!(matches!(end, EndReason::Left), "{end}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(got == bytes);
+        let waiting = Instant::now();
+        while mux.enabled() || count(1) <= round {
+            assert!(waiting.elapsed() < Duration::from_secs(10));
+            std::thread::yield_now();
+        }
+    }
+    // Who leaves before it began gets nothing.
+    let writer = mux.start(Vec::new()).unwrap();
+    let late = mux.channel(QueueConfig::default());
+    drop(mux.channel(QueueConfig::default()));
+    pipe.write_all(&all[at..at + 50]).unwrap();
+    assert!(matches!(
+        late.recv_timeout(Duration::from_millis(20)),
+        Err(_) | Ok(Some(Signal::Header(_)))
+    ));
+    drop(pipe);
+    let outcome = writer.wait();
+    assert!(matches!(outcome.end, EndReason::Broken(_)));
+    assert_eq!(written(outcome), &all[..16]);
+    assert_eq!(count(0), count(1));
+}
+
+/// How many threads the process has whose name begins so.
+#[cfg(target_os = "linux")]
+fn threads(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .filter(|comm| comm.starts_with(name))
+        .count()
+}
+
+#[test]
+fn dropping_the_multiplexer_ends_a_read_that_waits() {
+    let (reader, mut pipe) = io::pipe().unwrap();
+    let trace = common::fixture("annotate-go1.27").bytes();
+    let first = 16 + generations(&trace)[0].1.len();
+    let mux = TraceMultiplexer::new(StreamSource::polled(reader).unwrap()).unwrap();
+    let hold = mux.hold();
+    let writer = mux.start(Vec::new()).unwrap();
+    let events = mux.events(QueueConfig::default());
+    // Nobody takes anything from this one: the source will wait for it.
+    let stuck = mux.channel(QueueConfig::waiting(1));
+    drop(hold);
+    pipe.write_all(&trace[..first + 100]).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    drop(mux);
+    // The read end is closed with the source.
+    assert_eq!(
+        pipe.write_all(&trace).map_err(|e| e.kind()),
+        Err(io::ErrorKind::BrokenPipe)
+    );
+    let outcome = writer.wait();
+    assert!(matches!(outcome.end, EndReason::Stopped));
+    assert!(is_part_of(&written(outcome), &generations(&trace)) <= 1);
+    assert!(live_events(events).1.is_none());
+    assert!(matches!(
+        stuck.last(),
+        Some(Signal::EndOfTrace(EndReason::Stopped))
+    ));
+}
+
+#[test]
+fn a_source_that_is_never_there_can_be_given_up() {
+    let (reader, _pipe) = io::pipe().unwrap();
+    let mux = TraceMultiplexer::new(StreamSource::polled(reader).unwrap()).unwrap();
+    let writer = mux.start(Vec::new()).unwrap();
+    std::thread::sleep(Duration::from_millis(10));
+    drop(mux);
+    let outcome = writer.wait();
+    assert!(matches!(outcome.end, EndReason::Stopped));
+    assert!(written(outcome).is_empty());
+}
+
+#[test]
+fn a_growing_file_is_followed() {
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = dir.join("mux-growing.trace");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let trace = common::fixture("annotate-go1.22").bytes();
+    let source = StreamSource::follow(
+        std::fs::File::open(&path).unwrap(),
+        Some(Duration::from_millis(300)),
+    );
+    let mux = TraceMultiplexer::new(source).unwrap();
+    let writer = mux.start(Vec::new()).unwrap();
+    for piece in trace.chunks(1000) {
+        file.write_all(piece).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let outcome = writer.wait();
+    assert!(
+        matches!(outcome.end, EndReason::Finished),
+        "{}",
+        outcome.end
+    );
+    assert!(written(outcome) == trace);
+
+    // It may not become shorter; and who follows without end can be stopped.
+    let follow = || {
+        let file = std::fs::File::open(&path).unwrap();
+        TraceMultiplexer::new(StreamSource::follow(file, None)).unwrap()
+    };
+    let (shrinks, stops) = (follow(), follow());
+    let shrunk = shrinks.start(Vec::new()).unwrap();
+    let stopped = stops.start(Vec::new()).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    drop(stops);
+    assert!(matches!(stopped.wait().end, EndReason::Stopped));
+    file.set_len(20).unwrap();
+    match shrunk.wait().end {
+        EndReason::Broken(SourceError::Io(error)) => {
+            assert!(error.to_string().contains("shorter"), "{error}");
+        }
+        other => panic!("{other}"),
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_playback_has_its_pace_and_can_be_repeated() {
+    let trace = common::fixture("annotate-go1.27").bytes();
+    let events: Vec<i64> = {
+        let trace = Trace::new(&trace).unwrap();
+        let batches = trace
+            .generations()
+            .map(|g| g.unwrap().start_time().unwrap().0);
+        batches.collect()
+    };
+    let length = Duration::from_nanos((events[events.len() - 1] - events[0]) as u64);
+    // Whatever the length, the last generation begins after a tenth of a second.
+    let speed = length.as_secs_f64() / 0.1;
+    let playback = Playback::new(trace.clone()).unwrap().paced(speed);
+    let mux = TraceMultiplexer::new(playback).unwrap();
+    for _ in 0..2 {
+        let began = Instant::now();
+        let outcome = mux.start(Vec::new()).unwrap().wait();
+        assert!(
+            began.elapsed() >= Duration::from_millis(95),
+            "{:?}",
+            began.elapsed()
+        );
+        assert!(matches!(outcome.end, EndReason::Finished));
+        assert!(written(outcome) == trace);
+    }
+    // One that takes years can be given up.
+    let slow = Playback::new(trace).unwrap().paced(1e-9);
+    let mux = TraceMultiplexer::new(slow).unwrap();
+    let writer = mux.start(Vec::new()).unwrap();
+    std::thread::sleep(Duration::from_millis(10));
+    drop(mux);
+    assert!(matches!(writer.wait().end, EndReason::Stopped));
+}
+
+#[test]
+fn errors_and_panics_of_a_source_reach_everyone() {
+    struct Panics;
+    struct Control;
+    impl SourceControl for Control {
+        fn advance(&self) -> Result<(), AdvanceUnsupported> {
+            Ok(())
+        }
+        fn interrupt(&self) {}
+    }
+    impl TraceSource for Panics {
+        fn start(&mut self) -> Result<Version, SourceError> {
+            Ok(Version::Go126)
+        }
+        fn next(&mut self) -> Result<Option<Part>, SourceError> {
+            std::panic::resume_unwind(Box::new("broken source".to_owned()))
+        }
+        fn stop(&mut self) {}
+        fn control(&self) -> Arc<dyn SourceControl> {
+            Arc::new(Control)
+        }
+    }
+    let mux = TraceMultiplexer::new(Panics).unwrap();
+    for _ in 0..2 {
+        match mux.start(Vec::new()).unwrap().wait().end {
+            EndReason::Broken(SourceError::Panicked(message)) => {
+                assert_eq!(message, "broken source");
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    struct Fails(io::Cursor<Vec<u8>>);
+    impl Read for Fails {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(io::Error::other("the line is dead")),
+                n => Ok(n),
+            }
+        }
+    }
+    let trace = common::fixture("annotate-go1.27").bytes();
+    let fails = Fails(io::Cursor::new(trace.clone()));
+    let mux = TraceMultiplexer::new(StreamSource::new(fails)).unwrap();
+    let outcome = mux.start(Vec::new()).unwrap().wait();
+    assert_eq!(outcome.end.to_string(), "the line is dead");
+    assert!(written(outcome) == trace);
+}
+
+#[test]
+fn errors_of_a_writer_reach_its_handle() {
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let n = bytes.len().min(self.0);
+            self.0 -= n;
+            Ok(n)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let trace = common::fixture("gc-go1.23").bytes();
+    let mux = TraceMultiplexer::new(Playback::new(trace.clone()).unwrap()).unwrap();
+    let hold = mux.hold();
+    let full = mux.start(Full(1000)).unwrap();
+    let fine = mux.start(Vec::new()).unwrap();
+    drop(hold);
+    let outcome = full.wait();
+    let EndReason::Failed(error) = outcome.end else {
+        panic!("{}", outcome.end)
+    };
+    let error = error.downcast_ref::<io::Error>().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    assert!(written(fine.wait()) == trace);
+}
+
+/// `GOTRACE_SOAK` is the number of generations, of about 100 KB; without it, 3000. At ten a second,
+/// which is a megabyte a second, 36000 are an hour's worth.
+#[test]
+fn memory_stays_flat_while_subscribers_join_fail_and_leave() {
+    let set = std::env::var("GOTRACE_SOAK").ok();
+    let count: u64 = set.map_or(3000, |n| n.parse().expect("a number of generations"));
+    let trace = common::fixture("flight-go1.27").bytes();
+    let mux = TraceMultiplexer::new(StreamSource::new(Endless::new(&trace, count))).unwrap();
+    let all = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&all);
+    let witness = Callback(move |signal: &Signal| {
+        if let Signal::EndOfGeneration(number) = signal {
+            seen.store(number.get(), Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    let witness = mux.subscribe(witness, QueueConfig::default()).unwrap();
+    let mut random = Random::new(count);
+    let mut early = None;
+    let mut rounds = 0u64;
+    while !witness.is_finished() {
+        let dropping = mux.start_dropping(1 << random.below(22));
+        let fickle = Fickle {
+            writer: TraceWriter::new(Vec::new()),
+            random: random.clone(),
+            patience: 1 + random.below(5),
+            how: random.below(4),
+            half: Arc::default(),
+        };
+        let fickle = mux.subscribe(fickle, QueueConfig::default()).unwrap();
+        let _channel = mux.channel(QueueConfig::dropping(1 << 20));
+        std::thread::sleep(Duration::from_micros(random.below(20_000) as u64));
+        drop(dropping);
+        let outcome = fickle.stop();
+        if let Some(bytes) = outcome.subscriber.and_then(|f| f.writer.into_inner()) {
+            let whole = bytes.get(16..).map(|_| generations(&bytes));
+            // To read all takes longer than to make it.
+            for (_, generation) in whole.into_iter().flatten().take(1) {
+                let alone = [Version::Go126.header(), generation].concat();
+                assert!(read_events(&alone).len() > 1000);
+            }
+        }
+        rounds += 1;
+        if early.is_none() && all.load(Ordering::Relaxed) > count / 4 {
+            early = resident();
+        }
+    }
+    let outcome = witness.wait();
+    assert!(
+        matches!(outcome.end, EndReason::Finished),
+        "{}",
+        outcome.end
+    );
+    assert_eq!(outcome.stats.generations, count);
+    eprintln!(
+        "{rounds} rounds, resident {early:?} then {:?} KiB",
+        resident()
+    );
+    assert!(rounds > 3);
+    if let (Some(early), Some(late)) = (early, resident()) {
+        // Tests that run beside this one take memory, too.
+        assert!(late < early + (64 << 10), "from {early} KiB to {late} KiB");
+    }
+    drop(mux);
+    #[cfg(target_os = "linux")]
+    if std::env::var_os("GOTRACE_SOAK").is_some() {
+        // Alone in its process, nothing else has such threads.
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(threads("trace "), 0);
+    }
+}
+
+/// Kibibytes of memory in use, where that can be known.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}

@@ -1,0 +1,182 @@
+//! The multiplexer fed by real Go programs, which end or are killed.
+#![cfg(unix)]
+
+mod common;
+
+use common::go::{Go, Serve};
+use common::live::{Random, generations, is_part_of};
+use gotrace::mux::{EndReason, QueueConfig, TraceMultiplexer};
+use gotrace::source::{SourceError, StreamSource, TraceSource};
+use gotrace::{ErrorKind, Growing, Reader, Trace};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// A program that traces itself, with generations of a 50th of a second.
+struct Program(Child);
+
+impl Program {
+    fn start(binary: &Path, millis: u32, to: &Path) -> Program {
+        let child = Command::new(binary)
+            .arg(millis.to_string())
+            .arg(to)
+            .env("GODEBUG", "traceadvanceperiod=20000000")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starting the Go program");
+        Program(child)
+    }
+
+    fn over_pipe(binary: &Path, millis: u32) -> (Program, StreamSource<ChildStdout>) {
+        let mut program = Program::start(binary, millis, Path::new("-"));
+        let pipe = program.0.stdout.take().unwrap();
+        (program, StreamSource::polled(pipe).unwrap())
+    }
+
+    fn over_socket(binary: &Path, millis: u32) -> (Program, StreamSource<UnixStream>) {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let path = dir.join(format!("mux-{}.socket", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let program = Program::start(binary, millis, &path);
+        let (stream, _) = listener.accept().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        (program, StreamSource::polled(stream).unwrap())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Reads a trace to its end, as Go does; gives the number of events.
+fn read(trace: &[u8], serve: &Mutex<Serve>) -> u64 {
+    let parsed = Trace::new(trace).unwrap();
+    let mut reader: Reader<'_, Growing> = Reader::new(&parsed);
+    let mut events = 0;
+    while reader.next().unwrap().is_some() {
+        events += 1;
+    }
+    let verdict = serve.lock().unwrap().verdict(trace);
+    assert_eq!((verdict.events, verdict.error), (events, None));
+    events
+}
+
+/// Lets subscribers come and go while the program runs; kills it after a while, or waits.
+fn come_and_go(
+    serve: &Mutex<Serve>,
+    mut program: Program,
+    source: impl TraceSource + 'static,
+    kill: Option<Duration>,
+) {
+    let mux = TraceMultiplexer::new(source).unwrap();
+    let hold = mux.hold();
+    let witness = mux.start(Vec::new()).unwrap();
+    let mut events = mux.events(QueueConfig::default());
+    drop(hold);
+    let parts = Mutex::new(Vec::new());
+    let all = std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let (mux, parts) = (&mux, &parts);
+            scope.spawn(move || {
+                let mut random = Random::new(seed);
+                loop {
+                    let writer = mux.start(Vec::new()).unwrap();
+                    std::thread::sleep(Duration::from_millis(random.below(60) as u64));
+                    let outcome = match random.below(5) {
+                        0 => writer.wait(),
+                        _ => writer.stop(),
+                    };
+                    if let Some(bytes) = outcome.subscriber.and_then(|w| w.into_inner())
+                        && !bytes.is_empty()
+                    {
+                        parts.lock().unwrap().push(bytes);
+                    }
+                    if !matches!(outcome.end, EndReason::Left) {
+                        return;
+                    }
+                }
+            });
+        }
+        let live = scope.spawn(move || {
+            let mut count = 0u64;
+            loop {
+                match events.next() {
+                    Ok(Some(_)) => count += 1,
+                    Ok(None) => return (count, None),
+                    Err(error) => return (count, Some(error)),
+                }
+            }
+        });
+        if let Some(time) = kill {
+            std::thread::sleep(time);
+            program.0.kill().unwrap();
+        }
+        let outcome = witness.wait();
+        let (live, error) = live.join().unwrap();
+        match &outcome.end {
+            EndReason::Finished => {}
+            EndReason::Broken(SourceError::Trace(error))
+                if kill.is_some()
+                    && matches!(
+                        error.kind(),
+                        ErrorKind::UnexpectedEnd | ErrorKind::IncompleteGeneration
+                    ) => {}
+            other => panic!("{other}"),
+        }
+        assert_eq!(
+            error.is_some(),
+            matches!(outcome.end, EndReason::Broken(_)),
+            "{error:?}"
+        );
+        let all = outcome.subscriber.unwrap().into_inner().unwrap();
+        assert_eq!(read(&all, serve), live);
+        all
+    });
+    let whole = generations(&all);
+    assert!(whole.len() > 5, "{} generations", whole.len());
+    let parts = parts.into_inner().unwrap();
+    let mut compared = 0;
+    for part in &parts {
+        if is_part_of(part, &whole) > 0 {
+            read(part, serve);
+            compared += 1;
+        }
+    }
+    assert!(compared > 3, "{compared} of {} parts", parts.len());
+}
+
+#[test]
+fn subscribers_come_and_go_while_a_program_runs() {
+    let Some(go) = Go::find() else { return };
+    let binary = go.build("live", "mux-live");
+    let serve = Mutex::new(go.reference().serve());
+    let (program, source) = Program::over_pipe(&binary, 600);
+    come_and_go(&serve, program, source, None);
+    let (program, source) = Program::over_socket(&binary, 600);
+    come_and_go(&serve, program, source, None);
+}
+
+#[test]
+fn subscribers_come_and_go_until_the_program_is_killed() {
+    let Some(go) = Go::find() else { return };
+    let binary = go.build("live", "mux-killed");
+    let serve = Mutex::new(go.reference().serve());
+    let mut random = Random::new(11);
+    for round in 0..6 {
+        let time = Duration::from_millis(300 + random.below(100) as u64);
+        if round % 2 == 0 {
+            let (program, source) = Program::over_pipe(&binary, 60_000);
+            come_and_go(&serve, program, source, Some(time));
+        } else {
+            let (program, source) = Program::over_socket(&binary, 60_000);
+            come_and_go(&serve, program, source, Some(time));
+        }
+    }
+}
