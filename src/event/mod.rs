@@ -22,6 +22,7 @@
 
 mod details;
 mod display;
+mod interpret;
 
 pub use details::{
     Change, Details, EventKind, ExperimentalEvent, GoState, Label, Log, Metric, ProcState, Range,

@@ -25,12 +25,13 @@ mod index;
 mod split;
 mod tables;
 mod trace;
+mod view;
 
 #[cfg(feature = "std")]
 pub(crate) use split::{Split, Splitter};
-pub use tables::{
-    ExperimentalBatch, ExperimentalBatches, Frame, Frames, GenerationTables, Sample, Stack,
-};
 pub(crate) use tables::{Lookup, Tables};
 pub(crate) use trace::earliest;
 pub use trace::{Generation, Generations, Trace};
+pub use view::{
+    ExperimentalBatch, ExperimentalBatches, Frame, Frames, GenerationTables, Sample, Stack,
+};
