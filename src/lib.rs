@@ -25,6 +25,8 @@ mod event;
 mod generation;
 mod ids;
 mod input;
+#[cfg(feature = "defmt")]
+mod log;
 #[cfg(feature = "mmap")]
 pub mod mmap;
 #[cfg(feature = "std")]

@@ -113,6 +113,7 @@ pub trait Storage: sealed::Sealed + 'static {
 /// Tables that grow on the heap with what a trace holds.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Growing;
 
 #[cfg(feature = "alloc")]
@@ -135,6 +136,7 @@ impl Storage for Growing {
 ///
 /// A full table is an error that names it ([`ErrorKind::TableFull`](crate::ErrorKind::TableFull)).
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Fixed<
     const STRINGS: usize,
     const STACKS: usize,

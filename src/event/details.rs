@@ -269,6 +269,7 @@ impl ProcState {
 /// What an event tells, by its kind.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Details<'a, 't> {
     /// A generation begins, or the trace ends.
     Sync(Sync<'t>),
@@ -429,6 +430,7 @@ pub struct Log<'t> {
 
 /// A change of a resource's state (`trace.StateTransition`).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StateTransition<'a, 't> {
     /// What changes, from which state to which.
     pub change: Change,

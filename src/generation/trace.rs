@@ -100,6 +100,7 @@ impl<'t> Trace<'t> {
 /// A generation of a trace: what its batch headers and its sync batch say.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Generation {
     /// The number.
     pub number: GenerationId,

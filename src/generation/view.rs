@@ -115,6 +115,7 @@ impl<'t> Iterator for Frames<'_, 't> {
 
 /// A sample of the CPU profiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sample<'a, 't> {
     /// When.
     pub time: Time,
@@ -260,6 +261,7 @@ impl<S: Storage> fmt::Debug for GenerationTables<'_, S> {
 
 /// A batch of an experiment: opaque data of one thread (`trace.ExperimentalBatch`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ExperimentalBatch<'t> {
     /// The experiment.
     pub experiment: Experiment,

@@ -187,6 +187,7 @@ impl Contents {
 
 /// A part of a trace's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Chunk<'t> {
     /// A batch.
     Batch(Batch<'t>),

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 /// A record of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Record<'t> {
     /// Begins a section: [`EventType::STRINGS`], [`STACKS`](EventType::STACKS),
     /// [`CPU_SAMPLES`](EventType::CPU_SAMPLES) or [`SYNC`](EventType::SYNC).
