@@ -175,6 +175,26 @@ fn fixed_and_growing_tables_give_the_same_events() {
         .unwrap();
 }
 
+/// The formula in the documentation of `Fixed`.
+#[test]
+fn a_fixed_reader_takes_the_memory_that_is_documented() {
+    macro_rules! check {
+        ($($n:literal),*) => {{
+            let counts = [$($n),*];
+            let each = [24, 24, 24, 32, 264, 44, 52, 32, 44];
+            let tables: usize = counts.iter().zip(each).map(|(n, each)| n * each).sum();
+            let size = size_of::<Reader<'_, Fixed<$($n),*>>>();
+            assert!(size <= 904 + tables, "{size} is more than 904 and {tables}");
+            // On 64-bit targets the formula is exact, but for padding.
+            assert!(cfg!(target_pointer_width = "32") || size + 64 >= 904 + tables, "{size}, {tables}");
+        }};
+    }
+    check!(0, 0, 0, 0, 0, 0, 0, 0, 0);
+    check!(256, 128, 16, 32, 8, 8, 48, 16, 16);
+    check!(7, 5, 3, 1, 9, 11, 13, 15, 17);
+    check!(4096, 4096, 1024, 512, 64, 64, 2048, 1024, 512);
+}
+
 #[test]
 fn a_full_table_is_named() {
     use gotrace::{ErrorKind::TableFull, Table};
