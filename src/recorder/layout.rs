@@ -294,9 +294,9 @@ pub(super) fn add(n: &mut U64, more: u64) {
 pub(super) fn store(arena: &mut [u8], at: usize, bytes: &[u8]) {
     #[cfg(test)]
     super::tests::log_store(at, bytes);
-    let end = at.saturating_add(bytes.len());
-    if let Some(to) = arena.get_mut(at..end) {
-        to.copy_from_slice(bytes);
+    if let Some(to) = arena.get_mut(at..) {
+        // Unlike `copy_from_slice`, without a panic to link.
+        let _ = bytes.write_to_prefix(to);
     }
 }
 

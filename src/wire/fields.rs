@@ -3,6 +3,7 @@
 use super::varint::{self, Fault};
 use crate::error::{Error, ErrorKind};
 use crate::num;
+use zerocopy::IntoBytes;
 
 /// A payload being read: remembers where in the trace it stands, so that errors say so.
 #[derive(Clone, Copy, Debug)]
@@ -157,19 +158,14 @@ impl<'b> Encoder<'b> {
     }
 
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let free = self.buffer.get_mut(self.len..);
-        match free.and_then(|free| free.get_mut(..bytes.len())) {
-            Some(to) => {
-                to.copy_from_slice(bytes);
-                self.len = self.len.wrapping_add(bytes.len());
-                Ok(())
-            }
-            None => Err(Error::new(
-                ErrorKind::NoSpace,
-                num::wide(bytes.len()),
-                num::wide(self.len),
-            )),
+        let free = self.buffer.get_mut(self.len..).unwrap_or(&mut []);
+        // Unlike `copy_from_slice`, without a panic to link.
+        if bytes.write_to_prefix(free).is_err() {
+            let (len, at) = (num::wide(bytes.len()), num::wide(self.len));
+            return Err(Error::new(ErrorKind::NoSpace, len, at));
         }
+        self.len = self.len.wrapping_add(bytes.len());
+        Ok(())
     }
 
     pub(crate) fn byte(&mut self, byte: u8) -> Result<(), Error> {

@@ -9,7 +9,10 @@
 use core::fmt::{self, Write};
 use core::hint::black_box;
 use gotrace::wire::{Batches, Chunk, Contents, Encoder, Events, Record, TimedEvent, Version};
-use gotrace::{Error, Fixed, GenerationId, GenerationTables, Reader, StackId, Trace};
+use gotrace::{
+    Error, Fixed, FlightRecorder, FlightRecorderConfig, GenerationId, GenerationTables, Reader,
+    StackId, Trace,
+};
 
 /// What a firmware calls, each with bytes of which the compiler knows nothing.
 const ENTRY_POINTS: &[fn(&'static [u8]) -> Result<u64, Error>] = &[
@@ -21,6 +24,7 @@ const ENTRY_POINTS: &[fn(&'static [u8]) -> Result<u64, Error>] = &[
     pieces,
     encode,
     reader,
+    recorder,
     display,
     #[cfg(feature = "reachable-panic")]
     |bytes| Ok(u64::from(bytes[bytes.len() / 2])),
@@ -154,6 +158,37 @@ fn reader(bytes: &'static [u8]) -> Result<u64, Error> {
             return Err(error);
         }
     }
+}
+
+/// A trace recorded into an arena, as a stream and batch by batch; its snapshot read; the arena
+/// recovered and recorded into again.
+fn recorder(bytes: &'static [u8]) -> Result<u64, Error> {
+    let mut arena = [0u8; 4096];
+    let config = FlightRecorderConfig::default();
+    let mut sum = 0u64;
+    if let Ok(mut recorder) = FlightRecorder::new(&mut arena[..], config) {
+        recorder.write(bytes)?;
+        recorder.header(bytes)?;
+        recorder.batch(bytes)?;
+        recorder.end_generation()?;
+        recorder.restart();
+        sum = recorder.status().losses.total().bytes;
+        let snapshot = recorder.snapshot();
+        sum ^= snapshot.len() ^ load(&snapshot.trace()?)?;
+    }
+    if let Ok(recovered) = FlightRecorder::recover(&arena) {
+        sum ^= recovered.snapshot().len();
+        for batch in recovered.in_progress().iter().flat_map(|i| i.batches()) {
+            sum ^= batch.head.time.0;
+        }
+        for damage in recovered.damage() {
+            black_box(damage);
+        }
+    }
+    if let Ok(mut recorder) = FlightRecorder::resume(&mut arena[..], config) {
+        recorder.write(bytes)?;
+    }
+    Ok(sum)
 }
 
 /// Events written again.
