@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::damage::TRACES;
+use common::TRACES;
 use gotrace::wire::{Chunk, Encoder, TimedEvent};
 use gotrace::{Error, Fixed, GenerationTables, Reader, Trace};
 use std::alloc::{GlobalAlloc, Layout, System};

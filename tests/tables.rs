@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::damage::{TRACES, damaged, trace};
 use common::naive;
+use common::{TRACES, damaged, trace};
 use gotrace::wire::{Batch, Chunk, Contents, EventType, HEADER_LEN, RawFrame, Record, Version};
 use gotrace::{
     Error, ErrorKind, Fixed, Generation, GenerationTables, GoStr, Growing, Sample, Stack, Storage,
@@ -302,7 +302,7 @@ fn a_full_table_is_named_with_its_capacity_and_the_entry_that_did_not_fit() {
 }
 
 /// The fixtures that have more than one generation.
-fn several() -> Vec<&'static common::damage::Trace> {
+fn several() -> Vec<&'static common::Trace> {
     let all = TRACES.iter();
     let several: Vec<_> = all
         .filter(|t| generations(&Trace::new(&t.bytes).unwrap()).len() > 1)

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::damage::{TRACES, damaged, number, trace};
 use common::naive;
+use common::{TRACES, damaged, number, trace};
 use gotrace::wire::{
     Batch, BatchHead, Batches, Chunk, Encoder, EventType, Events, HEADER_LEN, RawFrame, Record,
     Records, SampleRecord, TimedEvent, Version, varint,

@@ -1,57 +1,44 @@
-//! Damaged traces: real ones, cut, with bits flipped, and with batches changed, lost, doubled.
+//! Nearly valid traces: real ones with bits flipped, cut, with batches lost, doubled, changed, and
+//! with events whose arguments say something else.
+//!
+//! The property tests and the fuzz targets make them alike.
 
-use super::naive::{self, Chunk};
-use super::{Fixture, fixtures};
-use gotrace::wire::{BatchHead, Encoder, HEADER_LEN, Version};
+use super::naive::{self, Batch, Chunk};
+use gotrace::wire::{BatchHead, Encoder, HEADER_LEN, MAX_BATCH_SIZE, TimedEvent};
 use gotrace::{Experiment, GenerationId, ThreadId, Timestamp};
-use proptest::prelude::*;
-use proptest::sample::Index;
-use std::sync::LazyLock;
 
-/// A fixture of one of the formats that this crate reads, in memory.
-#[derive(Debug, Clone)]
-pub struct Trace {
-    pub fixture: Fixture,
-    pub bytes: Vec<u8>,
+/// A place in anything: a fraction of its length, so that it fits any trace.
+#[derive(Debug, Clone, Copy)]
+pub struct Place(u32);
+
+impl Place {
+    /// The place among so many, at least one.
+    fn of(self, len: usize) -> usize {
+        ((u64::from(self.0) * len as u64) >> 32) as usize
+    }
 }
 
-/// The fixtures from Go 1.22 on.
-pub static TRACES: LazyLock<Vec<Trace>> = LazyLock::new(|| {
-    let traces = fixtures().into_iter().map(|fixture| {
-        let bytes = fixture.bytes();
-        Trace { fixture, bytes }
-    });
-    let readable = |trace: &Trace| {
-        Version::from_header(&trace.bytes).is_ok_and(|version| version.has_generations())
-    };
-    traces.filter(readable).collect()
-});
-
-/// One of the fixtures, the smaller ones more often.
-pub fn trace() -> impl Strategy<Value = &'static Trace> {
-    any::<(Index, Index)>().prop_map(|(a, b)| {
-        let (a, b) = (a.get(&TRACES), b.get(&TRACES));
-        if a.bytes.len() < b.bytes.len() { a } else { b }
-    })
-}
-
-/// A kind of damage. Positions are fractions, so that any fits any trace.
-#[derive(Debug, Clone)]
+/// A kind of damage.
+#[derive(Debug, Clone, Copy)]
 pub enum Damage {
     /// The trace ends here.
-    Cut(Index),
+    Cut(Place),
     /// A byte is another.
-    Byte(Index, u8),
+    Byte(Place, u8),
     /// A bit is another.
-    Bit(Index, u8),
+    Bit(Place, u8),
     /// A batch is missing.
-    Lost(Index),
-    /// A batch stands there twice.
-    Doubled(Index, Index),
+    Lost(Place),
+    /// A batch stands somewhere else a second time.
+    Doubled(Place, Place),
     /// Two batches have changed places.
-    Swapped(Index, Index),
+    Swapped(Place, Place),
     /// A batch's header says something else, its payload is whole.
-    Header(Index, Field, u64),
+    Header(Place, Field, u64),
+    /// An argument of an event in a batch is another.
+    Argument(Place, Place, u8, u64),
+    /// An event is missing.
+    LostEvent(Place, Place),
 }
 
 /// A field of a batch's header.
@@ -63,105 +50,127 @@ pub enum Field {
     Experiment,
 }
 
-/// Numbers at which arithmetic is at its limits, and others.
-pub fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        0..4u64,
-        any::<u64>(),
-        (0..64u32).prop_map(|bit| 1 << bit),
-        (0..64u32).prop_map(|bit| (1 << bit) - 1),
-        (0..4u64).prop_map(|n| u64::MAX - n),
-    ]
-}
-
-pub fn damage() -> impl Strategy<Value = Damage> {
-    let field = prop_oneof![
-        Just(Field::Generation),
-        Just(Field::Thread),
-        Just(Field::Time),
-        Just(Field::Experiment)
-    ];
-    prop_oneof![
-        1 => any::<Index>().prop_map(Damage::Cut),
-        4 => any::<(Index, u8)>().prop_map(|(at, byte)| Damage::Byte(at, byte)),
-        4 => any::<(Index, u8)>().prop_map(|(at, bit)| Damage::Bit(at, bit)),
-        1 => any::<Index>().prop_map(Damage::Lost),
-        1 => any::<(Index, Index)>().prop_map(|(from, to)| Damage::Doubled(from, to)),
-        1 => any::<(Index, Index)>().prop_map(|(a, b)| Damage::Swapped(a, b)),
-        2 => (any::<Index>(), field, number()).prop_map(|(at, f, n)| Damage::Header(at, f, n)),
-    ]
-}
-
-/// A fixture with up to four kinds of damage.
-pub fn damaged() -> impl Strategy<Value = Vec<u8>> {
-    (trace(), prop::collection::vec(damage(), 0..4)).prop_map(|(trace, damages)| {
-        let apply = |bytes: Vec<u8>, damage: &Damage| damage.apply(bytes);
-        damages.iter().fold(trace.bytes.clone(), apply)
-    })
+/// Makes of any number one that is often small, or at which arithmetic has its limits.
+pub fn number(random: u64) -> u64 {
+    let bit = 1 << (random >> 32) % 64;
+    match random % 8 {
+        0 => bit,
+        1 => bit - 1,
+        2 => u64::MAX - (random >> 32) % 4,
+        3 => random,
+        _ => (random >> 32) % 64,
+    }
 }
 
 impl Damage {
-    pub fn apply(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+    /// The damage that these numbers stand for.
+    pub fn from_random([kind, a, b, c]: [u64; 4]) -> Damage {
+        let [a, b] = [a, b].map(|place| Place(place as u32));
+        match kind % 20 {
+            0 => Damage::Cut(a),
+            1..4 => Damage::Byte(a, c as u8),
+            4..7 => Damage::Bit(a, c as u8),
+            7 => Damage::Lost(a),
+            8 => Damage::Doubled(a, b),
+            9 => Damage::Swapped(a, b),
+            10 => Damage::Header(a, Field::Generation, number(c)),
+            11 => Damage::Header(a, Field::Thread, number(c)),
+            12 => Damage::Header(a, Field::Time, number(c)),
+            13 => Damage::Header(a, Field::Experiment, number(c)),
+            14 => Damage::LostEvent(a, b),
+            _ => Damage::Argument(a, b, (kind >> 32) as u8, number(c)),
+        }
+    }
+
+    /// The trace with this damage; as it is, if there is nothing to damage.
+    pub fn apply(&self, trace: &[u8]) -> Vec<u8> {
+        let mut bytes = trace.to_vec();
         if bytes.is_empty() {
             return bytes;
         }
         let len = bytes.len();
         match *self {
-            Damage::Cut(at) => bytes.truncate(at.index(len)),
-            Damage::Byte(at, byte) => bytes[at.index(len)] = byte,
-            Damage::Bit(at, bit) => bytes[at.index(len)] ^= 1 << (bit % 8),
-            _ => return self.apply_to_batches(bytes),
+            Damage::Cut(at) => bytes.truncate(at.of(len)),
+            Damage::Byte(at, byte) => bytes[at.of(len)] = byte,
+            Damage::Bit(at, bit) => bytes[at.of(len)] ^= 1 << (bit % 8),
+            _ => return self.apply_to_batches(trace),
         }
         bytes
     }
 
-    fn apply_to_batches(&self, bytes: Vec<u8>) -> Vec<u8> {
-        let (chunks, _) = naive::walk(&bytes, HEADER_LEN.min(bytes.len()));
+    fn apply_to_batches(&self, trace: &[u8]) -> Vec<u8> {
+        let (chunks, _) = naive::walk(trace, HEADER_LEN.min(trace.len()));
         if chunks.is_empty() {
-            return bytes;
+            return trace.to_vec();
         }
-        let start = |chunk: &Chunk| match chunk {
-            Chunk::Batch(batch) => batch.offset,
-            Chunk::EndOfGeneration(at) => *at,
-        };
-        let whole = |chunk: &Chunk| &bytes[start(chunk)..chunk.end()];
-        let mut parts: Vec<Vec<u8>> = chunks.iter().map(|chunk| whole(chunk).to_vec()).collect();
-        let len = parts.len();
+        let len = chunks.len();
+        let mut parts: Vec<Vec<u8>> = chunks
+            .iter()
+            .map(|chunk| trace[chunk.start()..chunk.end()].to_vec())
+            .collect();
         match *self {
             Damage::Lost(at) => {
-                parts.remove(at.index(len));
+                parts.remove(at.of(len));
             }
-            Damage::Doubled(from, to) => {
-                parts.insert(to.index(len), parts[from.index(len)].clone())
-            }
-            Damage::Swapped(a, b) => parts.swap(a.index(len), b.index(len)),
-            Damage::Header(at, field, number) => {
-                let at = at.index(len);
-                if let Chunk::Batch(batch) = &chunks[at] {
-                    parts[at] = with_field(batch, &bytes[batch.data.clone()], field, number);
+            Damage::Doubled(from, to) => parts.insert(to.of(len), parts[from.of(len)].clone()),
+            Damage::Swapped(a, b) => parts.swap(a.of(len), b.of(len)),
+            Damage::Header(at, ..) | Damage::Argument(at, ..) | Damage::LostEvent(at, _) => {
+                if let Chunk::Batch(batch) = &chunks[at.of(len)] {
+                    parts[at.of(len)] = self.apply_to_batch(batch, &trace[batch.data.clone()]);
                 }
             }
-            Damage::Cut(_) | Damage::Byte(..) | Damage::Bit(..) => unreachable!(),
+            Damage::Cut(_) | Damage::Byte(..) | Damage::Bit(..) => {}
         }
-        let tail = &bytes[chunks.last().map_or(0, Chunk::end)..];
-        [&bytes[..HEADER_LEN], &parts.concat(), tail].concat()
+        let tail = &trace[chunks.last().map_or(0, Chunk::end)..];
+        [&trace[..HEADER_LEN], &parts.concat(), tail].concat()
+    }
+
+    fn apply_to_batch(&self, batch: &Batch, data: &[u8]) -> Vec<u8> {
+        let mut batch = batch.clone();
+        let (mut events, fault) = naive::events(data);
+        let of_events = fault.is_none() && batch.experiment == 0 && !events.is_empty();
+        let len = events.len();
+        match *self {
+            Damage::Header(_, Field::Generation, number) => batch.generation = number.max(1),
+            Damage::Header(_, Field::Thread, number) => batch.thread = number,
+            Damage::Header(_, Field::Time, number) => batch.time = number,
+            Damage::Header(_, Field::Experiment, number) => batch.experiment = number as u8,
+            Damage::Argument(_, at, arg, number) if of_events => {
+                let event = &mut events[at.of(len)];
+                let count = event.ty.timed_args();
+                match (usize::from(arg) % count).checked_sub(1) {
+                    None => event.dt = number,
+                    Some(arg) => event.args[arg] = number,
+                }
+                return encode(&batch, &payload(&events));
+            }
+            Damage::LostEvent(_, at) if of_events => {
+                events.remove(at.of(len));
+                return encode(&batch, &payload(&events));
+            }
+            _ => {}
+        }
+        encode(&batch, data)
     }
 }
 
-fn with_field(batch: &naive::Batch, data: &[u8], field: Field, number: u64) -> Vec<u8> {
-    let mut batch = batch.clone();
-    match field {
-        Field::Generation => batch.generation = number.max(1),
-        Field::Thread => batch.thread = number,
-        Field::Time => batch.time = number,
-        Field::Experiment => batch.experiment = number as u8,
+fn payload(events: &[TimedEvent]) -> Vec<u8> {
+    let mut buffer = vec![0; events.len() * TimedEvent::MAX_LEN];
+    let mut out = Encoder::new(&mut buffer);
+    for event in events {
+        out.event(event).expect("room for an event");
     }
-    let experiment = Some(batch.experiment).filter(|e| *e != 0);
+    let mut bytes = out.into_bytes().to_vec();
+    bytes.truncate(MAX_BATCH_SIZE as usize);
+    bytes
+}
+
+fn encode(batch: &Batch, data: &[u8]) -> Vec<u8> {
     let head = BatchHead {
         generation: GenerationId::new(batch.generation).expect("not 0"),
         thread: ThreadId::new(batch.thread),
         time: Timestamp(batch.time),
-        experiment: experiment.map(Experiment),
+        experiment: Some(Experiment(batch.experiment)).filter(|e| e.0 != 0),
         header_len: 0,
         data_len: 0,
     };

@@ -8,8 +8,11 @@ pub mod go;
 pub mod live;
 pub mod naive;
 
+use gotrace::wire::Version;
+use proptest::prelude::*;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use sha2::{Digest as _, Sha256};
 
@@ -133,4 +136,55 @@ pub fn sha256(bytes: &[u8]) -> String {
             write!(hex, "{byte:02x}").expect("writing to a string");
             hex
         })
+}
+
+/// A fixture in memory.
+#[derive(Clone)]
+pub struct Trace {
+    pub fixture: Fixture,
+    pub bytes: Vec<u8>,
+}
+
+/// Only its name: a property that fails shows it.
+impl std::fmt::Debug for Trace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.fixture.name)
+    }
+}
+
+/// The fixtures from Go 1.22 on.
+pub static TRACES: LazyLock<Vec<Trace>> = LazyLock::new(|| {
+    let traces = fixtures().into_iter().map(|fixture| {
+        let bytes = fixture.bytes();
+        Trace { fixture, bytes }
+    });
+    let readable = |trace: &Trace| {
+        Version::from_header(&trace.bytes).is_ok_and(|version| version.has_generations())
+    };
+    traces.filter(readable).collect()
+});
+
+/// One of [`TRACES`], the smaller ones more often.
+pub fn trace() -> impl Strategy<Value = &'static Trace> {
+    any::<[prop::sample::Index; 2]>().prop_map(|[a, b]| {
+        let (a, b) = (a.get(&TRACES), b.get(&TRACES));
+        if a.bytes.len() < b.bytes.len() { a } else { b }
+    })
+}
+
+/// A number, often one at which arithmetic has its limits.
+pub fn number() -> impl Strategy<Value = u64> {
+    any::<u64>().prop_map(damage::number)
+}
+
+/// One of [`TRACES`] with up to four kinds of damage.
+pub fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let damages = prop::collection::vec(
+        any::<[u64; 4]>().prop_map(damage::Damage::from_random),
+        0..4,
+    );
+    (trace(), damages).prop_map(|(trace, damages)| {
+        let apply = |bytes: Vec<u8>, damage: &damage::Damage| damage.apply(&bytes);
+        damages.iter().fold(trace.bytes.clone(), apply)
+    })
 }

@@ -43,6 +43,13 @@ pub enum Chunk {
 }
 
 impl Chunk {
+    pub fn start(&self) -> usize {
+        match self {
+            Chunk::Batch(batch) => batch.offset,
+            Chunk::EndOfGeneration(at) => *at,
+        }
+    }
+
     pub fn end(&self) -> usize {
         match self {
             Chunk::Batch(batch) => batch.data.end,
