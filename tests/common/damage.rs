@@ -52,13 +52,13 @@ pub enum Field {
 
 /// Makes of any number one that is often small, or at which arithmetic has its limits.
 pub fn number(random: u64) -> u64 {
-    let bit = 1 << (random >> 32) % 64;
+    let small = (random >> 32) % 64;
     match random % 8 {
-        0 => bit,
-        1 => bit - 1,
-        2 => u64::MAX - (random >> 32) % 4,
+        0 => 1 << small,
+        1 => (1 << small) - 1,
+        2 => u64::MAX - small % 4,
         3 => random,
-        _ => (random >> 32) % 64,
+        _ => small,
     }
 }
 
