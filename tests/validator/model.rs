@@ -13,11 +13,12 @@
 //! - regions nest in their goroutine; tasks begin once, and end as they began.
 //!
 //! Of a trace that a Go program wrote, in addition ([`Trust::Program`]):
-//! - a goroutine runs on one thread, and a proc belongs to one; no state is unknown twice;
+//! - a goroutine runs on one thread, and a proc belongs to one; no status is 0;
 //! - user code runs in a goroutine that runs, and a proc is stolen from one in a system call;
 //! - in each generation the first change of a goroutine or proc is its status or its creation;
-//! - one world stops at a time; clocks advance from generation to generation; the last event is a
-//!   sync event without clocks; there are no two sync events in a row but at the end.
+//! - one world stops at a time; clocks advance from generation to generation.
+//!
+//! Of every trace without an error the last event is a sync event without clocks.
 //!
 //! What is not expected of hostile traces: once two threads claim a goroutine or a proc at a time,
 //! nothing is known of what threads have, and contexts are checked no further; a status of 0 leaves
