@@ -304,6 +304,64 @@ fn ids(ty: EventType) -> impl Iterator<Item = (&'static str, ErrorKind)> {
     })
 }
 
+/// Every line of every case left out, given twice, exchanged with the next, and with each of its
+/// numbers changed: Go is asked about all of these, too.
+#[test]
+fn altered_cases_give_what_go_gives() {
+    let Some(go) = common::go::Go::find() else {
+        return;
+    };
+    let reference = go.reference();
+    let (mut compared, mut refused) = (0, 0);
+    let mut wrong = String::new();
+    for case in cases::all().iter().filter(|case| case.differs.is_none()) {
+        let texts = cases::altered(&case.wire_text());
+        let traces: Vec<_> = texts
+            .iter()
+            .map(|t| wire::assemble(t, None).unwrap())
+            .collect();
+        for ((text, bytes), theirs) in texts.iter().zip(&traces).zip(reference.events_of(&traces)) {
+            let ours = run(case, bytes);
+            if is_deliberate(&ours, &theirs) {
+                continue;
+            }
+            compared += 1;
+            refused += u32::from(ours.error.is_some());
+            let same = ours.text.as_bytes() == theirs.text
+                && ours.error.is_some() == theirs.error.is_some();
+            if !same {
+                let theirs_text = String::from_utf8_lossy(&theirs.text);
+                writeln!(
+                    wrong,
+                    "{}:\n{text}\n{}\nGo: {:?}\n{theirs_text}",
+                    case.name,
+                    outcome(&ours, bytes),
+                    theirs.error,
+                )
+                .unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    eprintln!("{compared} compared, {refused} refused");
+    assert!(compared > 10_000 && refused > compared / 10, "{compared}");
+}
+
+/// Whether Go may give something else: see the cases that say so, and `src/order/mod.rs`.
+fn is_deliberate(ours: &Run, theirs: &common::go::Events) -> bool {
+    let reserved = matches!(
+        ours.error.map(|e| e.kind()),
+        Some(ErrorKind::ReservedId | ErrorKind::UntimedEvent)
+    );
+    // It panics when it is asked what some events say, which are given nevertheless.
+    let panics = theirs
+        .error
+        .as_ref()
+        .is_some_and(|e| e.starts_with("panic: "))
+        && ours.text.as_bytes().starts_with(&theirs.text);
+    reserved || panics
+}
+
 /// The cases of Go's own tests, which stand in its distribution.
 #[test]
 fn gos_own_cases_give_what_go_gives() {

@@ -13,7 +13,9 @@ mod facts;
 mod model;
 
 use facts::{Fact, Region, Task, What};
-use gotrace::{GoId, GoState, ProcId, ProcState, Resource, StreamReader, TaskId, Trace};
+use gotrace::{
+    GenerationId, GoId, GoState, ProcId, ProcState, Resource, StreamReader, TaskId, Trace,
+};
 use model::{Trust, Validator};
 use proptest::prelude::*;
 
@@ -24,17 +26,29 @@ fn facts(bytes: &[u8]) -> (Vec<Fact>, bool) {
     };
     let mut reader = trace.reader();
     let mut facts = Vec::new();
-    let mut first = None;
+    let mut first = First::default();
     loop {
-        // The generation is that of the event that `next` gives.
         let fact = match reader.next() {
-            Ok(Some(event)) => Fact::of(&event, false),
+            Ok(Some(event)) => Fact::of(&event),
             Ok(None) => return (facts, false),
             Err(_) => return (facts, true),
         };
-        let generation = reader.generation();
-        let first = *first.get_or_insert(generation) == generation;
-        facts.push(Fact { first, ..fact });
+        facts.push(first.mark(fact, reader.generation()));
+    }
+}
+
+/// The first generation that has events, and not only samples.
+#[derive(Default)]
+struct First(Option<GenerationId>);
+
+impl First {
+    /// Says of an event whether it is of that generation.
+    fn mark(&mut self, fact: Fact, generation: Option<GenerationId>) -> Fact {
+        if !matches!(fact.what, What::Sync(..) | What::Sample) {
+            self.0 = self.0.or(generation);
+        }
+        let first = self.0.is_none() || self.0 == generation;
+        Fact { first, ..fact }
     }
 }
 
@@ -106,12 +120,12 @@ fn events_of_a_large_trace_make_sense() {
     let file = std::fs::File::open(path).expect("the trace that GOTRACE_LARGE names");
     let mut reader = StreamReader::new(file).unwrap();
     let mut validator = Validator::new(Trust::Program);
-    let mut first = None;
+    let mut first = First::default();
     while let Some(event) = reader.next().unwrap() {
-        let fact = Fact::of(&event, false);
-        let generation = reader.generation();
-        let first = *first.get_or_insert(generation) == generation;
-        validator.see(Fact { first, ..fact }).unwrap();
+        let fact = Fact::of(&event);
+        validator
+            .see(first.mark(fact, reader.generation()))
+            .unwrap();
     }
     validator.end(false).unwrap();
 }
@@ -121,6 +135,18 @@ fn events_of_all_text_traces_make_sense() {
     for case in cases::all() {
         let events = validate(&case.trace(), Trust::Nothing);
         assert!(events.is_ok(), "{}: {events:?}", case.name);
+    }
+}
+
+/// Each with every single change to a record: hostile traces that go far.
+#[test]
+fn events_of_altered_text_traces_make_sense() {
+    for case in cases::all() {
+        for text in cases::altered(&case.wire_text()) {
+            let trace = gotrace::wire::assemble(&text, None).unwrap();
+            let events = validate(&trace, Trust::Nothing);
+            assert!(events.is_ok(), "{}: {events:?} of\n{text}", case.name);
+        }
     }
 }
 

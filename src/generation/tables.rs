@@ -166,19 +166,24 @@ impl<S: Storage> Tables<S> {
         if version.has_clock_snapshot() && self.snapshot.is_none() {
             return Err(Error::new(ErrorKind::MissingClockSnapshot, number, end));
         }
-        let duplicate = |kind| move |entry: Entry| Error::new(kind, entry.id, entry.offset(input));
-        self.strings
-            .finish()
-            .map_err(duplicate(ErrorKind::DuplicateString))?;
-        self.stacks
-            .finish()
-            .map_err(duplicate(ErrorKind::DuplicateStack))?;
+        self.sort(input)?;
         self.check_frames(input)?;
         for sample in self.samples.iter_mut() {
             sample.time = frequency.time(Timestamp(sample.time.0.cast_unsigned()));
         }
         sort::sort(&mut self.samples, |sample| sample.time);
         Ok(())
+    }
+
+    /// Sorts strings and stacks by id, and checks that no two share one.
+    pub(crate) fn sort(&mut self, input: &Input<'_>) -> Result<(), Error> {
+        let duplicate = |kind| move |entry: Entry| Error::new(kind, entry.id, entry.offset(input));
+        self.strings
+            .finish()
+            .map_err(duplicate(ErrorKind::DuplicateString))?;
+        self.stacks
+            .finish()
+            .map_err(duplicate(ErrorKind::DuplicateStack))
     }
 
     /// Every frame must name strings that exist.

@@ -64,7 +64,7 @@ pub(super) struct Engine<S: Storage> {
     samples_given: usize,
     /// The generation being read, or 0.
     number: u64,
-    /// The first generation read, or 0.
+    /// The first generation read that has events, or 0.
     first: u64,
     start: Offset,
     /// Where the generation being read ends, and the next one begins.
@@ -385,6 +385,9 @@ impl<S: Storage> Engine<S> {
             Ok(Some(earliest)) => {
                 self.fill_frontier(input)
                     .or_else(|error| self.fail(error))?;
+                if self.first == 0 && self.frontier.len() > 0 {
+                    self.first = self.number;
+                }
                 let time = self.frequency.time(earliest);
                 self.sync(time, true);
             }
@@ -444,6 +447,8 @@ impl<S: Storage> Engine<S> {
                         let end = self.offset.0;
                         return Err(Error::new(ErrorKind::IncompleteGeneration, number, end));
                     }
+                    // Tables alone are not missed, but they must be sound.
+                    self.tables.sort(input)?;
                     return Ok(None);
                 }
                 Err(error) => {
@@ -494,9 +499,6 @@ impl<S: Storage> Engine<S> {
         self.tables
             .finish(input, number, self.version, self.offset.0)?;
         self.frequency = self.tables.frequency.unwrap_or(self.frequency);
-        if self.first == 0 {
-            self.first = number;
-        }
         Ok(Some(first_time))
     }
 

@@ -242,31 +242,31 @@ impl Reference {
 
     /// As [`Reference::dump_parsed`] for a trace in memory, and how the reading ended.
     pub fn events(&self, trace: &[u8]) -> Events {
-        let mut text = succeeded(self.run(&["events".as_ref()], &frame(trace)));
-        // The last line of the one reply is the outcome.
-        assert_eq!(text.pop(), Some(b'\n'), "the reply to a frame is cut off");
-        let start = text
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |at| at + 1);
-        let end = String::from_utf8_lossy(&text[start..]).into_owned();
-        text.truncate(start);
-        let error = end.strip_prefix("end: ").and_then(parse_outcome);
-        Events {
-            text,
-            error: error.unwrap_or_else(|| panic!("bad end of a reply: {end:?}")),
-        }
+        let mut all = self.events_of(&[trace]);
+        all.pop().expect("a reply")
     }
 
-    /// How fast Go's reader reads a trace file, the best of so many runs in one process.
-    pub fn time(&self, path: &Path, runs: usize) -> Speed {
-        let runs = runs.to_string();
-        let lines = succeeded(self.run(&["time".as_ref(), path.as_os_str(), runs.as_ref()], &[]));
-        let lines = String::from_utf8_lossy(&lines);
-        let fastest = lines.lines().filter_map(Speed::parse);
-        fastest
-            .min_by(|a, b| a.ns_an_event.total_cmp(&b.ns_an_event))
-            .unwrap_or_else(|| panic!("bad reply of the reference: {lines:?}"))
+    /// As [`Reference::events`] for many traces at once.
+    pub fn events_of(&self, traces: &[impl AsRef<[u8]>]) -> Vec<Events> {
+        let frames: Vec<Vec<u8>> = traces.iter().map(|t| frame(t.as_ref())).collect();
+        let reply = succeeded(self.run(&["events".as_ref()], &frames.concat()));
+        let mut all = Vec::with_capacity(traces.len());
+        let mut text = Vec::new();
+        // The last line of a reply is the outcome; events begin otherwise.
+        for line in reply.split_inclusive(|b| *b == b'\n') {
+            let Some(end) = line.strip_prefix(b"end: ") else {
+                text.extend_from_slice(line);
+                continue;
+            };
+            let end = String::from_utf8_lossy(end).into_owned();
+            let error = end.strip_suffix('\n').and_then(parse_outcome);
+            all.push(Events {
+                text: std::mem::take(&mut text),
+                error: error.unwrap_or_else(|| panic!("bad end of a reply: {end:?}")),
+            });
+        }
+        assert_eq!(all.len(), traces.len(), "a reply is cut off");
+        all
     }
 
     /// The trace that Go makes of the text form, which opens with a line `Trace Go1.NN`; the error

@@ -198,3 +198,54 @@ fn words(line: &str) -> String {
     }
     line
 }
+
+/// All texts that one change makes of a wire text: each record left out, given twice, exchanged with
+/// the next, and with each of its numbers changed.
+pub fn altered(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let joined = |lines: &[&str]| lines.join("\n");
+    let mut all = Vec::new();
+    // The header stays, and so do the lines of data and frames with the record above them.
+    let records: Vec<usize> = (1..lines.len())
+        .filter(|at| !lines[*at].starts_with('\t') && !lines[*at].trim().is_empty())
+        .filter(|at| !lines.get(at + 1).is_some_and(|next| next.starts_with('\t')))
+        .collect();
+    for (n, &at) in records.iter().enumerate() {
+        let mut other = lines.clone();
+        other.remove(at);
+        all.push(joined(&other));
+        let mut other = lines.clone();
+        other.insert(at, lines[at]);
+        all.push(joined(&other));
+        if let Some(&next) = records.get(n + 1) {
+            let mut other = lines.clone();
+            other.swap(at, next);
+            all.push(joined(&other));
+        }
+        let words: Vec<&str> = lines[at].split_whitespace().collect();
+        for (w, word) in words.iter().enumerate() {
+            let Some((name, number)) = word.split_once('=') else {
+                continue;
+            };
+            let number: u64 = number.parse().unwrap();
+            for number in [
+                number.wrapping_add(1),
+                number.wrapping_sub(1),
+                0,
+                3,
+                u64::MAX,
+            ] {
+                let changed = format!("{name}={number}");
+                let mut words = words.clone();
+                words[w] = &changed;
+                let changed = words.join(" ");
+                let mut other = lines.clone();
+                other[at] = &changed;
+                all.push(joined(&other));
+            }
+        }
+    }
+    // A record before the first batch stands nowhere.
+    all.retain(|text| wire::assemble(text, None).is_ok());
+    all
+}

@@ -7,7 +7,7 @@ use gotrace::{
 /// An event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
-    /// It is of the first generation that is read: states are learned there.
+    /// It is of the first generation that has events: states are learned there.
     pub first: bool,
     pub time: i64,
     pub thread: Option<ThreadId>,
@@ -51,7 +51,7 @@ pub struct Region {
 }
 
 impl Fact {
-    pub fn of(event: &Event<'_, '_>, first: bool) -> Fact {
+    pub fn of(event: &Event<'_, '_>) -> Fact {
         let range = |range: gotrace::Range<'_>| (range.name.to_string(), range.scope);
         let task = |task: gotrace::Task<'_>| Task {
             id: task.id,
@@ -96,7 +96,7 @@ impl Fact {
             other => panic!("a kind of event that the validator does not know: {other:?}"),
         };
         Fact {
-            first,
+            first: true,
             time: event.time().0,
             thread: event.thread(),
             proc: event.proc(),

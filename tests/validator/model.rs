@@ -13,16 +13,17 @@
 //! - regions nest in their goroutine; tasks begin once, and end as they began.
 //!
 //! Of a trace that a Go program wrote, in addition ([`Trust::Program`]):
-//! - a goroutine runs on one thread, and a proc belongs to one; no state is unknown twice;
+//! - a goroutine runs on one thread, and a proc belongs to one; no status is 0;
 //! - user code runs in a goroutine that runs, and a proc is stolen from one in a system call;
 //! - in each generation the first change of a goroutine or proc is its status or its creation;
-//! - one world stops at a time; clocks advance from generation to generation; the last event is a
-//!   sync event without clocks; there are no two sync events in a row but at the end.
+//! - one world stops at a time; clocks advance from generation to generation.
+//!
+//! Of every trace without an error the last event is a sync event without clocks.
 //!
 //! What is not expected of hostile traces: once two threads claim a goroutine or a proc at a time,
-//! nothing is known of what threads have, and contexts are checked no further; a status of 0 leaves
-//! a state unknown; stacks of samples and ids of parents name anything; clocks are what they are;
-//! the largest time is followed by the smallest.
+//! nothing is known of what threads have or of which procs run, and neither is checked further; a
+//! status of 0 leaves a state unknown; stacks of samples and ids of parents name anything; clocks
+//! are what they are; the largest time is followed by the smallest.
 
 use super::facts::{Fact, Region, Task, What};
 use gotrace::{GoId, GoState, Metric, ProcId, ProcState, Resource, TaskId, ThreadId};
@@ -337,14 +338,13 @@ impl Validator {
                 self.goroutines.insert(id, new);
             }
         }
-        match fact.thread {
-            Some(thread) if to.executing() => self.bind_go(thread, id),
-            _ if from.executing() => {
-                self.unbind_go(id);
-                Ok(())
-            }
-            _ => Ok(()),
+        match fact.thread.filter(|_| to.executing()) {
+            Some(thread) => return self.bind_go(thread, id),
+            // A status that no thread gives binds nothing.
+            None if to.executing() => {}
+            None => self.unbind_go(id),
         }
+        Ok(())
     }
 
     fn bind_go(&mut self, thread: ThreadId, id: GoId) -> Check {
@@ -382,7 +382,11 @@ impl Validator {
             Undetermined if known.is_none() => {
                 need(fact.first, "unknown in the first generation")?;
             }
-            _ => need(known == Some(from), "changes from its last state")?,
+            // A thread that has a proc by name only makes it run without a word.
+            _ => need(
+                known == Some(from) || !self.contexts,
+                "changes from its last state",
+            )?,
         }
         match (from, to) {
             (Idle, Running) => {
@@ -399,15 +403,16 @@ impl Validator {
             }
             _ => return Err("a proc does not change like that".to_owned()),
         }
-        match (fact.thread, to) {
-            (Some(thread), Running) => self.bind_proc(thread, id),
-            _ => {
+        match fact.thread.filter(|_| to.executing()) {
+            Some(thread) => return self.bind_proc(thread, id),
+            None if to.executing() => {}
+            None => {
                 if let Some(thread) = self.has.remove(&id) {
                     self.threads.entry(thread).or_default().proc = None;
                 }
-                Ok(())
             }
         }
+        Ok(())
     }
 
     /// A proc is stolen from a thread whose goroutine is in a system call.
