@@ -1,6 +1,5 @@
 //! From input to batches: splitting a stream, and refusing what cannot be recorded.
 
-use super::layout::store;
 use super::ring::{Core, Reserved};
 use super::status::LossReason;
 use crate::error::{Error, ErrorKind};
@@ -10,17 +9,17 @@ use crate::wire::{BatchHead, EventType, HEADER_LEN, Head, Version};
 /// Where in its input a recorder is.
 pub(super) struct Intake {
     expect: Expect,
-    /// Bytes of input since the trace's first one.
+    /// Bytes of the trace so far.
     offset: u64,
     /// The beginning of a header whose end has not come yet.
     held: [u8; BatchHead::MAX_LEN],
     held_len: usize,
-    /// The batch whose payload is coming in.
+    /// The batch that is coming in.
     filling: Option<Filling>,
     /// The generation whose batches are not recorded.
     skip: Option<Skip>,
-    /// The number of the generation that ended last, in this trace.
-    last: Option<u64>,
+    /// The number of the generation that ended last, in this trace; 0 for none, or if not known.
+    last: u64,
 }
 
 /// What a stream's next byte belongs to.
@@ -32,7 +31,6 @@ enum Expect {
     Nothing(Error),
 }
 
-#[derive(Clone, Copy)]
 struct Filling {
     head: BatchHead,
     /// Where it goes; nowhere if its generation is skipped.
@@ -40,10 +38,9 @@ struct Filling {
     done: usize,
 }
 
-#[derive(Clone, Copy)]
 struct Skip {
-    /// `None` while no batch of it came.
-    number: Option<u64>,
+    /// 0 while no batch of it came.
+    number: u64,
     reason: LossReason,
     /// Its bytes so far, those that were given up included.
     bytes: u64,
@@ -61,19 +58,14 @@ impl Intake {
             held_len: 0,
             filling: None,
             skip: None,
-            last: None,
+            last: 0,
         }
     }
 
     /// Joins a trace at a place that nobody knows: records from the next generation on.
-    pub(super) const fn amid() -> Self {
+    pub(super) fn amid() -> Self {
         let mut intake = Self::new();
-        intake.skip = Some(Skip {
-            number: None,
-            reason: LossReason::Interrupted,
-            bytes: 0,
-            and_next: false,
-        });
+        intake.skip(0, LossReason::Interrupted);
         intake
     }
 
@@ -96,13 +88,15 @@ impl Intake {
             let minor = u64::from(version.minor());
             return Err(Error::new(ErrorKind::OldVersion, minor, 0));
         }
-        if let Some(more) = bytes.len().checked_sub(HEADER_LEN).filter(|n| *n > 0) {
-            return Err(trailing(more, num::wide(HEADER_LEN)));
+        let len = num::wide(HEADER_LEN);
+        let more = num::wide(bytes.len()).wrapping_sub(len);
+        if more > 0 {
+            return Err(Error::new(ErrorKind::TrailingBytes, more, len));
         }
         self.restart(core, arena);
         self.expect = Expect::Batch;
-        self.offset = num::wide(HEADER_LEN);
-        core.state.stream_version.set(u32::from(version.minor()));
+        self.offset = len;
+        core.state.stream_version = version.minor();
         core.publish(arena);
         Ok(())
     }
@@ -114,30 +108,37 @@ impl Intake {
         arena: &mut [u8],
         bytes: &[u8],
     ) -> Result<(), Error> {
-        self.whole_so_far(core)?;
-        let end = self.offset.saturating_add(num::wide(bytes.len()));
-        let parsed = Head::parse(bytes).map_err(|e| self.located(e));
-        let result = match parsed {
-            Err(e) => Err(e),
-            Ok(None) => Err(Error::new(ErrorKind::UnexpectedEnd, 1, end)),
+        self.between_batches(core)?;
+        let end = self.offset.wrapping_add(num::wide(bytes.len()));
+        let error = match self.parse(core, bytes) {
             Ok(Some(head)) => {
-                let len = total_len(&head);
-                match (len.checked_sub(bytes.len()), bytes.len().checked_sub(len)) {
-                    (Some(0), _) => return self.whole(core, arena, head, bytes),
-                    (Some(missing), _) => {
-                        let missing = num::wide(missing);
-                        Err(Error::new(ErrorKind::UnexpectedEnd, missing, end))
+                let len = match &head {
+                    Head::Batch(head) => head.total_len(),
+                    Head::EndOfGeneration => 1,
+                };
+                match (bytes.len().checked_sub(len), head) {
+                    (Some(0), Head::Batch(head)) => return self.begin(core, arena, head, bytes),
+                    (Some(0), Head::EndOfGeneration) => {
+                        self.end(core, arena);
+                        self.offset = end;
+                        return Ok(());
                     }
-                    (None, more) => {
-                        let at = self.offset.saturating_add(num::wide(len));
-                        Err(trailing(more.unwrap_or(0), at))
+                    (Some(more), _) => {
+                        let more = num::wide(more);
+                        Error::new(ErrorKind::TrailingBytes, more, end.wrapping_sub(more))
+                    }
+                    (None, _) => {
+                        let missing = num::wide(len.wrapping_sub(bytes.len()));
+                        Error::new(ErrorKind::UnexpectedEnd, missing, end)
                     }
                 }
             }
+            Ok(None) => Error::new(ErrorKind::UnexpectedEnd, 1, end),
+            Err(error) => error,
         };
         self.damaged(core, arena);
         self.offset = end;
-        result
+        Err(error)
     }
 
     /// The end of a generation, told by the source.
@@ -146,11 +147,11 @@ impl Intake {
         core: &mut Core,
         arena: &mut [u8],
     ) -> Result<(), Error> {
-        self.whole_so_far(core)?;
+        self.between_batches(core)?;
         let open = self.skip.is_some() || core.state.progress.number.get() != 0;
-        if open && core.version().is_some_and(Version::has_end_marker) {
+        if open && core.marked() {
             // The marker that the source did not hand over is part of the trace.
-            self.offset = self.offset.saturating_add(1);
+            self.offset = self.offset.wrapping_add(1);
         }
         self.end(core, arena);
         Ok(())
@@ -166,14 +167,14 @@ impl Intake {
         let mut result = Ok(());
         let mut rest = piece;
         while !rest.is_empty() {
-            let (taken, step) = match (self.expect, self.filling.take()) {
-                (Expect::Nothing(error), _) => return result.and(Err(error)),
-                (Expect::Header, _) => self.take_header(core, arena, rest),
-                (Expect::Batch, Some(filling)) => (self.fill(core, arena, filling, rest), Ok(())),
-                (Expect::Batch, None) if self.held_len > 0 => self.take_held(core, arena, rest),
-                (Expect::Batch, None) => self.take_batch(core, arena, rest),
+            let (taken, step) = match self.expect {
+                Expect::Nothing(error) => (rest.len(), Err(error)),
+                Expect::Header => self.take_header(core, arena, rest),
+                Expect::Batch => self.take_batch(core, arena, rest),
             };
-            result = result.and(step);
+            if result.is_ok() {
+                result = step;
+            }
             rest = rest.get(taken..).unwrap_or(&[]);
         }
         result
@@ -189,322 +190,243 @@ impl Intake {
         let held = self.held;
         let header = held.get(..self.held_len).unwrap_or(&[]);
         match self.header(core, arena, header) {
-            Err(e) if e.kind() == ErrorKind::UnexpectedEnd => (taken, Ok(())),
-            Err(e) => {
+            Err(e) if e.kind() != ErrorKind::UnexpectedEnd => {
                 self.expect = Expect::Nothing(e);
                 (taken, Err(e))
             }
-            Ok(()) => (taken, Ok(())),
+            _ => (taken, Ok(())),
         }
     }
 
-    /// The next batch of a stream, none of which was taken yet.
+    /// More of a batch; says how many bytes of it there were.
     fn take_batch(
         &mut self,
         core: &mut Core,
         arena: &mut [u8],
         bytes: &[u8],
     ) -> (usize, Result<(), Error>) {
-        match self.parse(core, bytes) {
-            Err(e) => self.lost_track(core, arena, e),
-            Ok(None) => (self.hold(bytes, BatchHead::MAX_LEN), Ok(())),
-            Ok(Some(head)) => match (bytes.get(..total_len(&head)), head) {
-                (Some(whole), _) => (whole.len(), self.whole(core, arena, head, whole)),
-                (None, Head::Batch(head)) => {
-                    let header = bytes.get(..head.header_len).unwrap_or(&[]);
-                    (header.len(), self.begin(core, arena, head, header))
-                }
-                // It is one byte, which is there.
-                (None, Head::EndOfGeneration) => (bytes.len(), Ok(())),
-            },
+        if self.filling.is_some() {
+            return (self.fill(core, arena, bytes), Ok(()));
         }
-    }
-
-    /// As `take_batch` with the beginning of its header held.
-    fn take_held(
-        &mut self,
-        core: &mut Core,
-        arena: &mut [u8],
-        bytes: &[u8],
-    ) -> (usize, Result<(), Error>) {
+        // A header may be held in part; then it is looked at where it is held.
         let before = self.held_len;
-        let taken = self.hold(bytes, BatchHead::MAX_LEN);
-        let held = self.held;
-        let held = held.get(..self.held_len).unwrap_or(&[]);
-        match self.parse(core, held) {
-            Err(e) => self.lost_track(core, arena, e),
-            Ok(None) => (taken, Ok(())),
+        let held;
+        let (start, taken) = if before > 0 {
+            let taken = self.hold(bytes, BatchHead::MAX_LEN);
+            held = self.held;
+            (held.get(..self.held_len).unwrap_or(&[]), taken)
+        } else {
+            (bytes, bytes.len())
+        };
+        match self.parse(core, start) {
+            Err(e) => {
+                // Nothing can be read after what cannot.
+                self.held_len = 0;
+                self.damaged(core, arena);
+                self.expect = Expect::Nothing(e);
+                (taken, Err(e))
+            }
+            Ok(None) => {
+                if before == 0 {
+                    self.hold(bytes, BatchHead::MAX_LEN);
+                }
+                (taken, Ok(()))
+            }
             Ok(Some(Head::Batch(head))) => {
                 self.held_len = 0;
-                let header = held.get(..head.header_len).unwrap_or(&[]);
-                let taken = head.header_len.saturating_sub(before);
-                (taken, self.begin(core, arena, head, header))
+                let len = if before > 0 {
+                    head.header_len
+                } else {
+                    head.total_len().min(start.len())
+                };
+                let part = start.get(..len).unwrap_or(&[]);
+                let result = self.begin(core, arena, head, part);
+                (len.wrapping_sub(before), result)
             }
-            // Its one byte would not have been held.
-            Ok(Some(Head::EndOfGeneration)) => (taken, Ok(())),
+            Ok(Some(Head::EndOfGeneration)) => {
+                self.offset = self.offset.wrapping_add(1);
+                self.end(core, arena);
+                (1, Ok(()))
+            }
         }
     }
 
-    /// Begins a batch with its header; the payload is to come.
+    /// Begins a batch with its header and as much of its payload as there is.
     fn begin(
         &mut self,
         core: &mut Core,
         arena: &mut [u8],
         head: BatchHead,
-        header: &[u8],
+        bytes: &[u8],
     ) -> Result<(), Error> {
-        let result = self.admit(core, arena, head.generation.get());
-        let place = self.place(core, arena, &head);
+        let number = head.generation.get();
+        let result = self.admit(core, arena, number);
+        let mut place = None;
+        if self.skip.is_none() {
+            place = core.reserve(arena, num::slot(head.total_len()));
+            if place.is_none() {
+                self.give_up(core, arena, number, LossReason::TooLarge);
+            }
+        }
         let done = 0;
-        self.fill(core, arena, Filling { head, place, done }, header);
+        self.filling = Some(Filling { head, place, done });
+        self.fill(core, arena, bytes);
         result
     }
 
     /// More bytes of a batch: as many as it lacks. Says how many those were.
-    fn fill(
-        &mut self,
-        core: &mut Core,
-        arena: &mut [u8],
-        mut filling: Filling,
-        bytes: &[u8],
-    ) -> usize {
-        let total = filling.head.total_len();
-        let taken = bytes.len().min(total.saturating_sub(filling.done));
-        let bytes = bytes.get(..taken).unwrap_or(&[]);
+    fn fill(&mut self, core: &mut Core, arena: &mut [u8], bytes: &[u8]) -> usize {
+        let Some(filling) = &mut self.filling else {
+            return 0;
+        };
+        let len = filling.head.total_len();
+        let taken = bytes.len().min(len.wrapping_sub(filling.done));
         if let Some(place) = filling.place {
-            let at = num::narrow(place.at).saturating_add(filling.done);
-            store(arena, core.geometry.ring.saturating_add(at), bytes);
+            let bytes = bytes.get(..taken).unwrap_or(&[]);
+            core.fill(arena, place, filling.done, bytes);
         }
-        filling.done = filling.done.saturating_add(taken);
-        if filling.done < total {
-            self.filling = Some(filling);
-        } else {
-            self.finish(core, arena, &filling.head, filling.place);
-        }
-        taken
-    }
-
-    /// A batch or marker that is there as a whole.
-    fn whole(
-        &mut self,
-        core: &mut Core,
-        arena: &mut [u8],
-        head: Head,
-        bytes: &[u8],
-    ) -> Result<(), Error> {
-        match head {
-            Head::Batch(head) => {
-                let result = self.admit(core, arena, head.generation.get());
-                let place = self.place(core, arena, &head);
-                if let Some(place) = place {
-                    let at = core.geometry.ring.saturating_add(num::narrow(place.at));
-                    store(arena, at, bytes);
-                }
-                self.finish(core, arena, &head, place);
-                result
-            }
-            Head::EndOfGeneration => {
-                let marker = u64::from(EventType::END_OF_GENERATION.0);
-                let error = Error::new(ErrorKind::NotABatch, marker, self.offset);
-                self.offset = self.offset.saturating_add(1);
-                if !core.version().is_some_and(Version::has_end_marker) {
-                    self.damaged(core, arena);
-                    return Err(error);
-                }
-                self.end(core, arena);
-                Ok(())
-            }
-        }
-    }
-
-    /// Where an admitted batch goes; nowhere if its generation is skipped, or is now because there
-    /// is no room.
-    fn place(&mut self, core: &mut Core, arena: &mut [u8], head: &BatchHead) -> Option<Reserved> {
-        if self.skip.is_some() {
-            return None;
-        }
-        let place = core.reserve(arena, head.total_len());
-        if place.is_none() {
-            self.give_up(core, arena, head.generation.get(), LossReason::TooLarge);
-        }
-        place
-    }
-
-    /// A batch has come whole.
-    fn finish(
-        &mut self,
-        core: &mut Core,
-        arena: &mut [u8],
-        head: &BatchHead,
-        place: Option<Reserved>,
-    ) {
-        let len = head.total_len();
-        self.offset = self.offset.saturating_add(num::wide(len));
-        match (place, &mut self.skip) {
-            (Some(place), _) => core.commit(arena, place, head, len),
-            (None, Some(skip)) => {
-                let len = num::wide(len);
-                skip.bytes = skip.bytes.saturating_add(len);
-                let largest = core.state.largest.get().max(skip.bytes);
-                core.state.largest.set(largest);
+        filling.done = filling.done.wrapping_add(taken);
+        if filling.done >= len {
+            let len = num::slot(len);
+            self.offset = self.offset.wrapping_add(u64::from(len));
+            if let Some(place) = filling.place {
+                core.commit(arena, place, &filling.head, len);
+            } else if let Some(skip) = &mut self.skip {
+                skip.bytes = skip.bytes.wrapping_add(u64::from(len));
+                core.state.saw(skip.bytes);
                 core.lost(skip.reason).add(0, len);
             }
-            (None, None) => {}
+            self.filling = None;
         }
+        taken
     }
 
     /// Decides what a batch of this generation means: more of the one in progress, or skipped; or
     /// the first of the next.
     fn admit(&mut self, core: &mut Core, arena: &mut [u8], number: u64) -> Result<(), Error> {
-        let marked = core.version().is_some_and(Version::has_end_marker);
-        let follows = |n: u64| n.checked_add(1) == Some(number);
+        let marked = core.marked();
         let progress = core.state.progress.number.get();
-        let jumped = match (&self.skip, progress) {
-            (Some(skip), _) => match skip.number {
-                Some(n) if n == number => false,
-                Some(n) if !marked && follows(n) => {
-                    if skip.and_next {
-                        self.skip_on(core, number, LossReason::Damaged);
-                    } else {
-                        self.skip = None;
-                        self.last = Some(n);
-                    }
-                    false
+        let current = match &self.skip {
+            Some(skip) => skip.number,
+            None if progress != 0 => progress,
+            None => self.last,
+        };
+        let follows = current.wrapping_add(1) == number;
+        let jumped = match &self.skip {
+            // Only now is it known which one it is that is skipped.
+            Some(skip) if current == 0 => {
+                self.lose_next(core, number, skip.reason);
+                false
+            }
+            Some(_) if current == number => false,
+            Some(skip) if follows && !marked => {
+                if skip.and_next {
+                    self.lose_next(core, number, LossReason::Damaged);
+                } else {
+                    self.end(core, arena);
                 }
-                Some(_) => true,
-                None => {
-                    self.skip_on(core, number, skip.reason);
-                    false
-                }
-            },
-            (None, 0) => self.last.is_some_and(|n| !follows(n)),
-            (None, n) if n == number => false,
-            (None, n) if !marked && follows(n) => {
+                false
+            }
+            Some(_) => true,
+            None if progress == 0 => current != 0 && !follows,
+            None if current == number => false,
+            None if follows && !marked => {
                 self.end(core, arena);
                 false
             }
-            (None, _) => true,
+            None => true,
         };
         if jumped {
             core.lose(arena, LossReason::Damaged);
             // Whether this is its first batch, nobody knows.
-            self.skip_on(core, number, LossReason::Damaged);
+            self.lose_next(core, number, LossReason::Damaged);
             return Err(Error::new(ErrorKind::GenerationOrder, number, self.offset));
         }
         Ok(())
     }
 
-    /// Skips from now on the generation of this number, which counts as lost.
-    fn skip_on(&mut self, core: &mut Core, number: u64, reason: LossReason) {
+    /// Skips from now on the generation of this number, of which nothing was recorded.
+    fn lose_next(&mut self, core: &mut Core, number: u64, reason: LossReason) {
         core.lost(reason).add(1, 0);
-        self.skip = Some(Skip {
-            number: Some(number),
-            reason,
-            bytes: 0,
-            and_next: false,
-        });
+        self.skip(number, reason);
     }
 
     /// Loses the generation of this number, whether it is in progress already or about to begin,
     /// and skips what is to come of it.
     fn give_up(&mut self, core: &mut Core, arena: &mut [u8], number: u64, reason: LossReason) {
-        let run = core.state.progress;
-        if run.number.get() == 0 {
-            core.lost(reason).add(1, 0);
+        if core.state.progress.number.get() == 0 {
+            return self.lose_next(core, number, reason);
         }
+        let bytes = core.state.progress.len.get();
         core.lose(arena, reason);
-        self.skip = Some(Skip {
-            number: Some(number),
+        self.skip(number, reason).bytes = u64::from(bytes);
+    }
+
+    fn skip(&mut self, number: u64, reason: LossReason) -> &mut Skip {
+        self.skip.insert(Skip {
+            number,
             reason,
-            bytes: run.len.get(),
+            bytes: 0,
             and_next: false,
-        });
+        })
     }
 
     /// Something came that is no batch: the generation it may belong to is not whole.
     fn damaged(&mut self, core: &mut Core, arena: &mut [u8]) {
-        let marked = core.version().is_some_and(Version::has_end_marker);
         let progress = core.state.progress.number.get();
+        if progress != 0 {
+            self.give_up(core, arena, progress, LossReason::Damaged);
+        }
+        let marked = core.marked();
         match &mut self.skip {
             Some(skip) => skip.and_next |= !marked,
-            None if progress != 0 => {
-                self.give_up(core, arena, progress, LossReason::Damaged);
-                if let Some(skip) = &mut self.skip {
-                    skip.and_next = !marked;
-                }
-            }
             None => {
-                self.skip = Some(Skip {
-                    number: None,
-                    reason: LossReason::Damaged,
-                    bytes: 0,
-                    and_next: false,
-                });
+                self.skip(0, LossReason::Damaged);
             }
         }
     }
 
     /// The current generation ends.
     fn end(&mut self, core: &mut Core, arena: &mut [u8]) {
-        match (self.skip.take(), core.state.progress.number.get()) {
-            (Some(skip), _) => self.last = skip.number,
-            (None, 0) => {}
-            (None, number) => {
-                self.last = Some(number);
-                core.complete(arena);
-            }
+        let progress = core.state.progress.number.get();
+        if let Some(skip) = self.skip.take() {
+            self.last = skip.number;
+        } else if progress != 0 {
+            self.last = progress;
+            core.complete(arena);
         }
-    }
-
-    /// In a stream, nothing can be read after what cannot.
-    fn lost_track(
-        &mut self,
-        core: &mut Core,
-        arena: &mut [u8],
-        error: Error,
-    ) -> (usize, Result<(), Error>) {
-        self.held_len = 0;
-        self.damaged(core, arena);
-        self.expect = Expect::Nothing(error);
-        (0, Err(error))
     }
 
     /// Errors before the first header, and inside a batch of a stream.
-    fn whole_so_far(&self, core: &Core) -> Result<(), Error> {
-        if core.version().is_none() {
+    fn between_batches(&self, core: &Core) -> Result<(), Error> {
+        if core.state.stream_version == 0 {
             return Err(Error::new(ErrorKind::NoHeader, 0, 0));
         }
         let (done, missing) = match &self.filling {
-            Some(f) => (f.done, f.head.total_len().saturating_sub(f.done)),
+            Some(f) => (f.done, f.head.total_len().wrapping_sub(f.done)),
             None => (self.held_len, self.held_len.min(1)),
         };
-        if missing == 0 {
-            return Ok(());
+        if missing > 0 {
+            let end = self.offset.wrapping_add(num::wide(done));
+            let missing = num::wide(missing);
+            return Err(Error::new(ErrorKind::UnexpectedEnd, missing, end));
         }
-        let end = self.offset.saturating_add(num::wide(done));
-        Err(Error::new(
-            ErrorKind::UnexpectedEnd,
-            num::wide(missing),
-            end,
-        ))
+        Ok(())
     }
 
-    /// As [`Head::parse`], with the marker known only to the versions that have it.
+    /// As [`Head::parse`], with the marker known only to the versions that have it, and errors that
+    /// say where in the trace.
     fn parse(&self, core: &Core, bytes: &[u8]) -> Result<Option<Head>, Error> {
-        let marked = core.version().is_some_and(Version::has_end_marker);
-        match Head::parse(bytes).map_err(|e| self.located(e))? {
-            Some(Head::EndOfGeneration) if !marked => {
+        let error = match Head::parse(bytes) {
+            Ok(Some(Head::EndOfGeneration)) if !core.marked() => {
                 let marker = u64::from(EventType::END_OF_GENERATION.0);
-                Err(Error::new(ErrorKind::NotABatch, marker, self.offset))
+                Error::new(ErrorKind::NotABatch, marker, 0)
             }
-            head => Ok(head),
-        }
-    }
-
-    /// An error whose offset counts from the start of the trace.
-    fn located(&self, e: Error) -> Error {
-        let offset = self.offset.saturating_add(e.offset().0);
-        Error::new(e.kind(), e.value(), offset)
+            Err(error) => error,
+            head => return head,
+        };
+        let offset = self.offset.wrapping_add(error.offset().0);
+        Err(Error::new(error.kind(), error.value(), offset))
     }
 
     /// Holds bytes until there are `most`; says how many it took.
@@ -514,19 +436,7 @@ impl Intake {
         for (to, from) in free.iter_mut().zip(bytes) {
             *to = *from;
         }
-        self.held_len = self.held_len.saturating_add(taken);
+        self.held_len = self.held_len.wrapping_add(taken);
         taken
     }
-}
-
-fn total_len(head: &Head) -> usize {
-    match head {
-        Head::Batch(head) => head.total_len(),
-        Head::EndOfGeneration => 1,
-    }
-}
-
-#[cold]
-fn trailing(more: usize, offset: u64) -> Error {
-    Error::new(ErrorKind::TrailingBytes, num::wide(more), offset)
 }

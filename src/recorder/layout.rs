@@ -13,8 +13,11 @@ pub(super) const MAGIC: [u8; 8] = *b"gotraceR";
 /// layout passes for one of another.
 pub(super) const LAYOUT: u32 = 1;
 
+/// The longest arena, in bytes: what follows is not used. So positions fit four bytes.
+const LONGEST: usize = num::index(u32::MAX);
+
 /// In [`State::wrap`]: no batch stands before the oldest one in the ring.
-pub(super) const NO_WRAP: u64 = u64::MAX;
+pub(super) const NO_WRAP: u32 = u32::MAX;
 
 /// The first bytes of an arena.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -46,7 +49,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, generations: u64, bytes: u64) {
+    pub(super) fn add(&mut self, generations: u32, bytes: u32) {
         add(&mut self.generations, generations);
         add(&mut self.bytes, bytes);
     }
@@ -58,24 +61,26 @@ impl Tally {
 pub(super) struct Run {
     /// The generation's number; 0 for no generation.
     pub(super) number: U64,
-    /// Where the first batch begins in the ring.
-    pub(super) start: U64,
-    /// The bytes of all batches and of the end marker, without what a wrap leaves unused.
-    pub(super) len: U64,
-    pub(super) batches: U64,
     /// The earliest and the latest time of a batch, in units of the trace clock.
     pub(super) earliest: U64,
     pub(super) latest: U64,
-    /// [`chain`] over the batches and the end marker.
+    /// The checksum of the last batch or marker, whose seed is that of the one before, and so on: 0
+    /// before the first. A batch is one slice, so no state of a half-filled checksum is kept.
     pub(super) checksum: U64,
+    /// Where the first batch begins in the ring.
+    pub(super) start: U32,
+    /// The bytes of all batches and of the end marker, without what a wrap leaves unused.
+    pub(super) len: U32,
+    pub(super) batches: U32,
+    pub(super) reserved: U32,
 }
 
 /// A record of a complete generation.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Record {
     pub(super) run: Run,
-    check: U64,
+    pub(super) check: U64,
 }
 
 /// All that changes from batch to batch: two copies, of which the one with the higher sequence
@@ -85,94 +90,90 @@ pub(super) struct Record {
 pub(super) struct State {
     pub(super) sequence: U64,
     /// The length of the whole arena, from which all positions follow.
-    pub(super) arena_len: U64,
+    pub(super) arena_len: U32,
     /// The record of the oldest complete generation, and how many there are.
     pub(super) first: U32,
     pub(super) count: U32,
-    /// N of `go 1.N`, for the complete generations and for the one in progress; 0 for none.
-    pub(super) window_version: U32,
-    pub(super) stream_version: U32,
     /// The bytes of all complete generations.
-    pub(super) window_bytes: U64,
+    pub(super) window_bytes: U32,
     /// Where the ring is free, and where what stands before its oldest batch ended when it began
     /// again at its start, or [`NO_WRAP`].
-    pub(super) head: U64,
-    pub(super) wrap: U64,
+    pub(super) head: U32,
+    pub(super) wrap: U32,
+    /// N of `go 1.N`, for the complete generations and for the one in progress; 0 for none.
+    pub(super) window_version: u8,
+    pub(super) stream_version: u8,
+    /// Whether the generation in progress follows the newest complete one, in the same trace.
+    pub(super) follows: u8,
+    pub(super) reserved: u8,
+    /// Units of the trace clock a second; 0 while not known.
+    pub(super) hertz: U32,
     /// The generation in progress.
     pub(super) progress: Run,
-    /// Whether it follows the newest complete one, in the same trace.
-    pub(super) follows: U32,
-    pub(super) reserved: U32,
-    /// Units of the trace clock a second; 0 while not known.
-    pub(super) hertz: U64,
     /// The largest generation, lost ones included, and all complete ones.
     pub(super) largest: U64,
     pub(super) recorded: Tally,
     /// What was lost, by reason: as many as `LossReason::ALL`.
     pub(super) losses: [Tally; 5],
-    check: U64,
+    pub(super) check: U64,
 }
 
 /// A checksummed structure: its last eight bytes are the checksum of those before.
-pub(super) trait Checked: IntoBytes + FromBytes + Immutable + Copy {
-    fn check(&mut self) -> &mut U64;
-
-    fn sum(&self) -> u64 {
-        let bytes = self.as_bytes();
-        let len = bytes.len().saturating_sub(size_of::<U64>());
-        checksum(u64::from(LAYOUT), bytes.get(..len).unwrap_or(&[]))
+pub(super) trait Checked:
+    IntoBytes + FromBytes + Immutable + KnownLayout + Unaligned
+{
+    /// Gives it the checksum that its contents have now.
+    fn seal(&mut self) {
+        let sum = sum(self.as_bytes());
+        if let Some(check) = self.as_mut_bytes().last_chunk_mut() {
+            *check = sum.to_le_bytes();
+        }
     }
 
-    /// With the checksum that its contents have now.
-    fn sealed(mut self) -> Self {
-        let sum = self.sum();
-        self.check().set(sum);
-        self
-    }
-
-    /// Reads one out of an arena; `None` if it does not check out.
-    fn read(arena: &[u8], at: usize) -> Option<Self> {
-        let (mut value, _) = Self::read_from_prefix(arena.get(at..)?).ok()?;
-        (value.sum() == value.check().get()).then_some(value)
+    /// The one that stands in an arena; `None` if it does not check out.
+    fn read(arena: &[u8], at: usize) -> Option<&Self> {
+        let (value, _) = Self::ref_from_prefix(arena.get(at..)?).ok()?;
+        let check = value.as_bytes().last_chunk();
+        (check == Some(&sum(value.as_bytes()).to_le_bytes())).then_some(value)
     }
 }
 
-impl Checked for State {
-    fn check(&mut self) -> &mut U64 {
-        &mut self.check
-    }
+/// The checksum that belongs into the last eight bytes.
+fn sum(bytes: &[u8]) -> u64 {
+    let len = bytes.len().wrapping_sub(size_of::<U64>());
+    checksum(u64::from(LAYOUT), bytes.get(..len).unwrap_or(&[]))
 }
 
-impl Checked for Record {
-    fn check(&mut self) -> &mut U64 {
-        &mut self.check
-    }
-}
+impl Checked for State {}
 
-impl Record {
-    pub(super) fn new(run: Run) -> Record {
-        let check = U64::ZERO;
-        Record { run, check }.sealed()
-    }
-}
+impl Checked for Record {}
 
 impl State {
     /// That of an arena in which nothing was recorded.
     pub(super) fn new(arena_len: usize) -> State {
         let mut state = State::new_zeroed();
-        state.arena_len.set(num::wide(arena_len));
+        state.arena_len.set(num::slot(arena_len));
         state.wrap.set(NO_WRAP);
         state
     }
 
     /// The sound copy with the higher sequence number.
-    pub(super) fn newest(arena: &[u8]) -> Option<State> {
+    pub(super) fn newest(arena: &[u8]) -> Option<&State> {
         let copies = [0, 1].map(|copy| State::read(arena, Geometry::state(copy)));
         let sane = copies.into_iter().flatten().filter(|state| {
-            let records = Geometry::of(num::narrow(state.arena_len.get())).records;
+            let records = Geometry::of(num::index(state.arena_len.get())).records;
             state.first.get() < records && state.count.get() <= records
         });
         sane.max_by_key(|state| state.sequence)
+    }
+
+    /// The copy whose number is the higher, whether it is sound or not.
+    pub(super) fn higher(arena: &[u8]) -> u64 {
+        let sequence = |copy| {
+            let state = arena.get(Geometry::state(copy)..).unwrap_or(&[]);
+            U64::read_from_prefix(state).map_or(0, |(n, _)| n.get())
+        };
+        u64::from(sequence(1) > sequence(0))
     }
 }
 
@@ -183,7 +184,7 @@ pub(super) struct Geometry {
     pub(super) records: u32,
     /// Where the ring begins, and its length.
     pub(super) ring: usize,
-    pub(super) capacity: usize,
+    pub(super) capacity: u32,
 }
 
 /// Where the second copy of the state stands.
@@ -201,23 +202,25 @@ pub(super) const SMALLEST: usize = FIXED + FEWEST_RECORDS * size_of::<Record>() 
 
 impl Geometry {
     pub(super) const fn of(arena_len: usize) -> Geometry {
+        let arena_len = bounded(arena_len, 0, LONGEST);
         let share = arena_len.wrapping_div(BYTES_A_RECORD);
         let records = bounded(share, FEWEST_RECORDS, MOST_RECORDS);
-        let ring = FIXED.saturating_add(records.saturating_mul(size_of::<Record>()));
+        let ring = FIXED.wrapping_add(records.wrapping_mul(size_of::<Record>()));
         Geometry {
             records: num::slot(records),
             ring,
-            capacity: arena_len.saturating_sub(ring),
+            capacity: num::slot(arena_len.saturating_sub(ring)),
         }
     }
 
-    /// The length of an arena whose ring has at least this capacity.
+    /// The length of an arena whose ring has at least this capacity; of the longest, if none has.
     pub(super) const fn arena_for(capacity: usize) -> usize {
         let rest = FIXED.saturating_add(capacity);
         // So many that the table, whose length depends on the whole arena's, is not longer.
         let share = rest.div_ceil(REST_A_RECORD);
         let records = bounded(share, FEWEST_RECORDS, MOST_RECORDS);
-        rest.saturating_add(records.saturating_mul(size_of::<Record>()))
+        let len = rest.saturating_add(records.saturating_mul(size_of::<Record>()));
+        bounded(len, 0, LONGEST)
     }
 
     /// Where a copy of the state stands; an odd number means the second.
@@ -231,7 +234,7 @@ impl Geometry {
 
     /// Where a record stands.
     pub(super) const fn record(slot: u32) -> usize {
-        FIXED.saturating_add(num::index(slot).saturating_mul(size_of::<Record>()))
+        FIXED.wrapping_add(num::index(slot).wrapping_mul(size_of::<Record>()))
     }
 
     /// The record after a number of others, round the table.
@@ -245,18 +248,10 @@ impl Geometry {
     }
 
     /// Bytes of the ring.
-    pub(super) fn slice<'a>(&self, arena: &'a [u8], at: u64, len: u64) -> &'a [u8] {
-        self.checked(arena, at, len).unwrap_or(&[])
-    }
-
-    /// As [`slice`](Geometry::slice); `None` if the arena does not have them.
-    pub(super) fn checked<'a>(&self, arena: &'a [u8], at: u64, len: u64) -> Option<&'a [u8]> {
-        let end = at.checked_add(len)?;
-        if end > num::wide(self.capacity) {
-            return None;
-        }
-        let start = self.ring.saturating_add(num::narrow(at));
-        arena.get(start..start.saturating_add(num::narrow(len)))
+    pub(super) fn slice<'a>(&self, arena: &'a [u8], at: u32, len: u32) -> &'a [u8] {
+        let start = self.ring.wrapping_add(num::index(at));
+        let end = start.wrapping_add(num::index(len));
+        arena.get(start..end).unwrap_or(&[])
     }
 }
 
@@ -275,15 +270,9 @@ pub(super) fn checksum(seed: u64, bytes: &[u8]) -> u64 {
     XxHash64::oneshot(seed, bytes)
 }
 
-/// The checksum of a generation after one more batch, which stands in `bytes`. A batch is one
-/// slice, so no state of a half-filled checksum needs to be kept.
-pub(super) fn chain(so_far: u64, bytes: &[u8]) -> u64 {
-    checksum(so_far, bytes)
-}
-
 /// Adds to a number in a structure.
-pub(super) fn add(n: &mut U64, more: u64) {
-    n.set(n.get().saturating_add(more));
+pub(super) fn add(n: &mut U64, more: u32) {
+    n.set(n.get().wrapping_add(u64::from(more)));
 }
 
 /// Copies `bytes` into the arena. Every store into an arena is one of these; what lies outside is

@@ -68,8 +68,8 @@
 //! | position | what | length |
 //! | --- | --- | --- |
 //! | 0 | `gotraceR`, layout version 1 (4 bytes), 4 zero bytes | 16 |
-//! | 16 | the state, twice | 2 × 240 |
-//! | 496 | the table: one record for each 2048 bytes of the arena, 4 to 1024 of them | 64 each |
+//! | 16 | the state, twice | 2 × 200 |
+//! | 416 | the table: one record for each 2048 bytes of the arena, 4 to 1024 of them | 56 each |
 //! | then | the ring of batches | what is left |
 //!
 //! The state holds a sequence number; the length of the arena; the place of the oldest record and
@@ -116,8 +116,8 @@ use ring::Core;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FlightRecorderConfig {
-    /// The age up to which generations are kept, if `max_bytes` allows; zero means the default,
-    /// 10 seconds.
+    /// The age up to which generations are kept, if `max_bytes` allows, in whole milliseconds and at
+    /// most 49 days; zero means the default, 10 seconds.
     pub min_age: Duration,
     /// The bytes up to which generations are kept, whatever their age; zero means the default,
     /// 10 MiB. The generation that crosses this bound is kept if the arena has room for it.
@@ -129,6 +129,13 @@ impl FlightRecorderConfig {
         min_age: Duration::from_secs(10),
         max_bytes: 10 << 20,
     };
+
+    /// At most `u32::MAX`.
+    fn min_age_milliseconds(&self) -> u32 {
+        let seconds = num::slot(num::narrow(self.min_age.as_secs()));
+        let seconds = seconds.saturating_mul(1000);
+        seconds.saturating_add(self.min_age.subsec_millis())
+    }
 
     const fn or_default(self) -> FlightRecorderConfig {
         FlightRecorderConfig {
@@ -164,7 +171,7 @@ impl Default for FlightRecorderConfig {
 /// ```
 /// use gotrace::recorder::arena_size_for;
 /// static ARENA: [u8; arena_size_for(16 << 10)] = [0; _];
-/// assert_eq!(ARENA.len(), 51_312);
+/// assert_eq!(ARENA.len(), 50_968);
 /// ```
 pub const fn arena_size_for(max_bytes: usize) -> usize {
     let config = FlightRecorderConfig {
@@ -289,8 +296,7 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
 
     /// The complete generations that are kept now.
     pub fn snapshot(&self) -> Snapshot<'_> {
-        let count = self.core.state.count.get();
-        Snapshot::new(self.arena.as_ref(), &self.core, 0, count)
+        Snapshot::new(self.arena.as_ref(), &self.core)
     }
 
     /// Writes the [`snapshot`](FlightRecorder::snapshot) (`FlightRecorder.WriteTo`), and says how

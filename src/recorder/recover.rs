@@ -1,18 +1,16 @@
 //! Reading an arena that nobody records into any more, and going on in it.
 
 use super::intake::Intake;
-use super::layout::{Checked, Geometry, LAYOUT, MAGIC, Prefix, Run, SMALLEST, State, chain};
-use super::ring::Core;
+use super::layout::{Checked, Geometry, LAYOUT, MAGIC, NO_WRAP, Prefix, Run, SMALLEST, State};
+use super::ring::{Core, version_of};
 use super::snapshot::Snapshot;
 use super::status::{LossReason, Status};
 use super::{FlightRecorder, FlightRecorderConfig};
-use crate::generation::earliest;
 use crate::ids::GenerationId;
 use crate::num;
-use crate::time::Timestamp;
 use crate::wire::{Batches, Head, Version};
 use core::fmt;
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// Why memory cannot be used as an arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,8 +141,8 @@ impl<'a> Recovered<'a> {
             });
         };
         let mut core = Core {
-            geometry: Geometry::of(num::narrow(state.arena_len.get())),
-            state,
+            geometry: Geometry::of(num::index(state.arena_len.get())),
+            state: *state,
             tail: 0,
             config: FlightRecorderConfig::default(),
             fresh: false,
@@ -156,8 +154,7 @@ impl<'a> Recovered<'a> {
             sound: [0; 16],
             progress: false,
         };
-        let version = |minor: u32| Version::from_minor(u64::from(minor));
-        if let Some(version) = version(state.window_version.get()) {
+        if let Some(version) = version_of(state.window_version) {
             let mut index = 0;
             for word in &mut recovered.sound {
                 for bit in 0..u64::BITS {
@@ -171,7 +168,7 @@ impl<'a> Recovered<'a> {
                 }
             }
         }
-        if let Some(version) = version(state.stream_version.get()) {
+        if let Some(version) = version_of(state.stream_version) {
             let run = state.progress;
             recovered.progress = checks_out(&recovered.core, arena, &run, version, false);
         }
@@ -216,7 +213,7 @@ impl<'a> Recovered<'a> {
     /// does not.
     pub fn snapshot(&self) -> Snapshot<'_> {
         let (first, count) = self.newest();
-        Snapshot::new(self.arena, &self.core, first, count)
+        Snapshot::part(self.arena, &self.core, first, count)
     }
 
     /// Everything complete that checks out, oldest first: one snapshot, or more if a generation
@@ -228,7 +225,7 @@ impl<'a> Recovered<'a> {
                 let (first, count) = (from, self.consecutive(from));
                 from = from.saturating_add(count.max(1));
                 if count > 0 {
-                    return Some(Snapshot::new(self.arena, &self.core, first, count));
+                    return Some(Snapshot::part(self.arena, &self.core, first, count));
                 }
             }
             None
@@ -238,17 +235,16 @@ impl<'a> Recovered<'a> {
     /// The generation that was being recorded, if there was one and it checks out.
     pub fn in_progress(&self) -> Option<Incomplete<'a>> {
         let run = &self.core.state.progress;
-        let minor = u64::from(self.core.state.stream_version.get());
         Some(Incomplete {
             number: GenerationId::new(run.number.get()).filter(|_| self.progress)?,
-            version: Version::from_minor(minor)?,
+            version: version_of(self.core.state.stream_version)?,
             pieces: self.core.run_pieces(self.arena, run),
         })
     }
 
     /// What does not check out; nothing for an arena whose recorder was stopped between two batches.
     pub fn damage(&self) -> impl Iterator<Item = Damage> {
-        let missing = self.core.state.arena_len.get();
+        let missing = u64::from(self.core.state.arena_len.get());
         let missing = missing.saturating_sub(num::wide(self.arena.len()));
         let prefix = !Prefix::is_current(self.arena);
         let copies = [0, 1].map(|copy| State::read(self.arena, Geometry::state(copy)));
@@ -363,10 +359,7 @@ fn checks_out(core: &Core, arena: &[u8], run: &Run, version: Version, complete: 
             };
             let len = match head {
                 Head::Batch(head) if head.generation.get() == run.number.get() && !marker => {
-                    found.batches.set(found.batches.get().saturating_add(1));
-                    let first = earliest(Timestamp(found.earliest.get()), head.time);
-                    found.earliest.set(first.0);
-                    found.latest.set(found.latest.get().max(head.time.0));
+                    found.count(&head);
                     head.total_len()
                 }
                 Head::EndOfGeneration if version.has_end_marker() && !marker => {
@@ -378,18 +371,13 @@ fn checks_out(core: &Core, arena: &[u8], run: &Run, version: Version, complete: 
             let Some((batch, after)) = rest.split_at_checked(len) else {
                 return false;
             };
-            found.checksum.set(chain(found.checksum.get(), batch));
-            found
-                .len
-                .set(found.len.get().saturating_add(num::wide(len)));
+            found.chain(batch);
             rest = after;
         }
     }
     // A generation that waits for a record has its marker already.
     let ended = marker == version.has_end_marker() || !complete;
-    let same =
-        |a: &Run, b: &Run| zerocopy::IntoBytes::as_bytes(a) == zerocopy::IntoBytes::as_bytes(b);
-    ended && same(&found, run)
+    ended && found.as_bytes() == run.as_bytes()
 }
 
 impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
@@ -409,16 +397,14 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
             return Err(ArenaError::TooSmall { smallest: SMALLEST });
         }
         let recovered = Recovered::new(bytes)?;
-        let len = recovered.core.state.arena_len.get();
+        let len = u64::from(recovered.core.state.arena_len.get());
         if len > num::wide(bytes.len()) {
             return Err(ArenaError::Truncated { len });
         }
         let (first, count) = recovered.newest();
-        let kept = Snapshot::new(bytes, &recovered.core, first, count).generations;
-        let kept = kept.fold(0u64, |sum, g| sum.saturating_add(g.bytes));
         let mut core = recovered.core;
         core.config = config.or_default();
-        core.keep(bytes, first, count, kept);
+        core.keep(bytes, first, count);
         // Here the prefix is restored, and the copy of the state that a stop may have torn.
         core.publish_all(bytes);
         Ok(FlightRecorder {
@@ -431,38 +417,38 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
 
 impl Core {
     /// Keeps these generations of the table only, and forgets the one in progress.
-    fn keep(&mut self, arena: &[u8], first: u32, count: u32, bytes: u64) {
-        let state = &self.state;
-        let others = state.count.get().saturating_sub(count);
-        let other_bytes = state.window_bytes.get().saturating_sub(bytes);
-        let progress = state.progress;
-        let end = match count.checked_sub(1) {
-            Some(last) => self.end(&self.run(arena, first.saturating_add(last))),
-            None => 0,
+    fn keep(&mut self, arena: &[u8], first: u32, count: u32) {
+        let end = first.saturating_add(count);
+        let bytes = (first..end).fold(0u32, |sum, index| {
+            sum.wrapping_add(self.run(arena, index).len.get())
+        });
+        let head = match end.checked_sub(1) {
+            Some(last) if count > 0 => self.end(&self.run(arena, last)),
+            _ => 0,
         };
-        self.lost(LossReason::Damaged)
-            .add(u64::from(others), other_bytes);
-        if progress.number.get() != 0 {
-            self.lost(LossReason::Interrupted)
-                .add(1, progress.len.get());
-        }
-        self.state.progress = Run::default();
-        self.state
+        let state = &mut self.state;
+        let others = state.count.get().wrapping_sub(count);
+        let other_bytes = state.window_bytes.get().wrapping_sub(bytes);
+        let progress = core::mem::take(&mut state.progress);
+        state
             .first
-            .set(self.geometry.slot(self.state.first.get(), first));
-        self.state.count.set(count);
-        self.state.window_bytes.set(bytes);
-        self.state.follows.set(0);
-        self.state.head.set(end);
+            .set(self.geometry.slot(state.first.get(), first));
+        state.count.set(count);
+        state.window_bytes.set(bytes);
+        state.head.set(head);
+        let interrupted = u32::from(progress.number.get() != 0);
+        self.lost(LossReason::Damaged).add(others, other_bytes);
+        self.lost(LossReason::Interrupted)
+            .add(interrupted, progress.len.get());
         self.tail = self.run(arena, 0).start.get();
-        if count == 0 || end > self.tail {
-            self.state.wrap.set(super::layout::NO_WRAP);
+        if count == 0 || head > self.tail {
+            self.state.wrap.set(NO_WRAP);
         }
     }
 
     /// Where the bytes after a generation begin.
-    fn end(&self, run: &Run) -> u64 {
-        let end = run.start.get().saturating_add(run.len.get());
+    fn end(&self, run: &Run) -> u32 {
+        let end = run.start.get().wrapping_add(run.len.get());
         let wrap = self.state.wrap.get();
         if run.start.get() < wrap && wrap < end {
             end.wrapping_sub(wrap)

@@ -19,14 +19,13 @@
 
 use super::FlightRecorderConfig;
 use super::layout::{
-    Checked, Geometry, NO_WRAP, Prefix, Record, Run, State, Tally, add, barrier, chain, store,
+    Checked, Geometry, NO_WRAP, Prefix, Record, Run, State, Tally, add, barrier, checksum, store,
 };
 use super::status::LossReason;
 use crate::generation::earliest;
 use crate::num;
 use crate::time::Timestamp;
 use crate::wire::{BatchHead, EventType, Version, varint};
-use core::time::Duration;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// The recorder without its input: the same code for every kind of arena, which is handed to each
@@ -36,7 +35,7 @@ pub(super) struct Core {
     pub(super) geometry: Geometry,
     pub(super) state: State,
     /// Where the oldest batch stands.
-    pub(super) tail: u64,
+    pub(super) tail: u32,
     pub(super) config: FlightRecorderConfig,
     /// The trace began anew: what comes does not follow what is kept.
     pub(super) fresh: bool,
@@ -45,8 +44,8 @@ pub(super) struct Core {
 /// Free bytes for a batch, and the wrap there will be when they are in use.
 #[derive(Clone, Copy)]
 pub(super) struct Reserved {
-    pub(super) at: u64,
-    wrap: u64,
+    pub(super) at: u32,
+    wrap: u32,
 }
 
 impl Core {
@@ -61,7 +60,7 @@ impl Core {
         };
         // Should a recorder's state stand there, the copy that counts goes last: until then all that
         // was recorded can be recovered, and nothing afterwards.
-        let counts = State::newest(arena).map_or(0, |state| state.sequence.get());
+        let counts = State::higher(arena);
         for copy in [counts.wrapping_add(1), counts] {
             barrier();
             store(arena, Geometry::state(copy), State::new_zeroed().as_bytes());
@@ -82,7 +81,7 @@ impl Core {
     /// Makes the state that is in memory the one that counts.
     pub(super) fn publish(&mut self, arena: &mut [u8]) {
         add(&mut self.state.sequence, 1);
-        self.state = self.state.sealed();
+        self.state.seal();
         let at = Geometry::state(self.state.sequence.get());
         barrier();
         store(arena, at, self.state.as_bytes());
@@ -95,27 +94,26 @@ impl Core {
         Record::read(arena, Geometry::record(slot)).map_or(Run::default(), |record| record.run)
     }
 
-    /// The number of the newest complete generation; 0 if there is none.
-    pub(super) fn newest(&self, arena: &[u8]) -> u64 {
+    /// The newest complete generation; none if its number is 0.
+    pub(super) fn newest(&self, arena: &[u8]) -> Run {
         match self.state.count.get().checked_sub(1) {
-            Some(last) => self.run(arena, last).number.get(),
-            None => 0,
+            Some(last) => self.run(arena, last),
+            None => Run::default(),
         }
     }
 
     /// Finds room for `len` bytes in one slice, and drops the oldest generations for it; `None` if
     /// there is none even beside the newest alone.
-    pub(super) fn reserve(&mut self, arena: &mut [u8], len: usize) -> Option<Reserved> {
+    pub(super) fn reserve(&mut self, arena: &mut [u8], len: u32) -> Option<Reserved> {
         let mut dropped = false;
         let place = loop {
-            if let Some(place) = self.fit(num::wide(len)) {
+            if let Some(place) = self.fit(len) {
                 break Some(place);
             }
             if self.state.count.get() <= 1 {
                 break None;
             }
-            let run = self.drop_oldest(arena);
-            self.lost(LossReason::NoRoom).add(1, run.len.get());
+            self.lose_oldest(arena, LossReason::NoRoom);
             dropped = true;
         };
         if dropped {
@@ -124,7 +122,7 @@ impl Core {
         place
     }
 
-    fn fit(&mut self, len: u64) -> Option<Reserved> {
+    fn fit(&mut self, len: u32) -> Option<Reserved> {
         let state = &mut self.state;
         if state.count.get() == 0 && state.progress.number.get() == 0 {
             self.tail = 0;
@@ -136,7 +134,7 @@ impl Core {
         let end = if wrapped {
             self.tail
         } else {
-            num::wide(self.geometry.capacity)
+            self.geometry.capacity
         };
         if end.saturating_sub(head) >= len {
             Some(Reserved { at: head, wrap })
@@ -149,18 +147,12 @@ impl Core {
 
     /// Makes the `len` reserved bytes, which hold a whole batch, the newest of the generation in
     /// progress.
-    pub(super) fn commit(
-        &mut self,
-        arena: &mut [u8],
-        place: Reserved,
-        head: &BatchHead,
-        len: usize,
-    ) {
+    pub(super) fn commit(&mut self, arena: &mut [u8], place: Reserved, head: &BatchHead, len: u32) {
         let number = head.generation.get();
         if self.state.progress.number.get() == 0 {
-            let newest = self.newest(arena);
+            let newest = self.newest(arena).number.get();
             let follows = !self.fresh && newest != 0 && newest.wrapping_add(1) == number;
-            self.state.follows.set(u32::from(follows));
+            self.state.follows = u8::from(follows);
             self.state.progress.number.set(number);
             self.state.progress.start.set(place.at);
             if self.state.count.get() == 0 {
@@ -171,25 +163,17 @@ impl Core {
         if head.experiment.is_none()
             && let Some(hertz) = frequency(bytes.get(head.header_len..).unwrap_or(&[]))
         {
-            self.state.hertz.set(hertz);
+            self.state.hertz.set(num::slot(num::narrow(hertz)));
         }
-        let run = &mut self.state.progress;
-        add(&mut run.batches, 1);
-        let time = head.time;
-        let first = earliest(Timestamp(run.earliest.get()), time);
-        run.earliest.set(first.0);
-        run.latest.set(run.latest.get().max(time.0));
+        self.state.progress.count(head);
         self.publish(arena);
     }
 
     /// Adds reserved bytes to the generation in progress, in memory only.
-    fn append<'a>(&mut self, arena: &'a [u8], place: Reserved, len: usize) -> &'a [u8] {
-        let len = num::wide(len);
+    fn append<'a>(&mut self, arena: &'a [u8], place: Reserved, len: u32) -> &'a [u8] {
         let bytes = self.geometry.slice(arena, place.at, len);
-        let run = &mut self.state.progress;
-        run.checksum.set(chain(run.checksum.get(), bytes));
-        add(&mut run.len, len);
-        self.state.head.set(place.at.saturating_add(len));
+        self.state.progress.chain(bytes);
+        self.state.head.set(place.at.wrapping_add(len));
         self.state.wrap.set(place.wrap);
         bytes
     }
@@ -197,113 +181,105 @@ impl Core {
     /// Ends the generation in progress, with its marker if the version has one, and drops what is
     /// then outside the window. Without room for the marker, the generation is lost.
     pub(super) fn complete(&mut self, arena: &mut [u8]) {
-        if self.version().is_some_and(Version::has_end_marker) {
+        if self.marked() {
             let Some(place) = self.reserve(arena, 1) else {
                 return self.lose(arena, LossReason::TooLarge);
             };
-            let at = num::narrow(place.at);
             let marker = [EventType::END_OF_GENERATION.0];
-            store(arena, self.geometry.ring.saturating_add(at), &marker);
+            self.fill(arena, place, 0, &marker);
             self.append(arena, place, 1);
         }
-        let (follows, version) = (self.state.follows.get() != 0, self.state.stream_version);
+        let follows = self.state.follows != 0;
         let reason = if follows {
             LossReason::NoRoom
         } else {
             LossReason::Gap
         };
         if self.state.count.get() >= self.geometry.records {
-            let run = self.drop_oldest(arena);
-            self.lost(reason).add(1, run.len.get());
+            self.lose_oldest(arena, reason);
             // The generation counts as in progress until its record is there.
             self.publish(arena);
         }
+        let latest = self.state.progress.latest.get();
         self.write_record(arena);
         if !follows {
             while self.state.count.get() > 1 {
-                let run = self.drop_oldest(arena);
-                self.lost(reason).add(1, run.len.get());
+                self.lose_oldest(arena, reason);
             }
-            self.state.window_version = version;
+            self.state.window_version = self.state.stream_version;
         }
-        self.trim(arena);
+        self.trim(arena, latest);
         self.publish(arena);
     }
 
     /// Moves the generation in progress to the table of complete ones, which is not full.
     fn write_record(&mut self, arena: &mut [u8]) {
-        let run = core::mem::take(&mut self.state.progress);
         let state = &mut self.state;
+        let mut record = Record {
+            run: core::mem::take(&mut state.progress),
+            ..Record::default()
+        };
+        record.seal();
+        let len = record.run.len.get();
         let slot = self.geometry.slot(state.first.get(), state.count.get());
-        store(arena, Geometry::record(slot), Record::new(run).as_bytes());
-        state.count.set(state.count.get().saturating_add(1));
-        state.follows.set(0);
+        store(arena, Geometry::record(slot), record.as_bytes());
+        state.count.set(state.count.get().wrapping_add(1));
+        state
+            .window_bytes
+            .set(state.window_bytes.get().wrapping_add(len));
+        state.recorded.add(1, len);
+        state.saw(u64::from(len));
         self.fresh = false;
-        add(&mut state.window_bytes, run.len.get());
-        state.recorded.add(1, run.len.get());
-        state.largest.set(state.largest.get().max(run.len.get()));
     }
 
     /// Drops the oldest generations while those after it are beyond a bound without it.
-    fn trim(&mut self, arena: &[u8]) {
-        let Some(last) = self.state.count.get().checked_sub(1) else {
-            return;
-        };
-        let now = self.run(arena, last).latest.get();
-        let oldest_kept = now.checked_sub(self.units(self.config.min_age));
+    fn trim(&mut self, arena: &[u8], now: u64) {
+        // Ages in milliseconds times the frequency, so that nothing need be divided.
+        let hertz = u64::from(self.state.hertz.get());
+        let most = hertz.wrapping_mul(u64::from(self.config.min_age_milliseconds()));
         while self.state.count.get() > 1 {
-            let rest = self.run(arena, 0).len.get();
-            let rest = self.state.window_bytes.get().saturating_sub(rest);
-            let next = self.run(arena, 1).earliest.get();
-            if rest <= num::wide(self.config.max_bytes)
-                && oldest_kept.is_none_or(|kept| next >= kept)
-            {
+            let oldest = self.run(arena, 0).len.get();
+            let rest = self.state.window_bytes.get().wrapping_sub(oldest);
+            let age = now.saturating_sub(self.run(arena, 1).earliest.get());
+            let old = hertz != 0 && (age >= 1 << 54 || age.wrapping_mul(1000) > most);
+            if num::index(rest) <= self.config.max_bytes && !old {
                 return;
             }
             self.drop_oldest(arena);
         }
     }
 
-    /// A duration in units of the trace clock; without end while the frequency is not known.
-    fn units(&self, duration: Duration) -> u64 {
-        let hertz = self.state.hertz.get();
-        if hertz == 0 {
-            return u64::MAX;
-        }
-        let part = u64::from(duration.subsec_nanos()).saturating_mul(hertz);
-        let whole = duration.as_secs().saturating_mul(hertz);
-        whole.saturating_add(part.wrapping_div(1_000_000_000))
+    fn lose_oldest(&mut self, arena: &[u8], reason: LossReason) {
+        let bytes = self.drop_oldest(arena);
+        self.lost(reason).add(1, bytes);
     }
 
-    fn drop_oldest(&mut self, arena: &[u8]) -> Run {
-        let run = self.run(arena, 0);
-        let count = self.state.count.get().saturating_sub(1);
-        let first = self.geometry.slot(self.state.first.get(), 1);
-        let bytes = self.state.window_bytes.get().saturating_sub(run.len.get());
-        self.state.first.set(first);
-        self.state.count.set(count);
-        self.state.window_bytes.set(bytes);
-        let tail = if count > 0 {
-            self.run(arena, 0).start.get()
-        } else {
-            self.state.progress.start.get()
-        };
+    /// Says how many bytes the generation has.
+    fn drop_oldest(&mut self, arena: &[u8]) -> u32 {
+        let bytes = self.run(arena, 0).len.get();
+        let state = &mut self.state;
+        state.first.set(self.geometry.slot(state.first.get(), 1));
+        state.count.set(state.count.get().wrapping_sub(1));
+        state
+            .window_bytes
+            .set(state.window_bytes.get().wrapping_sub(bytes));
+        let tail = self.run(arena, 0).start.get();
         // What stood before the wrap is gone.
         if tail < self.tail {
             self.state.wrap.set(NO_WRAP);
         }
         self.tail = tail;
-        run
+        bytes
     }
 
     /// Gives up the generation in progress, if there is one.
     pub(super) fn lose(&mut self, arena: &mut [u8], reason: LossReason) {
-        let run = core::mem::take(&mut self.state.progress);
+        let state = &mut self.state;
+        let run = core::mem::take(&mut state.progress);
         if run.number.get() == 0 {
             return;
         }
         let (start, len) = (run.start.get(), run.len.get());
-        let state = &mut self.state;
         let wrap = state.wrap.get();
         if wrap != NO_WRAP && start == 0 {
             // The ring began again with its first batch.
@@ -316,10 +292,15 @@ impl Core {
             }
             state.head.set(start);
         }
-        state.follows.set(0);
-        state.largest.set(state.largest.get().max(len));
+        state.saw(u64::from(len));
         self.lost(reason).add(1, len);
         self.publish(arena);
+    }
+
+    /// Stores into reserved bytes, from one of them on.
+    pub(super) fn fill(&self, arena: &mut [u8], place: Reserved, from: usize, bytes: &[u8]) {
+        let at = self.geometry.ring.wrapping_add(num::index(place.at));
+        store(arena, at.wrapping_add(from), bytes);
     }
 
     pub(super) fn lost(&mut self, reason: LossReason) -> &mut Tally {
@@ -331,23 +312,44 @@ impl Core {
         }
     }
 
-    /// The version of the trace that is being recorded.
-    pub(super) fn version(&self) -> Option<Version> {
-        Version::from_minor(u64::from(self.state.stream_version.get()))
+    /// Whether the trace that is being recorded has markers.
+    pub(super) fn marked(&self) -> bool {
+        version_of(self.state.stream_version).is_some_and(Version::has_end_marker)
     }
+}
+
+impl State {
+    /// A generation of so many bytes, which may be the largest.
+    pub(super) fn saw(&mut self, bytes: u64) {
+        self.largest.set(self.largest.get().max(bytes));
+    }
+}
+
+impl Run {
+    /// Adds a batch's bytes, or the marker's.
+    pub(super) fn chain(&mut self, bytes: &[u8]) {
+        self.checksum.set(checksum(self.checksum.get(), bytes));
+        self.len
+            .set(self.len.get().wrapping_add(num::slot(bytes.len())));
+    }
+
+    /// Adds a batch's header to the times and the number of batches.
+    pub(super) fn count(&mut self, head: &BatchHead) {
+        let time = head.time;
+        self.batches.set(self.batches.get().wrapping_add(1));
+        let first = earliest(Timestamp(self.earliest.get()), time);
+        self.earliest.set(first.0);
+        self.latest.set(self.latest.get().max(time.0));
+    }
+}
+
+pub(super) fn version_of(minor: u8) -> Option<Version> {
+    Version::from_minor(u64::from(minor))
 }
 
 /// The frequency that a batch's payload begins with, if it is a sync batch.
 fn frequency(data: &[u8]) -> Option<u64> {
-    let (&first, mut rest) = data.split_first()?;
-    if first == EventType::SYNC.0 {
-        let (&second, after) = rest.split_first()?;
-        if second != EventType::FREQUENCY.0 {
-            return None;
-        }
-        rest = after;
-    } else if first != EventType::FREQUENCY.0 {
-        return None;
-    }
-    varint::read(rest).ok().map(|(hertz, _)| hertz)
+    let data = data.strip_prefix(&[EventType::SYNC.0]).unwrap_or(data);
+    let hertz = data.strip_prefix(&[EventType::FREQUENCY.0])?;
+    varint::read(hertz).ok().map(|(hertz, _)| hertz)
 }

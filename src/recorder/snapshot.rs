@@ -1,6 +1,6 @@
 //! A window of complete generations, as slices of the arena.
 
-use super::layout::{Geometry, NO_WRAP, Run};
+use super::layout::{NO_WRAP, Run};
 use super::ring::Core;
 use super::status::version;
 use crate::error::Error;
@@ -31,31 +31,37 @@ use core::fmt;
 #[derive(Clone, Copy)]
 pub struct Snapshot<'a> {
     pieces: [&'a [u8]; 3],
-    pub(super) generations: SnapshotGenerations<'a>,
+    generations: SnapshotGenerations<'a>,
     version: Option<Version>,
 }
 
 impl<'a> Snapshot<'a> {
+    /// That of all complete generations.
+    pub(super) fn new(arena: &'a [u8], core: &'a Core) -> Self {
+        let state = &core.state;
+        Self::of(arena, core, 0, state.count.get(), state.window_bytes.get())
+    }
+
     /// That of `count` generations from the one with this index on.
-    pub(super) fn new(arena: &'a [u8], core: &'a Core, first: u32, count: u32) -> Self {
-        let generations = SnapshotGenerations {
-            arena,
-            core,
-            next: first,
-            end: first.saturating_add(count),
-        };
+    pub(super) fn part(arena: &'a [u8], core: &'a Core, first: u32, count: u32) -> Self {
+        let runs = (first..first.saturating_add(count)).map(|index| core.run(arena, index));
+        let bytes = runs.fold(0u32, |sum, run| sum.wrapping_add(run.len.get()));
+        Self::of(arena, core, first, count, bytes)
+    }
+
+    fn of(arena: &'a [u8], core: &'a Core, first: u32, count: u32, bytes: u32) -> Self {
         let start = core.run(arena, first).start.get();
-        let len = if count == core.state.count.get() {
-            core.state.window_bytes.get()
-        } else {
-            generations.fold(0u64, |sum, g| sum.saturating_add(g.bytes))
-        };
-        let [before, after] = core.pieces(arena, start, len);
+        let [before, after] = core.pieces(arena, start, bytes);
         let version = version(&core.state);
         let header = version.map_or(&[][..], |version| version.header());
         Snapshot {
             pieces: [header, before, after],
-            generations,
+            generations: SnapshotGenerations {
+                arena,
+                core,
+                next: first,
+                end: first.saturating_add(count),
+            },
             version,
         }
     }
@@ -76,7 +82,7 @@ impl<'a> Snapshot<'a> {
 
     /// Whether there is no generation.
     pub fn is_empty(&self) -> bool {
-        self.generations.clone().next().is_none()
+        self.generations.next >= self.generations.end
     }
 
     /// The version of the trace; none before the first header was recorded.
@@ -170,8 +176,8 @@ impl<'a> Iterator for SnapshotGenerations<'a> {
         self.next = self.next.saturating_add(1);
         Some(SnapshotGeneration {
             number: GenerationId::new(run.number.get())?,
-            batches: run.batches.get(),
-            bytes: run.len.get(),
+            batches: u64::from(run.batches.get()),
+            bytes: u64::from(run.len.get()),
             earliest: Timestamp(run.earliest.get()),
             latest: Timestamp(run.latest.get()),
             pieces: self.core.run_pieces(self.arena, &run),
@@ -192,12 +198,12 @@ impl Core {
     }
 
     /// A run of batches, which goes on at the ring's start if it reaches the wrap.
-    fn pieces<'a>(&self, arena: &'a [u8], start: u64, len: u64) -> [&'a [u8]; 2] {
-        let slice = |at, len| Geometry::slice(&self.geometry, arena, at, len);
+    fn pieces<'a>(&self, arena: &'a [u8], start: u32, len: u32) -> [&'a [u8]; 2] {
+        let slice = |at, len| self.geometry.slice(arena, at, len);
         let wrap = self.state.wrap.get();
         match wrap.checked_sub(start) {
             Some(before) if wrap != NO_WRAP && before > 0 && before < len => {
-                [slice(start, before), slice(0, len.saturating_sub(before))]
+                [slice(start, before), slice(0, len.wrapping_sub(before))]
             }
             _ => [slice(start, len), &[]],
         }

@@ -1,9 +1,8 @@
 //! What a recorder tells about itself.
 
 use super::layout::{State, Tally};
-use super::ring::Core;
+use super::ring::{Core, version_of};
 use crate::ids::GenerationId;
-use crate::num;
 use crate::wire::Version;
 use core::fmt;
 use core::time::Duration;
@@ -132,9 +131,6 @@ pub struct Status {
     pub version: Option<Version>,
     /// The complete generations that are kept: what a snapshot has after its header.
     pub window: Count,
-    /// The time from the earliest batch of the window to its latest, if there is a window and its
-    /// clock frequency is known.
-    pub span: Option<Duration>,
     /// The number of the newest complete generation.
     pub newest: Option<GenerationId>,
     /// The generation that is being recorded.
@@ -150,39 +146,52 @@ pub struct Status {
     pub recorded: Count,
     /// What was lost.
     pub losses: Losses,
+    /// Units of the trace clock from the earliest batch of the window to its latest, and how many
+    /// there are in a second.
+    units: Option<u64>,
+    hertz: u64,
+}
+
+impl Status {
+    /// The time from the earliest batch of the window to its latest, if there is a window and its
+    /// clock frequency is known.
+    pub fn span(&self) -> Option<Duration> {
+        let units = self.units?;
+        let seconds = units.checked_div(self.hertz)?;
+        let rest = units.checked_rem(self.hertz)?.saturating_mul(1_000_000_000);
+        let nanoseconds = rest.checked_div(self.hertz)?;
+        let seconds = Duration::from_secs(seconds);
+        Some(seconds.saturating_add(Duration::from_nanos(nanoseconds)))
+    }
 }
 
 impl Core {
     pub(super) fn status(&self, arena: &[u8]) -> Status {
         let state = &self.state;
-        let newest = state.count.get().saturating_sub(1);
-        let newest = self.run(arena, newest);
-        let units = newest
-            .latest
-            .get()
-            .checked_sub(self.run(arena, 0).earliest.get());
+        let newest = self.newest(arena);
+        let oldest = self.run(arena, 0).earliest.get();
+        let units = newest.latest.get().checked_sub(oldest);
         let progress = state.progress;
         Status {
             version: version(state),
             window: Count {
                 generations: u64::from(state.count.get()),
-                bytes: state.window_bytes.get(),
+                bytes: u64::from(state.window_bytes.get()),
             },
-            span: units
-                .filter(|_| state.count.get() > 0)
-                .and_then(|units| duration(units, state.hertz.get())),
-            newest: GenerationId::new(self.newest(arena)),
+            newest: GenerationId::new(newest.number.get()),
             progress: GenerationId::new(progress.number.get()).map(|number| Progress {
                 number,
-                bytes: progress.len.get(),
-                batches: progress.batches.get(),
+                bytes: u64::from(progress.len.get()),
+                batches: u64::from(progress.batches.get()),
             }),
-            capacity: num::wide(self.geometry.capacity),
+            capacity: u64::from(self.geometry.capacity),
             largest: state.largest.get(),
             recorded: Count::of(state.recorded),
             losses: Losses {
                 by_reason: state.losses.map(Count::of),
             },
+            units: units.filter(|_| state.count.get() > 0),
+            hertz: u64::from(state.hertz.get()),
         }
     }
 }
@@ -194,13 +203,5 @@ pub(super) fn version(state: &State) -> Option<Version> {
     } else {
         state.stream_version
     };
-    Version::from_minor(u64::from(minor.get()))
-}
-
-/// Units of a clock as a duration; `None` for a clock that stands still.
-fn duration(units: u64, hertz: u64) -> Option<Duration> {
-    let seconds = units.checked_div(hertz)?;
-    let rest = units.checked_rem(hertz)?.saturating_mul(1_000_000_000);
-    let seconds = Duration::from_secs(seconds);
-    Some(seconds.saturating_add(Duration::from_nanos(rest.checked_div(hertz)?)))
+    version_of(minor)
 }

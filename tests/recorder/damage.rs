@@ -189,13 +189,14 @@ proptest! {
     }
 }
 
-/// Each byte of the arena, one after the other: the generations that it does not belong to stay.
+/// Each byte of the bookkeeping and many of the ring, one after the other: the generations that it
+/// does not belong to stay.
 #[test]
 fn one_flipped_bit_costs_one_generation_at_most() {
     let left = &*LEFT;
     let mut arena = left.arena.clone();
     let all = left.kept.len();
-    for at in 0..arena.len() {
+    for at in (0..1200).chain((1200..arena.len()).step_by(13)) {
         arena[at] ^= 1 << (at % 8);
         let recovered = FlightRecorder::recover(&arena).unwrap();
         let numbers = genuine(left, &recovered);
@@ -207,7 +208,7 @@ fn one_flipped_bit_costs_one_generation_at_most() {
         match damage[..] {
             [] => assert_eq!(numbers, left.kept),
             [Damage::Prefix] => assert!(at < 16),
-            [Damage::State] => assert!((16..496).contains(&at)),
+            [Damage::State] => assert!((16..416).contains(&at)),
             [Damage::Record { .. }] => assert_eq!(numbers.len() + 1, all),
             [Damage::Generation { number }] => {
                 let expected: Vec<u64> = left

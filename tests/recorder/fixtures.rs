@@ -24,7 +24,7 @@ fn traces() -> Vec<(String, Vec<u8>, Version, Vec<(u64, Batches)>)> {
 /// Arenas from the smallest to one for everything.
 fn arenas(trace: usize) -> impl Iterator<Item = usize> {
     let most = arena_size_for(trace);
-    let steps = (0..24).map(move |n| 880 + (most - 880) * n / 24);
+    let steps = (0..24).map(move |n| 768 + (most - 768) * n / 24);
     steps.chain([most, 2 * most])
 }
 
@@ -129,15 +129,15 @@ fn ages_are_those_of_the_trace() {
         let window = &generations[3 - kept..];
         let expected = synth::trace(version, window.iter().map(|(_, g)| g));
         assert!(snapshot.pieces().concat() == expected);
-        let span = recorder.status().span.unwrap().as_secs_f64();
+        let span = recorder.status().span().unwrap().as_secs_f64();
         assert!((span - kept as f64).abs() < 0.1, "{span} s");
     }
 }
 
 #[test]
 fn an_arena_can_be_too_small() {
-    let mut arena = [0; 879];
+    let mut arena = [0; 767];
     let result = FlightRecorder::new(&mut arena[..], FlightRecorderConfig::default());
-    assert_eq!(result.err(), Some(ArenaError::TooSmall { smallest: 880 }));
-    assert_eq!(arena, [0; 879]);
+    assert_eq!(result.err(), Some(ArenaError::TooSmall { smallest: 768 }));
+    assert_eq!(arena, [0; 767]);
 }

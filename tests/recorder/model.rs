@@ -13,8 +13,9 @@ struct Model {
     capacity: usize,
     records: usize,
     max_bytes: usize,
-    /// In units of the trace clock.
+    /// In milliseconds.
     min_age: u64,
+    hertz: u64,
     version: Version,
     kept: Vec<Kept>,
     current: Option<Kept>,
@@ -133,7 +134,8 @@ impl Model {
         while first > 0 {
             first -= 1;
             size += self.kept[first].bytes.len();
-            if size > self.max_bytes || now - self.kept[first].earliest > self.min_age {
+            let age = now - self.kept[first].earliest;
+            if size > self.max_bytes || age * 1000 > self.min_age * self.hertz {
                 break;
             }
         }
@@ -194,8 +196,7 @@ fn plans() -> impl Strategy<Value = Plan> {
         prop::sample::select(synth::versions()),
         prop_oneof![3 => small, 2 => tiny, 1 => large],
         1u64..10_000,
-        // A unit is a whole number of nanoseconds, and ages are exact.
-        prop::sample::select(vec![1u64, 5, 64, 1000, 15_625_000]),
+        prop::sample::select(vec![1u64, 7, 64, 1000, 15_625_000]),
         1u64..1_000_000,
         feed,
     )
@@ -204,7 +205,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 version,
                 arena,
                 config: FlightRecorderConfig {
-                    min_age: Duration::from_nanos(age * (1_000_000_000 / hertz)),
+                    min_age: Duration::from_micros(999 + age * (1_000_000 / hertz)),
                     max_bytes,
                 },
                 hertz,
@@ -266,7 +267,8 @@ fn run(plan: &Plan) {
         capacity: recorder.status().capacity as usize,
         records: (plan.arena / 2048).clamp(4, 1024),
         max_bytes: plan.config.max_bytes,
-        min_age: plan.config.min_age.as_nanos() as u64 / (1_000_000_000 / plan.hertz),
+        min_age: plan.config.min_age.as_millis() as u64,
+        hertz: plan.hertz,
         version: plan.version,
         kept: Vec::new(),
         current: None,
