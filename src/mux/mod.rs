@@ -54,6 +54,7 @@ mod live;
 #[cfg(all(test, loom))]
 mod model;
 mod queue;
+mod recorder;
 mod subscriber;
 mod subscription;
 mod sync;
@@ -123,7 +124,8 @@ impl TraceMultiplexer {
         subscriber: S,
         config: QueueConfig,
     ) -> io::Result<Subscription<S>> {
-        let queue = Arc::new(Queue::new(config));
+        let patient = subscriber.takes_whole_generations();
+        let queue = Arc::new(Queue::new(config, patient));
         let shared = Arc::clone(&self.shared);
         let subscription = Subscription::new(shared, Arc::clone(&queue), subscriber)?;
         self.join(queue);
@@ -144,7 +146,11 @@ impl TraceMultiplexer {
 
     /// Hands the signals of a subscription to whoever takes them.
     pub fn channel(&self, config: QueueConfig) -> Receiver {
-        let queue = Arc::new(Queue::new(config));
+        self.receiver(config, false)
+    }
+
+    fn receiver(&self, config: QueueConfig, patient: bool) -> Receiver {
+        let queue = Arc::new(Queue::new(config, patient));
         let receiver = Receiver::new(Arc::clone(&self.shared), Arc::clone(&queue));
         self.join(queue);
         receiver
@@ -152,7 +158,7 @@ impl TraceMultiplexer {
 
     /// Reads the events from the next generation on, as generations complete.
     pub fn events(&self, config: QueueConfig) -> LiveReader {
-        LiveReader::new(self.channel(config))
+        LiveReader::new(self.receiver(config, true))
     }
 
     /// Whether anyone is subscribed for whom the source runs (`trace.IsEnabled`).

@@ -144,7 +144,7 @@ fn subscribers_join_and_leave_while_the_source_runs_and_ends() {
         let hub = Arc::new(Hub::new());
         let thread = feed(&hub, script(2, false));
         let join = |leave: bool| {
-            let queue = Arc::new(Queue::new(QueueConfig::waiting(1)));
+            let queue = Arc::new(Queue::new(QueueConfig::waiting(1), false));
             hub.subscribe(Arc::clone(&queue));
             thread::spawn(move || {
                 if leave {
@@ -178,7 +178,7 @@ fn the_last_to_leave_stops_the_source_and_the_next_one_starts_it() {
         let hub = Arc::new(Hub::new());
         let thread = feed(&hub, script(4, false));
         for _ in 0..2 {
-            let queue = Arc::new(Queue::new(QueueConfig::waiting(1)));
+            let queue = Arc::new(Queue::new(QueueConfig::waiting(1), false));
             hub.subscribe(Arc::clone(&queue));
             // The trace is longer than what comes before the source must wait.
             queue.leave();
@@ -193,8 +193,8 @@ fn the_last_to_leave_stops_the_source_and_the_next_one_starts_it() {
 fn a_slow_subscriber_loses_whole_generations_and_holds_up_nobody() {
     all_orders(2, || {
         let hub = Arc::new(Hub::new());
-        let slow = Arc::new(Queue::new(QueueConfig::dropping(BATCHES)));
-        let fast = Arc::new(Queue::new(QueueConfig::waiting(1)));
+        let slow = Arc::new(Queue::new(QueueConfig::dropping(BATCHES), false));
+        let fast = Arc::new(Queue::new(QueueConfig::waiting(1), true));
         hub.subscribe(Arc::clone(&slow));
         hub.subscribe(Arc::clone(&fast));
         let thread = feed(&hub, script(2, true));
@@ -214,8 +214,8 @@ fn a_slow_subscriber_loses_whole_generations_and_holds_up_nobody() {
 fn a_subscriber_that_fails_while_it_is_waited_for_harms_nobody() {
     all_orders(2, || {
         let hub = Arc::new(Hub::new());
-        let fails = Arc::new(Queue::new(QueueConfig::waiting(1)));
-        let stays = Arc::new(Queue::new(QueueConfig::waiting(1)));
+        let fails = Arc::new(Queue::new(QueueConfig::waiting(1), false));
+        let stays = Arc::new(Queue::new(QueueConfig::waiting(8), true));
         hub.subscribe(Arc::clone(&fails));
         hub.subscribe(Arc::clone(&stays));
         let thread = feed(&hub, script(1, false));
@@ -235,10 +235,10 @@ fn a_subscriber_that_fails_while_it_is_waited_for_harms_nobody() {
 fn closing_wakes_everyone() {
     all_orders(2, || {
         let hub = Arc::new(Hub::new());
-        let stuck = Arc::new(Queue::new(QueueConfig::waiting(1)));
+        let stuck = Arc::new(Queue::new(QueueConfig::waiting(1), false));
         hub.subscribe(Arc::clone(&stuck));
         let thread = feed(&hub, script(4, false));
-        let waiting = Arc::new(Queue::new(QueueConfig::waiting(1)));
+        let waiting = Arc::new(Queue::new(QueueConfig::waiting(1), false));
         hub.subscribe(Arc::clone(&waiting));
         let reader = thread::spawn(move || drain(&waiting));
         hub.close(EndReason::Stopped);
@@ -254,7 +254,7 @@ fn a_held_source_starts_when_it_is_released() {
         let hub = Arc::new(Hub::new());
         hub.hold();
         let thread = feed(&hub, script(1, false));
-        let queue = Arc::new(Queue::new(QueueConfig::waiting(1)));
+        let queue = Arc::new(Queue::new(QueueConfig::waiting(1), false));
         hub.subscribe(Arc::clone(&queue));
         let release = Arc::clone(&hub);
         let release = thread::spawn(move || release.release());

@@ -15,12 +15,18 @@ use alloc::vec::Vec;
 
 pub(super) struct Queue {
     config: QueueConfig,
+    /// Whoever takes out has no use for batches before their generation is complete.
+    patient: bool,
     state: Mutex<State>,
-    /// Something was put in, or the end was set.
+    /// There is enough to take out, or the end was set.
     readable: Condvar,
-    /// Something was taken out, or the end was set.
+    /// There is room again, or the end was set.
     writable: Condvar,
 }
+
+// To wake a thread costs as much as to copy many kilobytes. So nobody is woken who does not wait; and
+// those who wait only when it is worth it: there is room for half a queue, or for whoever is patient,
+// a generation or a quarter of a queue.
 
 struct State {
     /// What can be taken out.
@@ -41,13 +47,17 @@ struct State {
     end: Option<EndReason>,
     /// The end was taken out, or there is nobody to take it.
     over: bool,
+    /// Somebody waits for something to be put in; for something to be taken out.
+    reader_waits: bool,
+    writer_waits: bool,
     stats: Stats,
 }
 
 impl Queue {
-    pub(super) fn new(config: QueueConfig) -> Queue {
+    pub(super) fn new(config: QueueConfig, patient: bool) -> Queue {
         Queue {
             config,
+            patient,
             state: Mutex::new(State {
                 signals: VecDeque::new(),
                 staged: Vec::new(),
@@ -58,6 +68,8 @@ impl Queue {
                 leaving: false,
                 end: None,
                 over: false,
+                reader_waits: false,
+                writer_waits: false,
                 stats: Stats::default(),
             }),
             readable: Condvar::new(),
@@ -67,6 +79,27 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Lets go of the lock, and wakes who takes out.
+    fn wake_reader(&self, mut state: MutexGuard<'_, State>) {
+        if core::mem::take(&mut state.reader_waits) {
+            drop(state);
+            self.readable.notify_one();
+        }
+    }
+
+    /// Lets go of the lock, and wakes both.
+    fn wake_both(&self, mut state: MutexGuard<'_, State>) {
+        let (reader, writer) = (state.reader_waits, state.writer_waits);
+        (state.reader_waits, state.writer_waits) = (false, false);
+        drop(state);
+        if reader {
+            self.readable.notify_one();
+        }
+        if writer {
+            self.writable.notify_one();
+        }
     }
 
     /// Whether more may be put in.
@@ -82,7 +115,9 @@ impl Queue {
         }
         state.version = Some(version);
         state.signals.push_back(Signal::Header(version));
-        self.readable.notify_one();
+        if !self.patient {
+            self.wake_reader(state);
+        }
         true
     }
 
@@ -98,6 +133,10 @@ impl Queue {
                     && state.bytes > 0
                     && state.bytes.saturating_add(len) > self.config.capacity
                 {
+                    state.writer_waits = true;
+                    if core::mem::take(&mut state.reader_waits) {
+                        self.readable.notify_one();
+                    }
                     state = wait(&self.writable, state);
                 }
                 if state.end.is_some() {
@@ -105,7 +144,9 @@ impl Queue {
                 }
                 state.bytes = state.bytes.saturating_add(len);
                 state.signals.push_back(Signal::Batches(batches.clone()));
-                self.readable.notify_one();
+                if !self.patient || state.bytes >= self.config.capacity / 4 {
+                    self.wake_reader(state);
+                }
             }
             WhenFull::DropGenerations => {
                 if state.end.is_some() {
@@ -141,8 +182,9 @@ impl Queue {
         if state.leaving {
             state.end(EndReason::Left);
         }
-        self.readable.notify_one();
-        state.end.is_none()
+        let stays = state.end.is_none();
+        self.wake_reader(state);
+        stays
     }
 
     /// Nothing more will come, for this reason. What is there can still be taken out.
@@ -154,8 +196,7 @@ impl Queue {
             }
             state.end(reason);
         }
-        self.readable.notify_one();
-        self.writable.notify_one();
+        self.wake_both(state);
     }
 
     /// Takes out what comes next, and waits for it; `None` after the end.
@@ -168,6 +209,7 @@ impl Queue {
             if state.over {
                 return None;
             }
+            state.reader_waits = true;
             state = wait(&self.readable, state);
         }
     }
@@ -178,14 +220,26 @@ impl Queue {
         &self,
         time: core::time::Duration,
     ) -> Result<Option<Signal>, super::Timeout> {
-        let waited = self
-            .readable
-            .wait_timeout_while(self.lock(), time, |state| state.is_idle());
-        let mut state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
-        if state.is_idle() {
-            return Err(super::Timeout);
+        let end = std::time::Instant::now().checked_add(time);
+        let mut state = self.lock();
+        loop {
+            if let Some(signal) = self.take(&mut state) {
+                return Ok(Some(signal));
+            }
+            if state.over {
+                return Ok(None);
+            }
+            // A time that no clock reaches is no bound.
+            let left = end.map_or(time, |end| {
+                end.saturating_duration_since(std::time::Instant::now())
+            });
+            if left.is_zero() {
+                return Err(super::Timeout);
+            }
+            state.reader_waits = true;
+            let waited = self.readable.wait_timeout(state, left);
+            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
-        Ok(self.take(&mut state))
     }
 
     fn take(&self, state: &mut State) -> Option<Signal> {
@@ -195,7 +249,10 @@ impl Queue {
                     state.bytes = state.bytes.saturating_sub(batches.len());
                     let bytes = num::wide(batches.len());
                     state.stats.bytes = state.stats.bytes.saturating_add(bytes);
-                    self.writable.notify_one();
+                    if state.writer_waits && state.bytes <= self.config.capacity / 2 {
+                        state.writer_waits = false;
+                        self.writable.notify_one();
+                    }
                 }
                 Signal::EndOfGeneration(_) => {
                     state.stats.generations = state.stats.generations.saturating_add(1);
@@ -223,8 +280,7 @@ impl Queue {
         state.bytes = 0;
         state.end = Some(reason);
         state.over = true;
-        self.readable.notify_one();
-        self.writable.notify_one();
+        self.wake_both(state);
     }
 
     /// Asks for no generation after the current one.
@@ -234,8 +290,7 @@ impl Queue {
         if state.end.is_none() && state.version.is_none() {
             state.end(EndReason::Left);
         }
-        self.readable.notify_one();
-        self.writable.notify_one();
+        self.wake_both(state);
     }
 
     /// Why nothing more is put in, if so.
@@ -257,11 +312,6 @@ impl Queue {
 }
 
 impl State {
-    #[cfg(not(loom))]
-    fn is_idle(&self) -> bool {
-        self.signals.is_empty() && self.end.is_none()
-    }
-
     /// Drops what came of the current generation, and what is to come of it.
     fn drop_staged(&mut self) {
         let staged = self.staged.iter();

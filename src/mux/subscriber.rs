@@ -36,6 +36,13 @@ pub trait Subscriber: Send {
     /// All of this generation has come.
     fn end_of_generation(&mut self, number: GenerationId) -> Result<(), SubscriberError>;
 
+    /// Whether this has no use for batches before their generation is complete. Asked once, before
+    /// everything else: to be given them late costs less. They are in the queue until then, or until
+    /// a quarter of it is full.
+    fn takes_whole_generations(&self) -> bool {
+        false
+    }
+
     /// So much did not fit into the queue, and was dropped; what comes begins a new trace.
     fn lost(&mut self, lost: Lost) -> Result<(), SubscriberError> {
         let _ = lost;
@@ -198,6 +205,10 @@ impl<W: Write + Send> Subscriber for TraceWriter<W> {
             Self::write(&mut self.writer, &mut self.written, batches.as_bytes())?;
         }
         self.flush()
+    }
+
+    fn takes_whole_generations(&self) -> bool {
+        true
     }
 
     fn end_of_trace(&mut self, _: &EndReason) -> Result<(), SubscriberError> {

@@ -15,11 +15,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::time::Instant;
 
-/// The size of a buffer: a few of the largest batches, and small enough to stay in a cache.
-const BUFFER: usize = 256 << 10;
+/// The sizes of buffers: powers of two from one to the other. The largest holds a few of the largest
+/// batches, and is small enough to stay in a cache.
+const SMALLEST: usize = 4 << 10;
+const LARGEST: usize = 256 << 10;
 
-/// How many buffers that nobody needs any more are kept.
-const SPARES: usize = 8;
+/// How many buffers are kept for when nobody needs what is in them any more.
+const SPARES: usize = 16;
 
 /// How long to wait before a source that has nothing is asked again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -52,6 +54,8 @@ pub struct StreamSource<R> {
     given: usize,
     scanned: usize,
     spares: Vec<Arc<Vec<u8>>>,
+    /// The size that the latest reads ask for: what small reads bring must not stand in large buffers.
+    size: usize,
     /// How many bytes of the stream came before the buffer.
     offset: u64,
     splitter: Option<Splitter>,
@@ -95,6 +99,7 @@ impl<R: Read + Send> StreamSource<R> {
             given: 0,
             scanned: 0,
             spares: Vec::new(),
+            size: SMALLEST,
             offset: 0,
             splitter: None,
             version: None,
@@ -176,18 +181,22 @@ impl<R: Read + Send> StreamSource<R> {
         self.reader
     }
 
-    /// Reads once, behind what there is; gives how many bytes that were, 0 at the end.
-    fn read(&mut self) -> Result<usize, SourceError> {
-        let buffer = Self::writable(&mut self.buffer, &mut self.spares, self.given..self.filled);
+    /// Reads once, behind what there is, where `missing` bytes have room; gives how many bytes that
+    /// were, 0 at the end.
+    fn read(&mut self, missing: usize) -> Result<usize, SourceError> {
+        let kept = self.given..self.filled;
+        let least = kept.len().saturating_add(missing);
+        let size = self.size.max(least.next_power_of_two());
+        let buffer = Self::writable(&mut self.buffer, &mut self.spares, kept, size);
         self.offset = self.offset.wrapping_add(num::wide(self.given));
         self.filled = self.filled.saturating_sub(self.given);
         self.scanned = self.scanned.saturating_sub(self.given);
         self.given = 0;
-        let free = buffer.get_mut(self.filled..).unwrap_or(&mut []);
         let mut quiet_since = None;
         loop {
             (self.ready)(&mut self.waiting, &self.reader, &self.interrupt)?;
             self.interrupt.check()?;
+            let free = buffer.get_mut(self.filled..).unwrap_or(&mut []);
             match (self.reader.read(free), self.at_end) {
                 (Ok(0), AtEnd::Grows(quiet)) => {
                     let since = *quiet_since.get_or_insert_with(Instant::now);
@@ -197,7 +206,9 @@ impl<R: Read + Send> StreamSource<R> {
                     self.interrupt.wait(PAUSE)?;
                 }
                 (Ok(read), _) => {
-                    self.filled = self.filled.saturating_add(read).min(BUFFER);
+                    self.filled = self.filled.saturating_add(read).min(buffer.len());
+                    let size = read.saturating_mul(2).next_power_of_two();
+                    self.size = size.clamp(SMALLEST, LARGEST);
                     return Ok(read);
                 }
                 (Err(error), _) => match error.kind() {
@@ -211,32 +222,37 @@ impl<R: Read + Send> StreamSource<R> {
         }
     }
 
-    /// A buffer that nobody else has, which begins with what stood in this range: the same one if
-    /// all that was handed out of it is done with.
+    /// A buffer of this size at least that nobody else has, which begins with what stood in this
+    /// range: the same one if it will do, and all that was handed out of it is done with.
     fn writable<'a>(
         buffer: &'a mut Arc<Vec<u8>>,
         spares: &mut Vec<Arc<Vec<u8>>>,
         kept: core::ops::Range<usize>,
+        size: usize,
     ) -> &'a mut [u8] {
-        if let Some(own) = Arc::get_mut(buffer) {
-            own.resize(BUFFER, 0);
-            if kept.start > 0 {
-                own.copy_within(kept, 0);
-            }
-        } else {
-            let free = spares.iter_mut().position(|s| Arc::get_mut(s).is_some());
-            let mut fresh = match free {
-                Some(at) => spares.swap_remove(at),
-                None => Arc::new(alloc::vec![0; BUFFER]),
-            };
-            if let Some(own) = Arc::get_mut(&mut fresh) {
-                let kept = buffer.get(kept).unwrap_or(&[]);
-                if let Some(front) = own.get_mut(..kept.len()) {
-                    front.copy_from_slice(kept);
+        match Arc::get_mut(buffer) {
+            Some(own) if own.len() >= size => {
+                if kept.start > 0 {
+                    own.copy_within(kept, 0);
                 }
             }
-            let used = core::mem::replace(buffer, fresh);
-            if spares.len() < SPARES {
+            _ => {
+                let free = spares
+                    .iter_mut()
+                    .position(|spare| spare.len() == size && Arc::get_mut(spare).is_some());
+                let mut fresh = match free {
+                    Some(at) => spares.swap_remove(at),
+                    None => Arc::new(alloc::vec![0; size]),
+                };
+                let kept = buffer.get(kept).unwrap_or(&[]);
+                if let Some(front) = Arc::get_mut(&mut fresh).and_then(|f| f.get_mut(..kept.len()))
+                {
+                    front.copy_from_slice(kept);
+                }
+                let used = core::mem::replace(buffer, fresh);
+                if spares.len() >= SPARES {
+                    spares.remove(0);
+                }
                 spares.push(used);
             }
         }
@@ -250,8 +266,10 @@ impl<R: Read + Send> StreamSource<R> {
         self.given = self.scanned;
         let batches = match range.len() {
             0 => return None,
-            // A small part must not keep a large buffer alive.
-            n if n < BUFFER / 2 => self.buffer.get(range).unwrap_or(&[]).to_vec().into(),
+            // Little must not keep a large buffer alive.
+            _ if self.filled < self.buffer.len() / 4 => {
+                self.buffer.get(range).unwrap_or(&[]).to_vec().into()
+            }
             _ => {
                 let owner = Arc::<Vec<u8>>::clone(&self.buffer);
                 SharedBatches::new(owner, range)
@@ -261,7 +279,7 @@ impl<R: Read + Send> StreamSource<R> {
     }
 
     fn begin(&mut self) -> Result<Version, SourceError> {
-        while self.filled < HEADER_LEN && self.read()? > 0 {}
+        while self.filled < HEADER_LEN && self.read(HEADER_LEN)? > 0 {}
         let header = self.buffer.get(..self.filled).unwrap_or(&[]);
         let version = Trace::new(header)?.version();
         (self.given, self.scanned) = (HEADER_LEN, HEADER_LEN);
@@ -313,7 +331,7 @@ impl<R: Read + Send> StreamSource<R> {
                 return Ok(self.give());
             }
             let before = rest.len();
-            if self.read()? > 0 {
+            if self.read(missing)? > 0 {
                 continue;
             }
             let end = place.wrapping_add(num::wide(before));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use gotrace::wire::{Chunk, Encoder};
+use gotrace::wire::{Chunk, Encoder, Version};
 use gotrace::{GenerationId, Trace};
 
 /// Random numbers that are the same in every run: xorshift64*.
@@ -60,6 +60,10 @@ impl<R: Read> Read for RandomReads<R> {
 #[derive(Debug)]
 pub struct Endless {
     trace: Vec<u8>,
+    /// How many recorded generations make one.
+    joined: u64,
+    /// How many were used.
+    used: u64,
     /// The number of the next generation, and of the last.
     number: u64,
     last: u64,
@@ -71,11 +75,18 @@ impl Endless {
     pub fn new(trace: &[u8], generations: u64) -> Endless {
         Endless {
             trace: trace.to_vec(),
+            joined: 1,
+            used: 0,
             number: 1,
             last: generations,
             ready: trace[..16].to_vec(),
             given: 0,
         }
+    }
+
+    /// Makes one of so many recorded generations: large, and no longer fit to be read.
+    pub fn joined(self, joined: u64) -> Endless {
+        Endless { joined, ..self }
     }
 
     /// All of it.
@@ -88,19 +99,23 @@ impl Endless {
     fn make(&mut self) {
         let trace = Trace::new(&self.trace).unwrap();
         let all: Vec<_> = trace.generations().map(Result::unwrap).collect();
-        let generation = &all[(self.number as usize - 1) % all.len()];
-        self.ready.resize(generation.len() as usize + (64 << 10), 0);
+        let largest = all.iter().map(|g| g.len() + (64 << 10)).max().unwrap();
+        self.ready.resize((largest * self.joined) as usize, 0);
         let mut out = Encoder::new(&mut self.ready);
-        let mut batches = trace.batches_from(generation.start);
-        while batches.offset() < generation.end {
-            match batches.next().unwrap().unwrap() {
-                Chunk::Batch(batch) => {
+        for _ in 0..self.joined {
+            let generation = &all[self.used as usize % all.len()];
+            self.used += 1;
+            let mut batches = trace.batches_from(generation.start);
+            while batches.offset() < generation.end {
+                if let Chunk::Batch(batch) = batches.next().unwrap().unwrap() {
                     let mut head = batch.head;
                     head.generation = GenerationId::new(self.number).unwrap();
                     out.batch(&head, batch.data).unwrap();
                 }
-                Chunk::EndOfGeneration(_) => out.end_of_generation().unwrap(),
             }
+        }
+        if trace.version() == Version::Go126 {
+            out.end_of_generation().unwrap();
         }
         let len = out.len();
         self.ready.truncate(len);
