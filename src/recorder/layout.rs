@@ -294,8 +294,9 @@ pub(super) fn add(n: &mut U64, more: u64) {
 pub(super) fn store(arena: &mut [u8], at: usize, bytes: &[u8]) {
     #[cfg(test)]
     super::tests::log_store(at, bytes);
-    let end = at.saturating_add(bytes.len());
-    if let Some(to) = arena.get_mut(at..end) {
+    let to = arena.get_mut(at..).unwrap_or_default();
+    // In this form no panic is possible that the compiler does not see to be none.
+    if let Some(to) = to.get_mut(..bytes.len()) {
         to.copy_from_slice(bytes);
     }
 }
