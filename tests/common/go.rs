@@ -269,6 +269,17 @@ impl Reference {
         all
     }
 
+    /// How fast Go's reader reads a trace file, the best of so many runs in one process.
+    pub fn time(&self, path: &Path, runs: usize) -> Speed {
+        let runs = runs.to_string();
+        let lines = succeeded(self.run(&["time".as_ref(), path.as_os_str(), runs.as_ref()], &[]));
+        let lines = String::from_utf8_lossy(&lines);
+        let fastest = lines.lines().filter_map(Speed::parse);
+        fastest
+            .min_by(|a, b| a.ns_an_event.total_cmp(&b.ns_an_event))
+            .unwrap_or_else(|| panic!("bad reply of the reference: {lines:?}"))
+    }
+
     /// The trace that Go makes of the text form, which opens with a line `Trace Go1.NN`; the error
     /// is Go's message.
     pub fn assemble(&self, text: &[u8]) -> Result<Vec<u8>, String> {
