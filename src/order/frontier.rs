@@ -6,6 +6,7 @@
 
 use crate::sort;
 use crate::storage::{Full, List};
+use crate::table::NIL;
 use crate::time::Time;
 
 /// A thread's next event: when it happened, and where its cursor is.
@@ -18,6 +19,8 @@ pub(crate) struct Next {
 /// The heap.
 pub(crate) struct Frontier<L> {
     heap: L,
+    /// The root's cursor.
+    root: u32,
     /// The earliest time below the root: as long as the root is not later, it stays.
     limit: Time,
 }
@@ -30,12 +33,14 @@ impl<L: List<Next>> Frontier<L> {
     pub(crate) const fn new() -> Self {
         Frontier {
             heap: L::EMPTY,
+            root: NIL,
             limit: Time(i64::MAX),
         }
     }
 
     pub(crate) fn clear(&mut self) {
         self.heap.clear();
+        self.find_root();
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -50,28 +55,33 @@ impl<L: List<Next>> Frontier<L> {
     pub(crate) fn insert(&mut self, next: Next) -> Result<(), Full> {
         self.heap.push(next)?;
         self.sift_up(self.heap.len().wrapping_sub(1));
-        self.find_limit();
+        self.find_root();
         Ok(())
     }
 
-    /// Gives the entry at `at` a new time, and moves it where it belongs.
+    /// The cursor of the earliest event; [`NIL`] if there is none.
     #[inline(always)]
+    pub(crate) const fn root(&self) -> u32 {
+        self.root
+    }
+
+    /// Whether the root would stay with a later time. If so, that need not be told at once, only
+    /// before anything else is asked for.
+    #[inline(always)]
+    pub(crate) fn root_stays(&self, time: Time) -> bool {
+        // A thread often has several events before those of others.
+        time <= self.limit
+    }
+
+    /// Gives the entry at `at` a new time, and moves it where it belongs.
     pub(crate) fn update(&mut self, at: usize, time: Time) {
         if let Some(entry) = self.heap.get_mut(at) {
             entry.time = time;
         }
-        // A thread often has several events before those of others.
-        if at != 0 || time > self.limit {
-            self.place(at);
-        }
-    }
-
-    #[inline(never)]
-    fn place(&mut self, at: usize) {
         if self.sift_up(at) == at {
             self.sift_down(at);
         }
-        self.find_limit();
+        self.find_root();
     }
 
     /// Removes the entry at `at`: it is moved to the root whatever its time, and replaced there by
@@ -84,19 +94,25 @@ impl<L: List<Next>> Frontier<L> {
         self.swap(0, self.heap.len().wrapping_sub(1));
         self.heap.pop();
         self.sift_down(0);
-        self.find_limit();
+        self.find_root();
     }
 
-    fn find_limit(&mut self) {
-        let below = self.heap.iter().skip(1).take(2).map(|next| next.time);
-        self.limit = below.min().unwrap_or(Time(i64::MAX));
+    fn find_root(&mut self) {
+        let none = Next {
+            time: Time(i64::MAX),
+            cursor: NIL,
+        };
+        let at = |n| self.get(n).unwrap_or(none);
+        let (root, limit) = (at(0).cursor, at(1).time.min(at(2).time));
+        self.root = root;
+        self.limit = limit;
     }
 
     /// Sorts all entries by time, which leaves a heap.
     #[cold]
     pub(crate) fn sort(&mut self) {
         sort::sort(&mut self.heap, |next| next.time);
-        self.find_limit();
+        self.find_root();
     }
 
     fn swap(&mut self, a: usize, b: usize) {

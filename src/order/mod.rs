@@ -242,19 +242,21 @@ impl Extra {
         }
     }
 
-    /// The next one, and where it stands.
-    pub(crate) fn pop(&mut self) -> Option<(usize, &mut Raw)> {
+    /// The next one.
+    pub(crate) fn pop(&mut self) -> Option<&mut Raw> {
         if self.is_empty() {
             return None;
         }
         let at = self.next;
         self.next = at.wrapping_add(1);
-        self.events.get_mut(at).map(|raw| (at, raw))
+        self.events.get_mut(at)
     }
 
-    pub(crate) fn get(&self, at: usize) -> &Raw {
+    /// The one that [`pop`](Self::pop) gave last.
+    #[inline(always)]
+    pub(crate) const fn last(&self) -> &Raw {
         let [first, second] = &self.events;
-        if at == 0 { first } else { second }
+        if self.next < 2 { first } else { second }
     }
 }
 

@@ -36,21 +36,13 @@ enum Phase {
     Done,
 }
 
-/// Where the event is that was found last.
-#[derive(Clone, Copy, Debug)]
-enum Current {
-    /// In a cursor.
-    Cursor(u32),
-    /// Among the extra events.
-    Extra(usize),
-}
-
 pub(super) struct Engine<S: Storage> {
     pub(super) version: Version,
     scheduler: Scheduler<S>,
     /// Events that follow the current one, and those that no record gives.
     extra: Extra,
-    current: Current,
+    /// The cursor that holds the event found last, or [`NIL`]: then it is the last extra one.
+    current: u32,
     /// The cursor that the last record came from has yet to move on, at this position.
     moved: u32,
     tables: Tables<S>,
@@ -93,7 +85,7 @@ impl<S: Storage> Engine<S> {
             version,
             scheduler: Scheduler::new(),
             extra: Extra::new(),
-            current: Current::Extra(0),
+            current: NIL,
             moved: NIL,
             tables: Tables::new(),
             frequency: Frequency::from_hertz(0),
@@ -126,15 +118,10 @@ impl<S: Storage> Engine<S> {
     /// The event that [`step`](Self::step) found.
     #[inline(always)]
     pub(super) fn event<'t>(&self, input: Input<'t>) -> Event<'_, 't> {
-        let raw = match self.current {
-            Current::Cursor(cursor) => self
-                .cursors
-                .get(num::index(cursor))
-                .map(|cursor| &cursor.raw),
-            Current::Extra(at) => Some(self.extra.get(at)),
-        };
+        let cursor = self.cursors.get(num::index(self.current));
+        let raw = cursor.map_or(self.extra.last(), |cursor| &cursor.raw);
         Event {
-            raw: raw.unwrap_or(self.extra.get(0)),
+            raw,
             tables: &self.tables,
             input,
         }
@@ -144,16 +131,15 @@ impl<S: Storage> Engine<S> {
     /// input: if something does, the input ends with a generation.
     #[inline(always)]
     pub(super) fn step(&mut self, input: &Input<'_>, last: bool) -> Result<bool, Error> {
-        if self.extra.is_idle() && self.move_on(input)? && self.try_advance(input, 0)? {
-            return Ok(true);
+        // Only records follow, and the last event was that of the frontier's root.
+        if self.extra.is_idle() && self.moved == 0 && self.move_root(input)? {
+            let root = self.frontier.root();
+            if self.offer(input, root)? {
+                return Ok(true);
+            }
+            self.settle();
         }
         self.step_slowly(input, last)
-    }
-
-    /// [`try_advance`](Self::try_advance), not repeated where speed does not count.
-    #[inline(never)]
-    fn try_advance_slowly(&mut self, input: &Input<'_>, at: usize) -> Result<bool, Error> {
-        self.try_advance(input, at)
     }
 
     /// Everything that is not a record that may come next at once.
@@ -161,10 +147,10 @@ impl<S: Storage> Engine<S> {
     #[inline(never)]
     fn step_slowly(&mut self, input: &Input<'_>, last: bool) -> Result<bool, Error> {
         loop {
-            if let Some((at, raw)) = self.extra.pop() {
+            if let Some(raw) = self.extra.pop() {
                 raw.time = after(self.last_time, raw.time);
                 self.last_time = raw.time;
-                self.current = Current::Extra(at);
+                self.current = NIL;
                 return Ok(true);
             }
             match self.phase {
@@ -183,33 +169,62 @@ impl<S: Storage> Engine<S> {
             } else {
                 self.extra.idle();
             }
-            if self.try_advance_slowly(input, 0)? {
+            if self.try_advance(input, 0)? {
                 return Ok(true);
             }
             return self.advance_later(input);
         }
     }
 
-    /// Reads the event after the last one on the same thread. Gives true.
+    /// Reads the event after the last one on the root's thread; says whether there is one.
     #[inline(always)]
-    fn move_on(&mut self, input: &Input<'_>) -> Result<bool, Error> {
-        let at = core::mem::replace(&mut self.moved, NIL);
-        if at == NIL {
-            return Ok(true);
-        }
-        let at = num::index(at);
-        let Some(next) = self.frontier.get(at) else {
-            return Ok(true);
-        };
-        let Some(cursor) = self.cursors.get_mut(num::index(next.cursor)) else {
-            return Ok(true);
+    fn move_root(&mut self, input: &Input<'_>) -> Result<bool, Error> {
+        let root = self.frontier.root();
+        let Some(cursor) = self.cursors.get_mut(num::index(root)) else {
+            return Ok(false);
         };
         match cursor.advance(input, &self.batches, &self.frequency) {
-            Ok(true) => self.frontier.update(at, cursor.time),
-            Ok(false) => self.frontier.remove(at),
+            Ok(true) => {
+                if !self.frontier.root_stays(cursor.time) {
+                    self.frontier.update(0, cursor.time);
+                }
+                Ok(true)
+            }
+            Ok(false) => {
+                self.moved = NIL;
+                self.frontier.remove(0);
+                Ok(false)
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Reads the event after the last one on the same thread.
+    fn move_on(&mut self, input: &Input<'_>) -> Result<(), Error> {
+        let at = core::mem::replace(&mut self.moved, NIL);
+        let Some(next) = self.frontier.get(num::index(at)) else {
+            return Ok(());
+        };
+        let Some(cursor) = self.cursors.get_mut(num::index(next.cursor)) else {
+            return Ok(());
+        };
+        match cursor.advance(input, &self.batches, &self.frequency) {
+            Ok(true) => self.frontier.update(num::index(at), cursor.time),
+            Ok(false) => self.frontier.remove(num::index(at)),
             Err(error) => return self.fail(error),
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// The root has moved on but must wait: the frontier learns when its event happened, which it
+    /// had no need to know if the root stayed.
+    #[cold]
+    fn settle(&mut self) {
+        self.moved = NIL;
+        let root = self.frontier.root();
+        if let Some(cursor) = self.cursors.get(num::index(root)) {
+            self.frontier.update(0, cursor.time);
+        }
     }
 
     #[inline(always)]
@@ -295,7 +310,7 @@ impl<S: Storage> Engine<S> {
     fn advance_later(&mut self, input: &Input<'_>) -> Result<bool, Error> {
         self.frontier.sort();
         for at in 1..self.frontier.len() {
-            if self.try_advance_slowly(input, at)? {
+            if self.try_advance(input, at)? {
                 return Ok(true);
             }
         }
@@ -309,12 +324,22 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Asks whether the event at `at` in the frontier may come next.
-    #[inline(always)]
+    #[inline(never)]
     fn try_advance(&mut self, input: &Input<'_>, at: usize) -> Result<bool, Error> {
         let Some(next) = self.frontier.get(at) else {
             return Ok(false);
         };
-        let Some(cursor) = self.cursors.get_mut(num::index(next.cursor)) else {
+        let passes = self.offer(input, next.cursor)?;
+        if passes {
+            self.moved = num::slot(at);
+        }
+        Ok(passes)
+    }
+
+    /// Asks whether a cursor's event may come next.
+    #[inline(always)]
+    fn offer(&mut self, input: &Input<'_>, at: u32) -> Result<bool, Error> {
+        let Some(cursor) = self.cursors.get_mut(num::index(at)) else {
             return Ok(false);
         };
         let epoch = Epoch {
@@ -334,8 +359,7 @@ impl<S: Storage> Engine<S> {
                 let time = after(self.last_time, cursor.time);
                 cursor.raw.time = time;
                 self.last_time = time;
-                self.current = Current::Cursor(next.cursor);
-                self.moved = num::slot(at);
+                self.current = at;
                 Ok(true)
             }
             Ok(Verdict::Wait) => Ok(false),
