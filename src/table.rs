@@ -139,7 +139,8 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
         };
         self.live = self.live.wrapping_add(1);
         self.patience = self.patience.saturating_sub(1);
-        if self.live > self.heads.len() && self.heads.len() < H::limit() {
+        // A quarter as many entries as buckets: nearly all chains have one link.
+        if self.live.saturating_mul(4) > self.heads.len() && self.heads.len() < H::limit() {
             self.grow()?;
         } else if self.link(at) > LONG_CHAIN && self.patience == 0 {
             self.reseed(id);

@@ -73,6 +73,16 @@ impl<L: List<Next>> Frontier<L> {
         time <= self.limit
     }
 
+    /// Gives the root a later time, and moves it where it belongs.
+    #[inline]
+    pub(crate) fn update_root(&mut self, time: Time) {
+        if let Some(entry) = self.heap.first_mut() {
+            entry.time = time;
+        }
+        self.sift_down(0);
+        self.find_root();
+    }
+
     /// Gives the entry at `at` a new time, and moves it where it belongs.
     pub(crate) fn update(&mut self, at: usize, time: Time) {
         if let Some(entry) = self.heap.get_mut(at) {
@@ -135,37 +145,27 @@ impl<L: List<Next>> Frontier<L> {
 
     #[inline(always)]
     fn sift_down(&mut self, mut at: usize) {
-        let Some(&moving) = self.heap.get(at) else {
-            return;
-        };
-        // The largest time of all never moves, not even past an entry that does not exist.
+        let heap: &mut [Next] = &mut self.heap;
+        let Some(&moving) = heap.get(at) else { return };
         loop {
+            // What does not exist is later than everything; of two at the same time, the left goes.
             let left = at.wrapping_mul(2).wrapping_add(1);
-            let mut least = at;
-            let mut time = moving.time;
-            if let Some(entry) = self.heap.get(left)
-                && entry.time < time
+            let Some(&first) = heap.get(left) else { break };
+            let (mut child, mut least) = (left, first);
+            if let Some(&second) = heap.get(left.wrapping_add(1))
+                && second.time < first.time
             {
-                time = entry.time;
-                least = left;
+                (child, least) = (left.wrapping_add(1), second);
             }
-            if let Some(entry) = self.heap.get(left.wrapping_add(1))
-                && entry.time < time
-            {
-                least = left.wrapping_add(1);
-            }
-            if least == at {
+            if least.time >= moving.time {
                 break;
             }
-            let Some(&lesser) = self.heap.get(least) else {
-                break;
-            };
-            if let Some(entry) = self.heap.get_mut(at) {
-                *entry = lesser;
+            if let Some(entry) = heap.get_mut(at) {
+                *entry = least;
             }
-            at = least;
+            at = child;
         }
-        if let Some(entry) = self.heap.get_mut(at) {
+        if let Some(entry) = heap.get_mut(at) {
             *entry = moving;
         }
     }

@@ -186,7 +186,7 @@ impl<S: Storage> Engine<S> {
         match cursor.advance(input, &self.batches, &self.frequency) {
             Ok(true) => {
                 if !self.frontier.root_stays(cursor.time) {
-                    self.frontier.update(0, cursor.time);
+                    self.frontier.update_root(cursor.time);
                 }
                 Ok(true)
             }
