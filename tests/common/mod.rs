@@ -7,6 +7,8 @@ pub mod damage;
 pub mod go;
 pub mod live;
 pub mod naive;
+#[cfg(feature = "cli")]
+pub mod tool;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
