@@ -3,108 +3,13 @@
 
 mod common;
 
+use common::tool::{Run, directory, dump, file, gotrace, gzip, run, run_with_input, zstd};
 use common::{Fixture, expected, fixture, fixtures, sha256};
 use serde_json::Value;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-
-fn gotrace<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
-    command.args(args).stdin(Stdio::null());
-    // What the caller's terminal wants is not to reach the tests.
-    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
-        command.env_remove(name);
-    }
-    command
-}
-
-/// What a command printed and how it ended.
-struct Run {
-    status: i32,
-    stdout: Vec<u8>,
-    stderr: String,
-}
-
-impl Run {
-    fn of(output: Output) -> Run {
-        Run {
-            status: output.status.code().expect("not killed by a signal"),
-            stdout: output.stdout,
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.stdout).expect("UTF-8")
-    }
-
-    fn json(&self) -> Vec<Value> {
-        let lines = self.text().lines();
-        lines
-            .map(|line| serde_json::from_str(line).expect(line))
-            .collect()
-    }
-
-    /// Standard output of a command that must have gone well.
-    #[track_caller]
-    fn ok(self) -> Vec<u8> {
-        assert_eq!((self.status, self.stderr.as_str()), (0, ""));
-        self.stdout
-    }
-}
-
-fn run<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Run {
-    Run::of(gotrace(args).output().expect("running gotrace"))
-}
-
-fn run_with_input<I: AsRef<std::ffi::OsStr>>(
-    args: impl IntoIterator<Item = I>,
-    input: &[u8],
-) -> Run {
-    let mut child = gotrace(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("running gotrace");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    std::thread::scope(|scope| {
-        // It may end before it has read everything.
-        scope.spawn(move || stdin.write_all(input));
-        Run::of(child.wait_with_output().expect("waiting for gotrace"))
-    })
-}
-
-/// A directory of its own for the files of one test.
-fn directory(test: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("cli")
-        .join(test);
-    std::fs::create_dir_all(&dir).expect("a directory");
-    dir
-}
-
-fn file(test: &str, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = directory(test).join(name);
-    std::fs::write(&path, bytes).expect("writing a file");
-    path
-}
-
-fn dump(path: &Path) -> Vec<u8> {
-    run(["dump".as_ref(), "--wire".as_ref(), path.as_os_str()]).ok()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    out.write_all(bytes).unwrap();
-    out.finish().unwrap()
-}
-
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
-}
+use std::process::{Command, Stdio};
 
 /// A trace that is whole for its first generation and damaged after it: an event type that is none,
 /// in the last batch of events.

@@ -234,7 +234,7 @@ impl<S: Storage> Engine<S> {
 
     /// Whether the input given is read, so that a stream must bring the next generation.
     #[cfg(feature = "std")]
-    pub(super) fn needs_input(&mut self) -> bool {
+    pub(super) fn needs_input(&self) -> bool {
         let idle = matches!(self.phase, Phase::Reading) && self.extra.is_empty();
         // Only the last cursor can be about to end.
         idle && !self.samples_left()

@@ -102,6 +102,12 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         }
     }
 
+    /// Whether the next event has to be waited for, if the source has nothing yet: a good time to
+    /// show what was made of the events so far.
+    pub fn will_read(&self) -> bool {
+        self.window.is_read()
+    }
+
     /// The generation being read: none before the first.
     pub const fn generation(&self) -> Option<GenerationId> {
         self.window.generation()

@@ -56,7 +56,7 @@ impl<S: Storage> Window<S> {
     }
 
     /// Whether the generation is read to its end, and another could follow.
-    pub(crate) fn is_read(&mut self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         !self.last && !self.fresh && self.engine.needs_input()
     }
 

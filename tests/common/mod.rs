@@ -7,6 +7,8 @@ pub mod damage;
 pub mod go;
 pub mod live;
 pub mod naive;
+#[cfg(feature = "cli")]
+pub mod tool;
 
 use gotrace::wire::Version;
 use proptest::prelude::*;

@@ -105,11 +105,8 @@ fn check(file: &Path, keep_going: bool, progress: &Progress) -> Report {
         let result = read(file, &mut source, keep_going, progress, &mut report);
         source.finish(result)
     });
-    if let Err(Failure::File(_, error)) = result {
-        report.errors.push(Damage {
-            error,
-            offset: None,
-        });
+    if let Err(Failure::File { error, offset, .. }) = result {
+        report.errors.push(Damage { error, offset });
     }
     report.ok = report.errors.is_empty();
     report
@@ -141,7 +138,7 @@ fn read(
                 }
                 continue;
             }
-            Err(error) => return Err(Failure::file(file, error)),
+            Err(error) => return Err(Failure::trace(file, error)),
         }
         if events.generation() != generation {
             generation = events.generation();

@@ -21,7 +21,7 @@ Examples:
   gotrace dump --parsed --json --kind Log app.trace | jq -r .message
   gotrace dump --wire app.trace | grep -c GoBlock
   gotrace dump --wire --header app.trace > app.txt
-  curl -s localhost:6060/debug/pprof/trace?seconds=5 | gotrace dump --wire -";
+  curl -s localhost:6060/debug/pprof/trace?seconds=5 | gotrace dump --parsed --kind Log -";
 
 /// Print a trace as text, one line a record.
 ///
@@ -43,27 +43,28 @@ pub struct Args {
     #[arg(long, group = "form")]
     parsed: bool,
 
-    /// Print one JSON object an event (see below for the schema)
-    #[arg(long, requires = "parsed")]
+    /// Print one JSON object an event, each on a line; --help tells the schema
+    #[arg(long, conflicts_with = "wire")]
     json: bool,
 
     /// Print at most so many events
-    #[arg(long, value_name = "N", requires = "parsed")]
+    #[arg(long, value_name = "N", conflicts_with = "wire")]
     limit: Option<u64>,
 
-    /// Begin with the first generation of at least this number
-    #[arg(long, value_name = "N", requires = "parsed")]
+    /// Begin with the first generation of at least this number, as if the trace began there
+    #[arg(long, value_name = "N", conflicts_with = "wire")]
     generation: Option<u64>,
 
-    #[command(flatten)]
-    filter: Filter,
-
     /// Begin with the line "Trace Go1.NN", which "gotrace assemble" reads the version from
-    #[arg(long, requires = "wire")]
+    #[arg(long, conflicts_with = "parsed")]
     header: bool,
 
     /// The trace; "-" is the standard input
     file: PathBuf,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: Filter,
 }
 
 pub fn run(args: Args) -> Result {
@@ -115,7 +116,11 @@ fn parsed(args: &Args, source: &mut Source, out: &mut Text, progress: &Progress)
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut done = events.offset();
     while left > 0 {
-        let Some(event) = events.next().map_err(|e| Failure::file(&args.file, e))? else {
+        if events.will_wait() {
+            // Somebody may be watching.
+            out.flush()?;
+        }
+        let Some(event) = events.next().map_err(|e| Failure::trace(&args.file, e))? else {
             break;
         };
         if event.kind() == EventKind::Sync {

@@ -23,7 +23,7 @@ impl Source {
         Ok(match Input::open_stream(path, progress)? {
             Opened::Memory(input) => Source::Memory(input),
             Opened::Stream(reader) => {
-                let reader = StreamReader::new(reader).map_err(|e| Failure::file(path, e))?;
+                let reader = StreamReader::new(reader).map_err(|e| Failure::trace(path, e))?;
                 Source::Stream(Box::new(reader))
             }
         })
@@ -35,7 +35,7 @@ impl Source {
             Source::Stream(reader) => return Ok(Events::Stream(reader)),
             Source::Memory(input) => input,
         };
-        let damaged = |error| Failure::file(path, error);
+        let damaged = |error: gotrace::Error| Failure::trace(path, error);
         let trace = Trace::new(input.bytes()).map_err(damaged)?;
         let Some(from) = from else {
             return Ok(Events::Memory(Box::new(trace.reader())));
@@ -74,6 +74,15 @@ impl Events<'_> {
         match self {
             Events::Memory(reader) => Ok(reader.next()?),
             Events::Stream(reader) => reader.next(),
+        }
+    }
+
+    /// Whether the next event may be long in coming.
+    #[inline]
+    pub fn will_wait(&self) -> bool {
+        match self {
+            Events::Memory(_) => false,
+            Events::Stream(reader) => reader.will_read(),
         }
     }
 

@@ -1,46 +1,51 @@
 //! Which events a person wants to see.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gotrace::{Change, Details, Event, EventKind, Resource, TaskId};
 use std::collections::HashSet;
 
 /// An event is shown if it passes every kind of filter that is given; of several of one kind, one is
 /// enough.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Filters (with --parsed; an event must pass all that are given)")]
+#[command(
+    next_help_heading = "Filters, for --parsed: an event must pass each; of one given several \
+    times, one value must fit"
+)]
 pub struct Filter {
-    /// Only events of this kind, as StateTransition or Log; may be given several times
-    #[arg(long, value_name = "KIND", value_parser = kind, requires = "parsed")]
+    /// Only events of this kind
+    #[arg(long, value_name = "KIND", value_parser = kinds(), ignore_case = true)]
+    #[arg(conflicts_with = "wire")]
     kind: Vec<EventKind>,
 
     /// Only events in this goroutine's context, or about it
-    #[arg(long, short = 'g', value_name = "ID", requires = "parsed")]
+    #[arg(long, short = 'g', value_name = "ID", conflicts_with = "wire")]
     goroutine: Vec<u64>,
 
     /// Only events in this proc's context, or about it
-    #[arg(long, short = 'p', value_name = "ID", requires = "parsed")]
+    #[arg(long, short = 'p', value_name = "ID", conflicts_with = "wire")]
     proc: Vec<u64>,
 
     /// Only events on this thread
-    #[arg(long, short = 'm', value_name = "ID", requires = "parsed")]
+    #[arg(long, short = 'm', value_name = "ID", conflicts_with = "wire")]
     thread: Vec<u64>,
 
-    /// Only tasks of this type, with their regions and logs
-    #[arg(long, value_name = "TYPE", requires = "parsed")]
+    /// Only tasks of this type, with the regions and logs that name them
+    #[arg(long, value_name = "TYPE", conflicts_with = "wire")]
     task: Vec<String>,
 
     /// Only regions of this type
-    #[arg(long, value_name = "TYPE", requires = "parsed")]
+    #[arg(long, value_name = "TYPE", conflicts_with = "wire")]
     region: Vec<String>,
 
     /// Only events from this time on: since the first event, as 1.5s or 20ms; or, without a unit,
-    /// as the number after "Time="
+    /// as "Time=" tells it
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
-    #[arg(requires = "parsed")]
+    #[arg(conflicts_with = "wire")]
     from: Option<Moment>,
 
     /// Only events before this time, given as for --from
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
-    #[arg(requires = "parsed")]
+    #[arg(conflicts_with = "wire")]
     to: Option<Moment>,
 }
 
@@ -60,13 +65,13 @@ impl Moment {
     }
 }
 
-fn kind(name: &str) -> Result<EventKind, String> {
-    let found = EventKind::ALL
-        .into_iter()
-        .find(|k| k.name().eq_ignore_ascii_case(name));
-    found.ok_or_else(|| {
-        let names = EventKind::ALL.map(EventKind::name).join(", ");
-        format!("there is no such kind; there are {names}")
+/// The kinds by name, so that help and completions list them.
+fn kinds() -> impl TypedValueParser<Value = EventKind> {
+    PossibleValuesParser::new(EventKind::ALL.map(EventKind::name)).try_map(|name| {
+        let found = EventKind::ALL
+            .into_iter()
+            .find(|k| k.name().eq_ignore_ascii_case(&name));
+        found.ok_or("there is no such kind")
     })
 }
 
@@ -95,7 +100,7 @@ fn moment(text: &str) -> Result<Moment, String> {
 pub struct Selection<'f> {
     filter: &'f Filter,
     start: Option<i64>,
-    /// The open tasks of the types asked for.
+    /// The tasks of the types asked for. One that ended is kept: its regions may close later.
     tasks: HashSet<TaskId>,
     needs_details: bool,
 }
@@ -171,7 +176,8 @@ impl Selection<'_> {
                     wanted
                 }
                 Details::TaskEnd(task) => {
-                    task.id.is_some_and(|id| self.tasks.remove(&id)) || named(&filter.task, task.ty)
+                    task.id.is_some_and(|id| self.tasks.contains(&id))
+                        || named(&filter.task, task.ty)
                 }
                 Details::RegionBegin(region) | Details::RegionEnd(region) => {
                     region.task.is_some_and(|id| self.tasks.contains(&id))

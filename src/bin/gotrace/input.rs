@@ -118,8 +118,8 @@ impl Input {
     pub fn finish(self, result: Result) -> Result {
         match (self.damage, result) {
             (None, result) => result,
-            (Some(damage), Err(Failure::File(name, error))) => {
-                report(&Failure::File(name, error));
+            (Some(damage), Err(failure @ Failure::File { .. })) => {
+                report(&failure);
                 Err(damage)
             }
             (Some(_), Err(other)) => Err(other),

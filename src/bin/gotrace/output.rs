@@ -1,6 +1,7 @@
 //! Results to standard output, errors to standard error, and the exit status that they amount to.
 
 use anstyle::{AnsiColor, Style};
+use gotrace::ReadError;
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;
@@ -12,8 +13,14 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// Why a command fails.
 #[derive(Debug)]
 pub enum Failure {
-    /// Something is wrong with a file. The first field is its name, as [`name`] gives it.
-    File(String, String),
+    /// Something is wrong with a file.
+    File {
+        /// As [`name`] gives it.
+        name: String,
+        error: String,
+        /// Where in a trace, if the error is about one.
+        offset: Option<u64>,
+    },
     /// Standard output cannot be written.
     Output(io::Error),
     /// What is wrong was reported when it was found.
@@ -23,7 +30,26 @@ pub enum Failure {
 impl Failure {
     /// `error` is wrong with the file at `path`.
     pub fn file(path: &Path, error: impl Display) -> Failure {
-        Failure::File(name(path), error.to_string())
+        Failure::File {
+            name: name(path),
+            error: error.to_string(),
+            offset: None,
+        }
+    }
+
+    /// `error` came of reading the trace at `path`.
+    pub fn trace(path: &Path, error: impl Into<ReadError>) -> Failure {
+        let read = error.into();
+        let (name, error) = (name(path), read.to_string());
+        let offset = match read {
+            ReadError::Trace(error) => Some(error.offset().0),
+            _ => None,
+        };
+        Failure::File {
+            name,
+            error,
+            offset,
+        }
     }
 }
 
@@ -37,7 +63,7 @@ impl From<io::Error> for Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::File(name, error) => write!(f, "{name}: {error}"),
+            Failure::File { name, error, .. } => write!(f, "{name}: {error}"),
             Failure::Output(error) => write!(f, "standard output: {error}"),
             Failure::Reported => f.write_str("see above"),
         }
@@ -115,7 +141,7 @@ impl Text {
     /// Adds a value as a line of JSON.
     pub fn json_line(&mut self, value: &impl serde::Serialize) -> Result {
         self.scratch.clear();
-        serde_json::to_writer(&mut self.scratch, value).map_err(io::Error::from)?;
+        json(&mut self.scratch, value)?;
         // JSON is UTF-8.
         self.text
             .push_str(std::str::from_utf8(&self.scratch).unwrap_or_default());
@@ -147,6 +173,40 @@ pub fn styled() -> impl Write {
 
 /// Prints a value as a line of JSON.
 pub fn json_line(out: &mut impl Write, value: &impl serde::Serialize) -> Result {
-    serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
+    json(out, value)?;
     Ok(writeln!(out)?)
+}
+
+fn json(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(out, EveryControl);
+    value.serialize(&mut serializer)?;
+    Ok(())
+}
+
+/// JSON must escape control characters of ASCII. Terminals obey others too: here all are escaped.
+struct EveryControl;
+
+impl serde_json::ser::Formatter for EveryControl {
+    #[inline]
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        text: &str,
+    ) -> io::Result<()> {
+        // DEL, and the first byte of U+0080 to U+009F.
+        if !text.bytes().any(|byte| matches!(byte, 0x7f | 0xc2)) {
+            return out.write_all(text.as_bytes());
+        }
+        let mut rest = text;
+        while let Some(at) = rest.find(char::is_control) {
+            let (plain, special) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let mut chars = special.chars();
+            if let Some(control) = chars.next() {
+                write!(out, "\\u{:04x}", u32::from(control))?;
+            }
+            rest = chars.as_str();
+        }
+        out.write_all(rest.as_bytes())
+    }
 }

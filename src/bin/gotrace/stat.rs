@@ -130,7 +130,7 @@ fn summarize(file: &Path, progress: &Progress) -> (Summary, Result) {
         summary.error_offset = result.err().map(|e| e.offset().0);
         input.finish(result.map_err(|e| Failure::file(file, e)))
     });
-    if let Err(Failure::File(_, error)) = &result {
+    if let Err(Failure::File { error, .. }) = &result {
         summary.error = Some(error.clone());
     }
     (summary, result)

@@ -1,0 +1,102 @@
+//! The command-line tool, run as a person or a script would.
+
+use serde_json::Value;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+pub fn gotrace<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
+    command.args(args).stdin(Stdio::null());
+    // What the caller's terminal wants is not to reach the tests.
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// What a command printed and how it ended.
+pub struct Run {
+    pub status: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn of(output: Output) -> Run {
+        Run {
+            status: output.status.code().expect("not killed by a signal"),
+            stdout: output.stdout,
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).expect("UTF-8")
+    }
+
+    pub fn json(&self) -> Vec<Value> {
+        let lines = self.text().lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
+    }
+
+    /// Standard output of a command that must have gone well.
+    #[track_caller]
+    pub fn ok(self) -> Vec<u8> {
+        assert_eq!((self.status, self.stderr.as_str()), (0, ""));
+        self.stdout
+    }
+}
+
+pub fn run<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Run {
+    Run::of(gotrace(args).output().expect("running gotrace"))
+}
+
+pub fn run_with_input<I: AsRef<std::ffi::OsStr>>(
+    args: impl IntoIterator<Item = I>,
+    input: &[u8],
+) -> Run {
+    let mut child = gotrace(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("running gotrace");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    std::thread::scope(|scope| {
+        // It may end before it has read everything.
+        scope.spawn(move || stdin.write_all(input));
+        Run::of(child.wait_with_output().expect("waiting for gotrace"))
+    })
+}
+
+/// A directory of its own for the files of one test.
+pub fn directory(test: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("cli")
+        .join(test);
+    std::fs::create_dir_all(&dir).expect("a directory");
+    dir
+}
+
+pub fn file(test: &str, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = directory(test).join(name);
+    std::fs::write(&path, bytes).expect("writing a file");
+    path
+}
+
+pub fn dump(path: &Path) -> Vec<u8> {
+    run(["dump".as_ref(), "--wire".as_ref(), path.as_os_str()]).ok()
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
