@@ -1,4 +1,5 @@
 //! The multiplexer fed with recorded traces.
+#![cfg(feature = "std")]
 
 mod common;
 
