@@ -1,5 +1,5 @@
 //! The multiplexer fed by real Go programs, which end or are killed.
-#![cfg(unix)]
+#![cfg(all(unix, feature = "std"))]
 
 mod common;
 

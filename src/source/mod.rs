@@ -60,7 +60,6 @@ pub trait TraceSource: Send {
     ///
     /// Errors: why the trace ended in the middle of a generation. After an error or the end, nothing
     /// more is asked for until the next start.
-    #[expect(clippy::should_implement_trait, reason = "fallible")]
     fn next(&mut self) -> Result<Option<Part>, SourceError>;
 
     /// Nobody listens any more. Called where a generation ended, and after the end or an error.

@@ -7,8 +7,11 @@ use gotrace::wire::Version;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// Name, bytes, version, and the batches of each generation.
+type Trace = (String, Vec<u8>, Version, Vec<(u64, Batches)>);
+
 /// Every fixture with generations, in its generations.
-fn traces() -> Vec<(String, Vec<u8>, Version, Vec<(u64, Batches)>)> {
+fn traces() -> Vec<Trace> {
     let mut all = Vec::new();
     for fixture in common::fixtures() {
         let bytes = fixture.bytes();

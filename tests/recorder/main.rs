@@ -1,4 +1,5 @@
 //! The flight recorder against real traces, a simple model, bad input, damaged arenas, and death.
+#![cfg(feature = "std")]
 
 #[path = "../common/mod.rs"]
 mod common;
