@@ -92,14 +92,20 @@
 
 mod intake;
 mod layout;
+#[cfg(all(test, loom, feature = "std"))]
+mod model;
 mod recover;
 mod ring;
+#[cfg(feature = "std")]
+mod shared;
 mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub use recover::{ArenaError, Damage, Incomplete, Recovered};
+#[cfg(feature = "std")]
+pub use shared::{SharedError, SharedRecorder};
 pub use snapshot::{Snapshot, SnapshotGeneration, SnapshotGenerations};
 pub use status::{Count, LossReason, Losses, Progress, Status};
 

@@ -7,8 +7,11 @@ use gotrace::wire::Version;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Every fixture with generations, in its generations.
-fn traces() -> Vec<(String, Vec<u8>, Version, Vec<(u64, Batches)>)> {
+/// Name, bytes, version, generations.
+type Fixture = (String, Vec<u8>, Version, Vec<(u64, Batches)>);
+
+/// Every fixture with generations.
+fn traces() -> Vec<Fixture> {
     let mut all = Vec::new();
     for fixture in common::fixtures() {
         let bytes = fixture.bytes();
