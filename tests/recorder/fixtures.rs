@@ -27,7 +27,7 @@ fn traces() -> Vec<Fixture> {
 /// Arenas from the smallest to one for everything.
 fn arenas(trace: usize) -> impl Iterator<Item = usize> {
     let most = arena_size_for(trace);
-    let steps = (0..24).map(move |n| 768 + (most - 768) * n / 24);
+    let steps = (0..24).map(move |n| 720 + (most - 720) * n / 24);
     steps.chain([most, 2 * most])
 }
 
@@ -139,8 +139,8 @@ fn ages_are_those_of_the_trace() {
 
 #[test]
 fn an_arena_can_be_too_small() {
-    let mut arena = [0; 767];
+    let mut arena = [0; 719];
     let result = FlightRecorder::new(&mut arena[..], FlightRecorderConfig::default());
-    assert_eq!(result.err(), Some(ArenaError::TooSmall { smallest: 768 }));
-    assert_eq!(arena, [0; 767]);
+    assert_eq!(result.err(), Some(ArenaError::TooSmall { smallest: 720 }));
+    assert_eq!(arena, [0; 719]);
 }
