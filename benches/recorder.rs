@@ -23,7 +23,7 @@ fn main() {
         let copied = stream.time(|| copy(&stream, &mut ring, |_| 0));
         let checksum = stream.time(|| {
             copy(&stream, &mut ring, |bytes| {
-                twox_hash::XxHash64::oneshot(1, bytes)
+                twox_hash::XxHash32::oneshot(1, bytes)
             })
         });
         let config = FlightRecorderConfig {
@@ -137,7 +137,7 @@ impl Stream {
 }
 
 /// Copies the batches into a ring of the same size, and does something with each copy.
-fn copy(stream: &Stream, ring: &mut [u8], each: impl Fn(&[u8]) -> u64) {
+fn copy(stream: &Stream, ring: &mut [u8], each: impl Fn(&[u8]) -> u32) {
     let mut at = 0;
     for batch in &stream.batches {
         let bytes = &stream.bytes[batch.clone()];

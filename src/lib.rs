@@ -41,6 +41,8 @@ mod sort;
 pub mod source;
 mod storage;
 mod string;
+#[cfg(feature = "std")]
+mod sync;
 mod table;
 mod time;
 pub mod wire;

@@ -16,8 +16,10 @@
 //! assert_eq!(trace.len(), file.len() as u64);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! [`MappedArena`] is a file to record into.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
@@ -71,5 +73,87 @@ impl Deref for MappedFile {
 impl AsRef<[u8]> for MappedFile {
     fn as_ref(&self) -> &[u8] {
         self
+    }
+}
+
+/// A file mapped into memory as the arena of a [`FlightRecorder`](crate::FlightRecorder): what was
+/// recorded is in the file even if the process is killed.
+///
+/// The file is locked while this lives, so that no two recorders share it; whoever only reads it
+/// need not ask. What was stored is not forced to the disk: it survives the process, not a crash of
+/// the operating system.
+///
+/// ```
+/// use gotrace::mmap::MappedArena;
+/// use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
+///
+/// # let path = std::env::temp_dir().join(format!("gotrace-doc-{}", std::process::id()));
+/// let config = FlightRecorderConfig { max_bytes: 1 << 20, ..Default::default() };
+/// let arena = MappedArena::open(&path, arena_size_for(config.max_bytes))?;
+/// let mut recorder = FlightRecorder::new(arena, config)?;
+/// recorder.write(include_bytes!("../tests/fixtures/gc-go1.27.trace"))?;
+/// # std::mem::forget(recorder);
+///
+/// // After a crash:
+/// let arena = std::fs::read(&path)?;
+/// let recovered = FlightRecorder::recover(&arena)?;
+/// assert_eq!(recovered.snapshot().generations().count(), 1);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct MappedArena {
+    map: memmap2::MmapMut,
+    /// Holds the lock.
+    _file: File,
+}
+
+impl MappedArena {
+    /// Maps a file, which is made if there is none. One that is shorter than `len` bytes is made
+    /// that long; one that is longer stays as it is, and is mapped as a whole.
+    ///
+    /// Errors: those of opening, extending and mapping,
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything but a regular file, and
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) while another [`MappedArena`] maps it.
+    #[allow(unsafe_code)]
+    pub fn open(path: impl AsRef<Path>, len: usize) -> io::Result<MappedArena> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "only a regular file can be an arena",
+            ));
+        }
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "another process records into this file",
+            ),
+            TryLockError::Error(error) => error,
+        })?;
+        let len = crate::num::wide(len);
+        if metadata.len() < len {
+            file.set_len(len)?;
+        }
+        // SAFETY: the map lives as long as the slices of it. The lock keeps other recorders away;
+        // against other writers no operating system protects. Whatever they store, every index that
+        // is read from an arena is checked against it when it is used.
+        let map = unsafe { memmap2::MmapMut::map_mut(&file)? };
+        Ok(MappedArena { map, _file: file })
+    }
+}
+
+impl AsRef<[u8]> for MappedArena {
+    fn as_ref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+impl AsMut<[u8]> for MappedArena {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.map
     }
 }

@@ -57,7 +57,6 @@ mod queue;
 mod recorder;
 mod subscriber;
 mod subscription;
-mod sync;
 
 pub use live::{LiveError, LiveReader};
 pub use subscriber::{Callback, Subscriber, SubscriberError, TraceCut, TraceWriter};

@@ -4,11 +4,11 @@
 //! taken out is always: a header, generations, an end; or, after whole generations were dropped, a
 //! note of that, and again a header and generations.
 
-use super::sync::{Condvar, Mutex, MutexGuard, lock, wait};
 use super::{EndReason, Lost, QueueConfig, Signal, Stats, WhenFull};
 use crate::ids::GenerationId;
 use crate::num;
 use crate::source::SharedBatches;
+use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait};
 use crate::wire::Version;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

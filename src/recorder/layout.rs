@@ -2,7 +2,7 @@
 
 use crate::num;
 use core::sync::atomic::{Ordering, fence};
-use twox_hash::XxHash64;
+use twox_hash::XxHash32;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -66,13 +66,12 @@ pub(super) struct Run {
     pub(super) latest: U64,
     /// The checksum of the last batch or marker, whose seed is that of the one before, and so on: 0
     /// before the first. A batch is one slice, so no state of a half-filled checksum is kept.
-    pub(super) checksum: U64,
+    pub(super) checksum: U32,
     /// Where the first batch begins in the ring.
     pub(super) start: U32,
     /// The bytes of all batches and of the end marker, without what a wrap leaves unused.
     pub(super) len: U32,
     pub(super) batches: U32,
-    pub(super) reserved: U32,
 }
 
 /// A record of a complete generation.
@@ -80,7 +79,8 @@ pub(super) struct Run {
 #[repr(C)]
 pub(super) struct Record {
     pub(super) run: Run,
-    pub(super) check: U64,
+    pub(super) reserved: U32,
+    pub(super) check: U32,
 }
 
 /// All that changes from batch to batch: two copies, of which the one with the higher sequence
@@ -115,10 +115,11 @@ pub(super) struct State {
     pub(super) recorded: Tally,
     /// What was lost, by reason: as many as `LossReason::ALL`.
     pub(super) losses: [Tally; 5],
-    pub(super) check: U64,
+    pub(super) reserved_too: U32,
+    pub(super) check: U32,
 }
 
-/// A checksummed structure: its last eight bytes are the checksum of those before.
+/// A checksummed structure: its last four bytes are the checksum of those before.
 pub(super) trait Checked:
     IntoBytes + FromBytes + Immutable + KnownLayout + Unaligned
 {
@@ -138,10 +139,10 @@ pub(super) trait Checked:
     }
 }
 
-/// The checksum that belongs into the last eight bytes.
-fn sum(bytes: &[u8]) -> u64 {
-    let len = bytes.len().wrapping_sub(size_of::<U64>());
-    checksum(u64::from(LAYOUT), bytes.get(..len).unwrap_or(&[]))
+/// The checksum that belongs into the last four bytes.
+fn sum(bytes: &[u8]) -> u32 {
+    let len = bytes.len().wrapping_sub(size_of::<U32>());
+    checksum(LAYOUT, bytes.get(..len).unwrap_or(&[]))
 }
 
 impl Checked for State {}
@@ -265,9 +266,9 @@ const fn bounded(n: usize, low: usize, high: usize) -> usize {
     }
 }
 
-/// The checksum of `bytes`, XXH64.
-pub(super) fn checksum(seed: u64, bytes: &[u8]) -> u64 {
-    XxHash64::oneshot(seed, bytes)
+/// The checksum of `bytes`, XXH32: the one that is fast and small on 32-bit processors too.
+pub(super) fn checksum(seed: u32, bytes: &[u8]) -> u32 {
+    XxHash32::oneshot(seed, bytes)
 }
 
 /// Adds to a number in a structure.

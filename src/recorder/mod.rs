@@ -68,8 +68,8 @@
 //! | position | what | length |
 //! | --- | --- | --- |
 //! | 0 | `gotraceR`, layout version 1 (4 bytes), 4 zero bytes | 16 |
-//! | 16 | the state, twice | 2 × 200 |
-//! | 416 | the table: one record for each 2048 bytes of the arena, 4 to 1024 of them | 56 each |
+//! | 16 | the state, twice | 2 × 192 |
+//! | 400 | the table: one record for each 2048 bytes of the arena, 4 to 1024 of them | 48 each |
 //! | then | the ring of batches | what is left |
 //!
 //! The state holds a sequence number; the length of the arena; the place of the oldest record and
@@ -78,8 +78,8 @@
 //! counters. Each change is stored into the copy that does not count yet, and counts by its higher
 //! sequence number once its checksum is right. A record holds a generation's number, where it
 //! begins, its length, its number of batches, the earliest and the latest time of a batch, and a
-//! checksum that runs over its batches one after the other. All checksums are XXH64; those of
-//! states and records stand in their last eight bytes and have the layout version as their seed.
+//! checksum that runs over its batches one after the other. All checksums are XXH32; those of
+//! states and records stand in their last four bytes and have the layout version as their seed.
 //!
 //! In the ring, batches stand as they came off the wire, one after the other; one that does not fit
 //! before the end of the ring stands at its start. Since nothing stands between them, hopping from
@@ -92,14 +92,20 @@
 
 mod intake;
 mod layout;
+#[cfg(all(test, loom, feature = "std"))]
+mod model;
 mod recover;
 mod ring;
+#[cfg(feature = "std")]
+mod shared;
 mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub use recover::{ArenaError, Damage, Incomplete, Recovered};
+#[cfg(feature = "std")]
+pub use shared::{SharedError, SharedRecorder};
 pub use snapshot::{Snapshot, SnapshotGeneration, SnapshotGenerations};
 pub use status::{Count, LossReason, Losses, Progress, Status};
 
@@ -171,7 +177,7 @@ impl Default for FlightRecorderConfig {
 /// ```
 /// use gotrace::recorder::arena_size_for;
 /// static ARENA: [u8; arena_size_for(16 << 10)] = [0; _];
-/// assert_eq!(ARENA.len(), 50_968);
+/// assert_eq!(ARENA.len(), 50_752);
 /// ```
 pub const fn arena_size_for(max_bytes: usize) -> usize {
     let config = FlightRecorderConfig {

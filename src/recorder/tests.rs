@@ -215,7 +215,7 @@ fn play(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn a_stop_at_any_store_leaves_the_old_or_the_new(plan in plans()) {
@@ -258,14 +258,14 @@ proptest! {
 
 #[test]
 fn positions_are_those_of_the_documentation() {
-    assert_eq!(size_of::<State>(), 200);
-    assert_eq!(size_of::<Record>(), 56);
+    assert_eq!(size_of::<State>(), 192);
+    assert_eq!(size_of::<Record>(), 48);
     assert_eq!(Geometry::state(0), 16);
-    assert_eq!(Geometry::record(0), 416);
+    assert_eq!(Geometry::record(0), 400);
     for (len, records) in [(900, 4), (8192, 4), (20_480, 10), (1 << 30, 1024)] {
         let geometry = Geometry::of(len);
         assert_eq!(geometry.records, records);
-        assert_eq!(geometry.ring, 416 + 56 * records as usize);
+        assert_eq!(geometry.ring, 400 + 48 * records as usize);
         assert_eq!(geometry.capacity as usize, len - geometry.ring);
     }
 }

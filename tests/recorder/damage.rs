@@ -208,7 +208,7 @@ fn one_flipped_bit_costs_one_generation_at_most() {
         match damage[..] {
             [] => assert_eq!(numbers, left.kept),
             [Damage::Prefix] => assert!(at < 16),
-            [Damage::State] => assert!((16..416).contains(&at)),
+            [Damage::State] => assert!((16..400).contains(&at)),
             [Damage::Record { .. }] => assert_eq!(numbers.len() + 1, all),
             [Damage::Generation { number }] => {
                 let expected: Vec<u64> = left

@@ -7,11 +7,11 @@ use gotrace::wire::Version;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Name, bytes, version, and the batches of each generation.
-type Trace = (String, Vec<u8>, Version, Vec<(u64, Batches)>);
+/// Name, bytes, version, generations.
+type Fixture = (String, Vec<u8>, Version, Vec<(u64, Batches)>);
 
-/// Every fixture with generations, in its generations.
-fn traces() -> Vec<Trace> {
+/// Every fixture with generations.
+fn traces() -> Vec<Fixture> {
     let mut all = Vec::new();
     for fixture in common::fixtures() {
         let bytes = fixture.bytes();
@@ -27,7 +27,7 @@ fn traces() -> Vec<Trace> {
 /// Arenas from the smallest to one for everything.
 fn arenas(trace: usize) -> impl Iterator<Item = usize> {
     let most = arena_size_for(trace);
-    let steps = (0..24).map(move |n| 768 + (most - 768) * n / 24);
+    let steps = (0..24).map(move |n| 720 + (most - 720) * n / 24);
     steps.chain([most, 2 * most])
 }
 
@@ -139,8 +139,8 @@ fn ages_are_those_of_the_trace() {
 
 #[test]
 fn an_arena_can_be_too_small() {
-    let mut arena = [0; 767];
+    let mut arena = [0; 719];
     let result = FlightRecorder::new(&mut arena[..], FlightRecorderConfig::default());
-    assert_eq!(result.err(), Some(ArenaError::TooSmall { smallest: 768 }));
-    assert_eq!(arena, [0; 767]);
+    assert_eq!(result.err(), Some(ArenaError::TooSmall { smallest: 720 }));
+    assert_eq!(arena, [0; 719]);
 }

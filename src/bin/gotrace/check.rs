@@ -124,9 +124,9 @@ fn read(
     let mut generation = None;
     let mut done = 0;
     loop {
-        match events.next() {
-            Ok(Some(_)) => report.events += 1,
-            Ok(None) => return Ok(()),
+        match events.skim(&mut report.events) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
             Err(gotrace::ReadError::Trace(error)) => {
                 let offset = Some(error.offset().0);
                 report.errors.push(Damage {

@@ -86,6 +86,26 @@ impl Events<'_> {
         }
     }
 
+    /// Reads on through the next sync event, and counts events; says whether there was one.
+    pub fn skim(&mut self, count: &mut u64) -> std::result::Result<bool, ReadError> {
+        /// One loop for each kind of reader, so that neither asks at every event which it is.
+        macro_rules! skim {
+            ($reader:expr) => {
+                while let Some(event) = $reader.next()? {
+                    *count += 1;
+                    if event.wire_type().is_none() {
+                        return Ok(true);
+                    }
+                }
+            };
+        }
+        match self {
+            Events::Memory(reader) => skim!(reader),
+            Events::Stream(reader) => skim!(reader),
+        }
+        Ok(false)
+    }
+
     pub fn generation(&self) -> Option<GenerationId> {
         match self {
             Events::Memory(reader) => reader.generation(),
