@@ -813,3 +813,41 @@ fn resident() -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
+
+#[test]
+fn what_was_written_at_once_of_a_half_generation_is_taken_back() {
+    let trace = common::fixture("flight-go1.27").bytes();
+    let whole = generations(&trace);
+    let first = 16 + whole[0].1.len();
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("mux-at-once.trace");
+    for cut in [
+        first,
+        first + 1,
+        first + 70_000,
+        trace.len() - 1,
+        trace.len(),
+    ] {
+        let complete = match cut {
+            _ if cut == trace.len() => cut,
+            _ if cut == trace.len() - 1 => cut + 1 - whole[2].1.len(),
+            _ => first,
+        };
+        let (reader, mut pipe) = io::pipe().unwrap();
+        let mux = TraceMultiplexer::new(StreamSource::polled(reader).unwrap()).unwrap();
+        let hold = mux.hold();
+        let file = std::fs::File::create(&path).unwrap();
+        let config = QueueConfig::default();
+        let to_file = mux.subscribe(TraceWriter::at_once(file), config).unwrap();
+        let to_memory = mux
+            .subscribe(TraceWriter::at_once(Vec::new()), config)
+            .unwrap();
+        drop(hold);
+        pipe.write_all(&trace[..cut]).unwrap();
+        drop(pipe);
+        let outcome = to_file.wait();
+        assert_eq!(outcome.subscriber.unwrap().written(), complete as u64);
+        assert!(std::fs::read(&path).unwrap() == trace[..complete]);
+        assert!(written(to_memory.wait()) == trace[..complete]);
+    }
+    std::fs::remove_file(path).unwrap();
+}

@@ -59,7 +59,7 @@ mod subscriber;
 mod subscription;
 
 pub use live::{LiveError, LiveReader};
-pub use subscriber::{Callback, Subscriber, SubscriberError, TraceCut, TraceWriter};
+pub use subscriber::{Callback, Subscriber, SubscriberError, TakeBack, TraceCut, TraceWriter};
 pub use subscription::{Outcome, Receiver, Subscription};
 
 use crate::ids::GenerationId;

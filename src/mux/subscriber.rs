@@ -2,6 +2,7 @@
 
 use super::{EndReason, Lost, Signal};
 use crate::ids::GenerationId;
+use crate::num;
 use crate::source::SharedBatches;
 use crate::wire::Version;
 use alloc::boxed::Box;
@@ -9,7 +10,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
 
 /// Why a subscriber gives up: any error.
 pub type SubscriberError = Box<dyn Error + Send + Sync>;
@@ -116,9 +118,12 @@ impl<F: FnMut(&Signal) -> Result<(), SubscriberError> + Send> Subscriber for Cal
     }
 }
 
-/// A subscriber that writes the trace: what it has written is, at any time, a trace of whole
-/// generations. It writes a generation when it has all of it, and flushes; until then it holds the
-/// batches, which are shared with all other subscribers.
+/// A subscriber that writes the trace, as whole generations.
+///
+/// Made by [`new`](TraceWriter::new), it writes a generation when it has all of it, and flushes; until
+/// then it holds the batches, which are shared with all other subscribers. Made by
+/// [`at_once`](TraceWriter::at_once), it writes batches as they come, and takes back a generation that
+/// remains half done.
 ///
 /// One writer takes one trace. When generations were dropped, another trace begins: that is the
 /// error [`TraceCut`], or, with [`parts`](TraceWriter::parts), one more writer.
@@ -126,12 +131,39 @@ pub struct TraceWriter<W> {
     writer: Option<W>,
     /// Gives the writer of the trace with this number, from 0 on.
     open: Option<Open<W>>,
+    /// How to take back what was written at once; otherwise batches are held.
+    take_back: Option<fn(&mut W, u64) -> io::Result<()>>,
     traces: u64,
     held: Vec<SharedBatches>,
     written: u64,
+    /// How many of the bytes written are of the generation in progress.
+    unfinished: u64,
 }
 
 type Open<W> = Box<dyn FnMut(u64) -> io::Result<W> + Send>;
+
+/// A writer that can take back what was written last.
+pub trait TakeBack: Write {
+    /// Takes back the last `bytes` bytes, which were written through this.
+    ///
+    /// Errors: it cannot.
+    fn take_back(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+impl TakeBack for Vec<u8> {
+    fn take_back(&mut self, bytes: u64) -> io::Result<()> {
+        self.truncate(self.len().saturating_sub(num::narrow(bytes)));
+        Ok(())
+    }
+}
+
+impl TakeBack for File {
+    fn take_back(&mut self, bytes: u64) -> io::Result<()> {
+        let end = self.stream_position()?.saturating_sub(bytes);
+        self.set_len(end)?;
+        self.seek(SeekFrom::Start(end)).map(drop)
+    }
+}
 
 impl<W: Write + Send> TraceWriter<W> {
     /// Writes one trace.
@@ -139,9 +171,24 @@ impl<W: Write + Send> TraceWriter<W> {
         TraceWriter {
             writer: Some(writer),
             open: None,
+            take_back: None,
             traces: 0,
             held: Vec::new(),
             written: 0,
+            unfinished: 0,
+        }
+    }
+
+    /// Writes one trace, batches as they come: that holds no memory, and costs less for large
+    /// generations. If the trace ends in the middle of one, what was written of it is taken back; if
+    /// this process is killed there, it stays, as behind Go's own `trace.Start`.
+    pub fn at_once(writer: W) -> TraceWriter<W>
+    where
+        W: TakeBack,
+    {
+        TraceWriter {
+            take_back: Some(W::take_back),
+            ..TraceWriter::new(writer)
         }
     }
 
@@ -150,15 +197,17 @@ impl<W: Write + Send> TraceWriter<W> {
         TraceWriter {
             writer: None,
             open: Some(Box::new(open)),
+            take_back: None,
             traces: 0,
             held: Vec::new(),
             written: 0,
+            unfinished: 0,
         }
     }
 
-    /// How many bytes were written, headers included.
+    /// How many bytes of headers and whole generations were written.
     pub const fn written(&self) -> u64 {
-        self.written
+        self.written.saturating_sub(self.unfinished)
     }
 
     /// The writer, of the last trace if there were several; none if [`parts`](TraceWriter::parts)
@@ -167,12 +216,36 @@ impl<W: Write + Send> TraceWriter<W> {
         self.writer
     }
 
-    fn write(writer: &mut Option<W>, written: &mut u64, bytes: &[u8]) -> io::Result<()> {
-        if let Some(writer) = writer {
-            writer.write_all(bytes)?;
-            *written = written.saturating_add(crate::num::wide(bytes.len()));
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(writer) = &mut self.writer {
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let n = match writer.write(rest) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(n) => n,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                };
+                // Counted one by one: an error may come after the first of several.
+                self.written = self.written.saturating_add(num::wide(n));
+                self.unfinished = self.unfinished.saturating_add(num::wide(n));
+                rest = rest.get(n..).unwrap_or(&[]);
+            }
         }
         Ok(())
+    }
+
+    /// Gives up the generation in progress.
+    fn forget(&mut self) -> io::Result<()> {
+        self.held.clear();
+        let unfinished = core::mem::take(&mut self.unfinished);
+        match (self.take_back, &mut self.writer) {
+            (Some(take_back), Some(writer)) if unfinished > 0 => {
+                self.written = self.written.saturating_sub(unfinished);
+                take_back(writer, unfinished)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn flush(&mut self) -> Result<(), SubscriberError> {
@@ -188,31 +261,37 @@ impl<W: Write + Send> Subscriber for TraceWriter<W> {
             None => {}
         }
         self.traces = self.traces.saturating_add(1);
-        Ok(Self::write(
-            &mut self.writer,
-            &mut self.written,
-            version.header(),
-        )?)
-    }
-
-    fn batches(&mut self, batches: &SharedBatches) -> Result<(), SubscriberError> {
-        self.held.push(batches.clone());
+        self.write(version.header())?;
+        self.unfinished = 0;
         Ok(())
     }
 
-    fn end_of_generation(&mut self, _: GenerationId) -> Result<(), SubscriberError> {
-        for batches in self.held.drain(..) {
-            Self::write(&mut self.writer, &mut self.written, batches.as_bytes())?;
+    fn batches(&mut self, batches: &SharedBatches) -> Result<(), SubscriberError> {
+        if self.take_back.is_none() {
+            self.held.push(batches.clone());
+            return Ok(());
         }
+        self.write(batches.as_bytes()).map_err(|error| {
+            // What is there should be a trace, if it can be; the first error is the one to know.
+            let _ = self.forget();
+            error.into()
+        })
+    }
+
+    fn end_of_generation(&mut self, _: GenerationId) -> Result<(), SubscriberError> {
+        for batches in core::mem::take(&mut self.held) {
+            self.write(batches.as_bytes())?;
+        }
+        self.unfinished = 0;
         self.flush()
     }
 
     fn takes_whole_generations(&self) -> bool {
-        true
+        self.take_back.is_none()
     }
 
     fn end_of_trace(&mut self, _: &EndReason) -> Result<(), SubscriberError> {
-        self.held.clear();
+        self.forget()?;
         self.flush()
     }
 }

@@ -239,9 +239,9 @@ impl<R: Read + Send> StreamSource<R> {
             _ => {
                 let free = spares
                     .iter_mut()
-                    .position(|spare| spare.len() == size && Arc::get_mut(spare).is_some());
+                    .rposition(|spare| spare.len() == size && Arc::get_mut(spare).is_some());
                 let mut fresh = match free {
-                    Some(at) => spares.swap_remove(at),
+                    Some(at) => spares.remove(at),
                     None => Arc::new(alloc::vec![0; size]),
                 };
                 let kept = buffer.get(kept).unwrap_or(&[]);
