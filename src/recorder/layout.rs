@@ -114,26 +114,29 @@ pub(super) struct State {
 }
 
 /// A checksummed structure: its last eight bytes are the checksum of those before.
-pub(super) trait Checked: IntoBytes + FromBytes + Immutable + Copy {
+pub(super) trait Checked:
+    IntoBytes + FromBytes + Immutable + KnownLayout + Unaligned
+{
+    /// The checksum that stands in it.
     fn check(&mut self) -> &mut U64;
 
+    /// The checksum that its contents have.
     fn sum(&self) -> u64 {
         let bytes = self.as_bytes();
         let len = bytes.len().saturating_sub(size_of::<U64>());
         checksum(u64::from(LAYOUT), bytes.get(..len).unwrap_or(&[]))
     }
 
-    /// With the checksum that its contents have now.
-    fn sealed(mut self) -> Self {
+    fn seal(&mut self) {
         let sum = self.sum();
         self.check().set(sum);
-        self
     }
 
-    /// Reads one out of an arena; `None` if it does not check out.
-    fn read(arena: &[u8], at: usize) -> Option<Self> {
-        let (mut value, _) = Self::read_from_prefix(arena.get(at..)?).ok()?;
-        (value.sum() == value.check().get()).then_some(value)
+    /// One in an arena; `None` if it does not check out.
+    fn read(arena: &[u8], at: usize) -> Option<&Self> {
+        let (value, _) = Self::ref_from_prefix(arena.get(at..)?).ok()?;
+        let check = value.as_bytes().last_chunk().copied();
+        (check == Some(value.sum().to_le_bytes())).then_some(value)
     }
 }
 
@@ -152,7 +155,9 @@ impl Checked for Record {
 impl Record {
     pub(super) fn new(run: Run) -> Record {
         let check = U64::ZERO;
-        Record { run, check }.sealed()
+        let mut record = Record { run, check };
+        record.seal();
+        record
     }
 }
 
@@ -166,13 +171,19 @@ impl State {
     }
 
     /// The sound copy with the higher sequence number.
-    pub(super) fn newest(arena: &[u8]) -> Option<State> {
-        let copies = [0, 1].map(|copy| State::read(arena, Geometry::state(copy)));
-        let sane = copies.into_iter().flatten().filter(|state| {
+    pub(super) fn newest(arena: &[u8]) -> Option<&State> {
+        match (State::sane(arena, 0), State::sane(arena, 1)) {
+            (Some(a), Some(b)) if a.sequence > b.sequence => Some(a),
+            (a, b) => b.or(a),
+        }
+    }
+
+    /// A copy that checks out, and whose records the table has.
+    fn sane(arena: &[u8], copy: u64) -> Option<&State> {
+        State::read(arena, Geometry::state(copy)).filter(|state| {
             let records = Geometry::of(num::narrow(state.arena_len.get())).records;
             state.first.get() < records && state.count.get() <= records
-        });
-        sane.max_by_key(|state| state.sequence)
+        })
     }
 }
 

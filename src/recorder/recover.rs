@@ -144,7 +144,7 @@ impl<'a> Recovered<'a> {
         };
         let mut core = Core {
             geometry: Geometry::of(num::narrow(state.arena_len.get())),
-            state,
+            state: *state,
             tail: 0,
             config: FlightRecorderConfig::default(),
             fresh: false,

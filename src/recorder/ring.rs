@@ -82,7 +82,7 @@ impl Core {
     /// Makes the state that is in memory the one that counts.
     pub(super) fn publish(&mut self, arena: &mut [u8]) {
         add(&mut self.state.sequence, 1);
-        self.state = self.state.sealed();
+        self.state.seal();
         let at = Geometry::state(self.state.sequence.get());
         barrier();
         store(arena, at, self.state.as_bytes());
