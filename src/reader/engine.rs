@@ -78,7 +78,7 @@ pub(super) struct Engine<S: Storage> {
 }
 
 /// The time of an event after one at `last`: no two share one.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 fn after(last: Time, time: Time) -> Time {
     if time <= last {
         Time(last.0.wrapping_add(1))
@@ -124,7 +124,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// The event that [`step`](Self::step) found.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn event<'t>(&self, input: Input<'t>) -> Event<'_, 't> {
         let raw = match self.current {
             Current::Cursor(cursor) => self
@@ -142,7 +142,7 @@ impl<S: Storage> Engine<S> {
 
     /// Finds the next event; says whether there is one. `last` says whether nothing follows the
     /// input: if something does, the input ends with a generation.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn step(&mut self, input: &Input<'_>, last: bool) -> Result<bool, Error> {
         if self.extra.is_idle() && self.move_on(input)? && self.try_advance(input, 0)? {
             return Ok(true);
@@ -191,7 +191,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Reads the event after the last one on the same thread. Gives true.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn move_on(&mut self, input: &Input<'_>) -> Result<bool, Error> {
         let at = core::mem::replace(&mut self.moved, NIL);
         if at == NIL {
@@ -212,7 +212,7 @@ impl<S: Storage> Engine<S> {
         Ok(true)
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn samples_left(&self) -> bool {
         self.samples_given < self.tables.samples().len()
     }
@@ -309,7 +309,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Asks whether the event at `at` in the frontier may come next.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn try_advance(&mut self, input: &Input<'_>, at: usize) -> Result<bool, Error> {
         let Some(next) = self.frontier.get(at) else {
             return Ok(false);
