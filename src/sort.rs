@@ -17,18 +17,28 @@ const ALL_SWAPPED: usize = 12;
 const REPAIRS: usize = 5;
 
 /// Sorts by key as Go does: equal keys end up in the order in which Go would leave them.
-pub(crate) fn sort<T, K: Ord>(all: &mut [T], key: impl Fn(&T) -> K + Copy) {
-    let limit = usize::BITS.saturating_sub(all.len().leading_zeros());
+pub(crate) fn sort<T, K: Ord>(all: &mut [T], key: impl Fn(&T) -> K) {
     let len = all.len();
-    Sorter { all, key }.sort(0, len, limit);
+    let limit = usize::BITS.saturating_sub(len.leading_zeros());
+    let all = &mut Keyed { all, key };
+    // Where memory for code is scarce, one copy of it sorts everything.
+    #[cfg(not(target_pointer_width = "64"))]
+    let all: &mut dyn Elements = all;
+    Sorter { all }.sort(0, len, limit);
 }
 
-struct Sorter<'a, T, F> {
+/// What is sorted. Places that do not exist are neither less than others nor swapped.
+trait Elements {
+    fn less(&self, a: usize, b: usize) -> bool;
+    fn swap(&mut self, a: usize, b: usize);
+}
+
+struct Keyed<'a, T, F> {
     all: &'a mut [T],
     key: F,
 }
 
-impl<T, K: Ord, F: Fn(&T) -> K + Copy> Sorter<'_, T, F> {
+impl<T, K: Ord, F: Fn(&T) -> K> Elements for Keyed<'_, T, F> {
     fn less(&self, a: usize, b: usize) -> bool {
         match (self.all.get(a), self.all.get(b)) {
             (Some(a), Some(b)) => (self.key)(a) < (self.key)(b),
@@ -41,6 +51,20 @@ impl<T, K: Ord, F: Fn(&T) -> K + Copy> Sorter<'_, T, F> {
         if let Ok([a, b]) = self.all.get_disjoint_mut([a, b]) {
             core::mem::swap(a, b);
         }
+    }
+}
+
+struct Sorter<'a, E: ?Sized> {
+    all: &'a mut E,
+}
+
+impl<E: Elements + ?Sized> Sorter<'_, E> {
+    fn less(&self, a: usize, b: usize) -> bool {
+        self.all.less(a, b)
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.all.swap(a, b);
     }
 
     /// Sorts from `start` to `end`. The recursion takes the smaller part: it is as deep as the
@@ -63,8 +87,8 @@ impl<T, K: Ord, F: Fn(&T) -> K + Copy> Sorter<'_, T, F> {
             let (mut pivot, swaps) = self.pivot(start, len);
             let mut ascending = swaps == 0;
             if swaps == ALL_SWAPPED {
-                if let Some(range) = self.all.get_mut(start..end) {
-                    range.reverse();
+                for n in 0..len.div_euclid(2) {
+                    self.swap(start.wrapping_add(n), end.wrapping_sub(1).wrapping_sub(n));
                 }
                 pivot = end.wrapping_sub(1).wrapping_sub(pivot.wrapping_sub(start));
                 ascending = true;

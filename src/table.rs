@@ -58,7 +58,7 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
         self.live = 0;
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn bucket(&self, id: u64) -> usize {
         // A multiplication spreads the ids, and another maps them onto any number of buckets.
         let hash = (id ^ self.seed)
@@ -71,7 +71,7 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
     }
 
     /// The slot of an id.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn find(&self, id: u64) -> Option<u32> {
         let mut at = self.heads.get(self.bucket(id)).copied()?;
         // A chain is no longer than the table; `take` is not needed: links lead to slots that were
@@ -91,19 +91,19 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
     }
 
     /// The value in a slot that is in use.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
         self.slots.get(num::index(slot)).map(|s| &s.value)
     }
 
     /// The value in a slot that is in use.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
         self.slots.get_mut(num::index(slot)).map(|s| &mut s.value)
     }
 
     /// The slot of an id, which is `likely` still that one; [`NIL`] if the id has none any more.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn slot_of(&self, id: u64, likely: u32) -> u32 {
         match self.slots.get(num::index(likely)) {
             Some(slot) if slot.id == id && slot.live => likely,

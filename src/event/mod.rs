@@ -35,7 +35,7 @@ use crate::generation::{Lookup, Stack};
 use crate::ids::{GoId, ProcId, ThreadId};
 use crate::input::{Input, Span};
 use crate::time::Time;
-use crate::wire::{EventType, Role, TimedEvent};
+use crate::wire::{EventType, TimedEvent};
 use core::fmt;
 
 /// The type of a sync event, which is not on the wire.
@@ -123,8 +123,7 @@ impl<'a, 't> Event<'a, 't> {
             // A sample's stack is never checked: one that is not there has no frames.
             return Some(self.stack_of(id));
         }
-        let at = self.raw.event.ty.spec()?.position(Role::Stack)?;
-        match self.raw.arg(at.wrapping_sub(1)) {
+        match self.raw.arg(self.raw.event.ty.stack_arg()?) {
             0 => None,
             id => Some(self.stack_of(id)),
         }

@@ -76,7 +76,7 @@ struct Sequence {
 }
 
 impl Sequence {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     const fn is_followed_by(self, next: Sequence) -> bool {
         self.generation == next.generation && self.number.wrapping_add(1) == next.number
     }
@@ -212,7 +212,7 @@ impl Extra {
         self.next >= self.len
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) const fn is_idle(&self) -> bool {
         self.idle
     }
@@ -230,11 +230,8 @@ impl Extra {
     pub(crate) fn push(&mut self, raw: Raw) {
         self.idle = false;
         if self.is_empty() {
-            *self = Extra {
-                len: 0,
-                next: 0,
-                ..*self
-            };
+            self.len = 0;
+            self.next = 0;
         }
         if let Some(entry) = self.events.get_mut(self.len) {
             *entry = raw;
@@ -320,7 +317,7 @@ impl<S: Storage> Scheduler<S> {
 
     /// Asks whether the record in `raw` may come next: one of the thread in this slot, or of none.
     /// If it does, `raw` is its event, with its context, and further events are in `extra`.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn advance(
         &mut self,
         raw: &mut Raw,
@@ -355,7 +352,7 @@ impl<S: Storage> Scheduler<S> {
                 if $outcome? == Verdict::Wait {
                     return Ok(Verdict::Wait);
                 }
-                check_ids::<{ ids_of(EventType::$ty) }, S>(raw, tables)?;
+                check_ids(const { ids_of(EventType::$ty) }, raw, tables)?;
             }};
         }
         match ty {
@@ -456,7 +453,7 @@ impl<S: Storage> Scheduler<S> {
     }
 
     /// The goroutine that a context runs: by its slot, unless that is another's by now.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn running(&mut self, context: Context) -> Result<&mut Goroutine, Fault> {
         let id = GoId::raw(context.go);
         let slot = self.goroutines.slot_of(id, context.go_slot);
@@ -467,7 +464,7 @@ impl<S: Storage> Scheduler<S> {
     }
 
     /// The goroutine that a context runs, which must have this status.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn running_as(&mut self, context: Context, status: GoStatus) -> Result<&mut Goroutine, Fault> {
         let id = GoId::raw(context.go);
         let goroutine = self.running(context)?;
@@ -521,7 +518,7 @@ impl<S: Storage> Scheduler<S> {
 }
 
 impl Context {
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     const fn need_thread(&self, ty: EventType) -> Result<(), Fault> {
         match self.thread {
             Some(_) => Ok(()),
@@ -529,7 +526,7 @@ impl Context {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     const fn need_proc(&self, ty: EventType) -> Result<(), Fault> {
         match self.proc {
             Some(_) => Ok(()),
@@ -537,7 +534,7 @@ impl Context {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     const fn need_go(&self, ty: EventType) -> Result<(), Fault> {
         match self.go {
             Some(_) => Ok(()),
@@ -545,7 +542,7 @@ impl Context {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     const fn need_no_go(&self, ty: EventType) -> Result<(), Fault> {
         match self.go {
             None => Ok(()),
@@ -555,7 +552,7 @@ impl Context {
 
     /// A thread with a proc and a goroutine: what user code needs to run. All that some events
     /// need.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn need_all(&self, ty: EventType) -> Outcome {
         self.need_thread(ty)?;
         self.need_proc(ty)?;
@@ -592,15 +589,15 @@ const fn ids_of(ty: EventType) -> u8 {
 }
 
 /// Checks that the strings and stacks exist that an event names, by the bits of [`ids_of`].
-#[inline(always)]
-fn check_ids<const IDS: u8, S: Storage>(raw: &Raw, tables: &Tables<S>) -> Result<(), Fault> {
+#[cfg_attr(target_pointer_width = "64", inline(always))]
+fn check_ids<S: Storage>(ids: u8, raw: &Raw, tables: &Tables<S>) -> Result<(), Fault> {
     let [a, b, c, d] = raw.event.args;
     macro_rules! check {
         ($($arg:ident $string:literal $stack:literal;)*) => {$(
-            if IDS & $stack != 0 && !tables.has_stack($arg) {
+            if ids & $stack != 0 && !tables.has_stack($arg) {
                 return fault(ErrorKind::UnknownStack, $arg);
             }
-            if IDS & $string != 0 && !tables.has_string($arg) {
+            if ids & $string != 0 && !tables.has_string($arg) {
                 return fault(ErrorKind::UnknownString, $arg);
             }
         )*};

@@ -80,7 +80,7 @@ impl Cursor {
     }
 
     /// Reads the next event; says whether there is one.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn advance(
         &mut self,
         input: &Input<'_>,

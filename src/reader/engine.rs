@@ -70,7 +70,7 @@ pub(super) struct Engine<S: Storage> {
 }
 
 /// The time of an event after one at `last`: no two share one.
-#[inline(always)]
+#[cfg_attr(target_pointer_width = "64", inline(always))]
 fn after(last: Time, time: Time) -> Time {
     if time <= last {
         Time(last.0.wrapping_add(1))
@@ -116,7 +116,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// The event that [`step`](Self::step) found.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn event<'t>(&self, input: Input<'t>) -> Event<'_, 't> {
         let cursor = self.cursors.get(num::index(self.current));
         let raw = cursor.map_or(self.extra.last(), |cursor| &cursor.raw);
@@ -129,7 +129,7 @@ impl<S: Storage> Engine<S> {
 
     /// Finds the next event; says whether there is one. `last` says whether nothing follows the
     /// input: if something does, the input ends with a generation.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn step(&mut self, input: &Input<'_>, last: bool) -> Result<bool, Error> {
         // Only records follow, and the last event was that of the frontier's root.
         if self.extra.is_idle() && self.moved == 0 && self.move_root(input)? {
@@ -177,7 +177,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Reads the event after the last one on the root's thread; says whether there is one.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn move_root(&mut self, input: &Input<'_>) -> Result<bool, Error> {
         let root = self.frontier.root();
         let Some(cursor) = self.cursors.get_mut(num::index(root)) else {
@@ -227,7 +227,7 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn samples_left(&self) -> bool {
         self.samples_given < self.tables.samples().len()
     }
@@ -337,7 +337,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Asks whether a cursor's event may come next.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn offer(&mut self, input: &Input<'_>, at: u32) -> Result<bool, Error> {
         let Some(cursor) = self.cursors.get_mut(num::index(at)) else {
             return Ok(false);

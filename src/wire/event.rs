@@ -115,7 +115,7 @@ impl Undecodable {
         let place = |at: usize| base.wrapping_add(num::wide(at));
         match self {
             Undecodable::Type => {
-                let known = ty.spec().is_some();
+                let known = ty.is_known();
                 let kind = if known {
                     ErrorKind::UntimedEvent
                 } else {

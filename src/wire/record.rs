@@ -216,7 +216,7 @@ impl<'t> Fields<'t> {
             EventType::FREQUENCY => Record::Frequency(ahead.varint()?),
             ty if ty.timed_args() > 0 => Record::Event(ahead.event(ty)?),
             ty => {
-                let known = ty.spec().is_some();
+                let known = ty.is_known();
                 let kind = if known {
                     ErrorKind::UntimedEvent
                 } else {

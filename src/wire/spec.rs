@@ -121,6 +121,11 @@ macro_rules! events {
             /// Every type in the table, by number.
             pub const ALL: &'static [EventType] = &[$(EventType($number)),*];
 
+            /// Whether the format has this type: [`spec`](EventType::spec) without what it says.
+            pub(crate) const fn is_known(self) -> bool {
+                matches!(self.0, $($number)|*)
+            }
+
             /// What the format says of this type; nothing if it does not have it.
             pub const fn spec(self) -> Option<&'static Spec> {
                 match self.0 {
@@ -303,7 +308,39 @@ impl EventType {
             .copied()
             .map_or(0, usize::from)
     }
+
+    /// Which argument is the stack on which the event happened, counted without the time difference.
+    pub(crate) fn stack_arg(self) -> Option<usize> {
+        let at = STACK_ARG.get(num::index(u32::from(self.0))).copied();
+        usize::from(at?).checked_sub(1)
+    }
 }
+
+/// [`EventType::stack_arg`] by number, counted with the time difference; 0 for none. It spares a
+/// firmware the names that [`EventType::spec`] brings with it.
+static STACK_ARG: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut rest: &mut [u8] = &mut table;
+    let mut number: u8 = 0;
+    while let Some((entry, tail)) = rest.split_first_mut() {
+        if let Some(spec) = EventType(number).spec()
+            && matches!(spec.class, Class::Timed)
+        {
+            let mut args = spec.args;
+            let mut at: u8 = 0;
+            while let [arg, others @ ..] = args {
+                if matches!(arg.role, Role::Stack) {
+                    *entry = at;
+                }
+                at = at.wrapping_add(1);
+                args = others;
+            }
+        }
+        rest = tail;
+        number = number.wrapping_add(1);
+    }
+    table
+};
 
 /// [`EventType::timed_args`] by number, so that the decoder's question is one load.
 static TIMED_ARGS: [u8; 256] = {
@@ -381,6 +418,17 @@ impl ProcStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_without_names_is_what_the_table_says() {
+        for ty in EventType::ALL {
+            let spec = ty.spec().unwrap();
+            assert!(ty.is_known());
+            let timed = spec.class == Class::Timed;
+            let at = spec.position(Role::Stack).filter(|_| timed);
+            assert_eq!(ty.stack_arg(), at.map(|at| at - 1));
+        }
+    }
 
     #[test]
     fn the_table_is_consistent() {
