@@ -21,7 +21,7 @@ const SMALLEST: usize = 4 << 10;
 const LARGEST: usize = 256 << 10;
 
 /// How many buffers are kept for when nobody needs what is in them any more.
-const SPARES: usize = 16;
+const SPARES: usize = 64;
 
 /// How long to wait before a source that has nothing is asked again.
 const PAUSE: Duration = Duration::from_millis(20);
