@@ -276,7 +276,7 @@ fn every_string_and_stack_that_an_event_names_must_exist() {
                 let ours = run(case, &bytes);
                 let error = ours.error.unwrap_or_else(|| panic!("{broken}: no error"));
                 assert_eq!(error.kind(), kind, "{broken}");
-                assert_eq!(error.value(), id.parse().unwrap(), "{broken}");
+                assert_eq!(error.value(), id.parse::<u64>().unwrap(), "{broken}");
                 let place = place(error.offset().0, &Trace::new(&bytes).unwrap());
                 assert_eq!(
                     place,
