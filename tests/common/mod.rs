@@ -5,6 +5,8 @@
 
 pub mod damage;
 pub mod go;
+pub mod heap;
+pub mod hostile;
 pub mod live;
 pub mod naive;
 #[cfg(feature = "cli")]

@@ -1,0 +1,58 @@
+//! An allocator that counts: what is in use, and the most that was.
+//!
+//! A test binary that measures makes it its own:
+//!
+//! ```ignore
+//! #[global_allocator]
+//! static HEAP: Heap = Heap::new();
+//! ```
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The system's allocator, counting bytes of all threads.
+pub struct Heap {
+    used: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Heap {
+    pub const fn new() -> Heap {
+        Heap {
+            used: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+        }
+    }
+
+    /// What work gives, and how many bytes more than before it had in use at a time.
+    pub fn peak_of<T>(&self, work: impl FnOnce() -> T) -> (T, usize) {
+        let before = self.used.load(Relaxed);
+        self.peak.store(before, Relaxed);
+        let result = work();
+        (result, self.peak.load(Relaxed).saturating_sub(before))
+    }
+
+    fn add(&self, bytes: usize) {
+        let used = self.used.fetch_add(bytes, Relaxed) + bytes;
+        self.peak.fetch_max(used, Relaxed);
+    }
+}
+
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.add(layout.size());
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        self.used.fetch_sub(layout.size(), Relaxed);
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // As if it had to move: both are there for a moment.
+        self.add(size);
+        self.used.fetch_sub(layout.size(), Relaxed);
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
