@@ -232,7 +232,9 @@ fn threads(n: usize) -> Vec<u8> {
     let mut writer = Writer::new();
     for i in 0..n as u64 {
         let args = [i + 1, u64::MAX, 4];
-        writer.thread(i, 1).event(EventType::GO_STATUS, i + 2, &args);
+        writer
+            .thread(i, 1)
+            .event(EventType::GO_STATUS, i + 2, &args);
     }
     writer.finish()
 }
