@@ -187,15 +187,15 @@ impl Intake {
         bytes: &[u8],
     ) -> (usize, Result<(), Error>) {
         let taken = self.hold(bytes, HEADER_LEN);
-        let held = self.held;
-        let header = held.get(..self.held_len).unwrap_or(&[]);
-        match self.header(core, arena, header) {
-            Err(e) if e.kind() != ErrorKind::UnexpectedEnd => {
-                self.expect = Expect::Nothing(e);
-                (taken, Err(e))
-            }
-            _ => (taken, Ok(())),
+        if self.held_len < HEADER_LEN {
+            return (taken, Ok(()));
         }
+        let held = self.held;
+        let result = self.header(core, arena, held.get(..HEADER_LEN).unwrap_or(&[]));
+        if let Err(error) = result {
+            self.expect = Expect::Nothing(error);
+        }
+        (taken, result)
     }
 
     /// More of a batch; says how many bytes of it there were.

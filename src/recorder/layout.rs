@@ -115,7 +115,7 @@ pub(super) struct State {
     pub(super) recorded: Tally,
     /// What was lost, by reason: as many as `LossReason::ALL`.
     pub(super) losses: [Tally; 5],
-    pub(super) reserved_too: U32,
+    pub(super) padding: U32,
     pub(super) check: U32,
 }
 
@@ -160,12 +160,18 @@ impl State {
 
     /// The sound copy with the higher sequence number.
     pub(super) fn newest(arena: &[u8]) -> Option<&State> {
-        let copies = [0, 1].map(|copy| State::read(arena, Geometry::state(copy)));
-        let sane = copies.into_iter().flatten().filter(|state| {
+        match (State::sane(arena, 0), State::sane(arena, 1)) {
+            (Some(a), Some(b)) if a.sequence > b.sequence => Some(a),
+            (a, b) => b.or(a),
+        }
+    }
+
+    /// A copy that checks out, and whose records the table has.
+    fn sane(arena: &[u8], copy: u64) -> Option<&State> {
+        State::read(arena, Geometry::state(copy)).filter(|state| {
             let records = Geometry::of(num::index(state.arena_len.get())).records;
             state.first.get() < records && state.count.get() <= records
-        });
-        sane.max_by_key(|state| state.sequence)
+        })
     }
 
     /// The copy whose number is the higher, whether it is sound or not.

@@ -290,3 +290,21 @@ fn an_arena_for_a_capacity_has_it() {
 fn a_recorder_is_small() {
     assert!(size_of::<FlightRecorder<&mut [u8]>>() < 1024);
 }
+
+#[cfg(feature = "embedded-io")]
+#[test]
+fn a_snapshot_is_written_without_std() {
+    let trace = include_bytes!("../../tests/fixtures/annotate-go1.27.trace");
+    let mut arena = vec![0; arena_size_for(64 << 10)];
+    let mut recorder = FlightRecorder::new(&mut arena[..], Default::default()).unwrap();
+    recorder.write(trace).unwrap();
+    let mut out = [0; 16 << 10];
+    let mut free = &mut out[..];
+    let len = recorder.snapshot().write_to_embedded(&mut free).unwrap();
+    assert_eq!(len, trace.len() as u64);
+    assert_eq!(&out[..trace.len()], trace);
+    // Without room, the writer's error.
+    let mut out = [0; 5000];
+    let result = recorder.snapshot().write_to_embedded(&mut out[..]);
+    assert_eq!(result, Err(embedded_io::SliceWriteError::Full));
+}

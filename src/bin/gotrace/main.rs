@@ -3,6 +3,7 @@
 //! One module a subcommand. What they share: [`input`] opens traces and [`events`] reads them,
 //! [`filter`] selects, [`output`] prints results and
 //! errors, [`parallel`] works on several files at once, [`progress`] shows how far the work is,
+//! [`live`] opens what a running program writes, [`snapshots`] names the files that come of it,
 //! [`guard`] turns a file that shrinks while mapped into an error message.
 
 mod assemble;
@@ -14,15 +15,22 @@ mod filter;
 mod guard;
 mod input;
 mod json;
+#[cfg(unix)]
+mod live;
 mod output;
 mod parallel;
 mod progress;
+#[cfg(unix)]
+mod record;
+mod recover;
+#[cfg(unix)]
+mod snapshots;
 mod stat;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Reads, summarizes and assembles Go execution traces.
+/// Reads, summarizes, records and assembles Go execution traces.
 ///
 /// FILE is a trace as runtime/trace, net/http/pprof or a flight recorder writes it, or one
 /// compressed with gzip or zstd. "-" is the standard input.
@@ -47,6 +55,9 @@ enum Command {
     Check(check::Args),
     Stat(stat::Args),
     Assemble(assemble::Args),
+    #[cfg(unix)]
+    Record(record::Args),
+    Recover(recover::Args),
     Completions(docs::Completions),
     Man(docs::Man),
 }
@@ -57,6 +68,9 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Stat(args) => stat::run(args),
         Command::Assemble(args) => assemble::run(args),
+        #[cfg(unix)]
+        Command::Record(args) => record::run(args),
+        Command::Recover(args) => recover::run(args),
         Command::Completions(args) => docs::completions(args),
         Command::Man(args) => docs::man(args),
     };

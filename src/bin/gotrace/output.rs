@@ -99,6 +99,11 @@ pub fn report(failure: &Failure) {
     );
 }
 
+/// Prints what people may want to know, and no program: to standard error.
+pub fn note(text: impl Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
 /// The exit status of a command, whose error is printed here. That nobody reads the output any
 /// more, as in `gotrace dump ... | head`, is no error.
 pub fn exit_code(result: Result) -> ExitCode {

@@ -1,0 +1,182 @@
+//! Live inputs: where a running Go program's trace comes from.
+
+use crate::output::{Failure, Result};
+use gotrace::source::StreamSource;
+use std::fs::File;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What [`Live::HELP`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Live {
+    Stdin,
+    Path(PathBuf),
+    Tcp(String),
+    TcpListen(String),
+    Unix(PathBuf),
+    UnixListen(PathBuf),
+}
+
+impl Live {
+    pub const HELP: &str = "\
+INPUT is where the trace comes from:
+  -                  the standard input
+  FILE               a file that another process writes, or a named pipe
+  tcp:HOST:PORT      a TCP address to connect to
+  tcp-listen:HOST:PORT  one to wait at for a connection
+  unix:PATH          a Unix socket to connect to
+  unix-listen:PATH   one to make, and to wait at for a connection";
+
+    /// Never fails: everything that is nothing else is a file.
+    pub fn parse(text: &str) -> std::result::Result<Live, std::convert::Infallible> {
+        Ok(match text.split_once(':') {
+            _ if text == "-" => Live::Stdin,
+            Some(("tcp", address)) => Live::Tcp(address.to_owned()),
+            Some(("tcp-listen", address)) => Live::TcpListen(address.to_owned()),
+            Some(("unix", path)) => Live::Unix(path.into()),
+            Some(("unix-listen", path)) => Live::UnixListen(path.into()),
+            _ => Live::Path(text.into()),
+        })
+    }
+
+    /// As people name it.
+    pub fn name(&self) -> String {
+        let path = |path: &Path| crate::output::name(path);
+        match self {
+            Live::Stdin => "standard input".to_owned(),
+            Live::Path(file) => path(file),
+            Live::Tcp(address) | Live::TcpListen(address) => path(address.as_ref()),
+            Live::Unix(socket) | Live::UnixListen(socket) => path(socket),
+        }
+    }
+
+    /// Opens it; waits for a connection if it is to. A file that grows ends when nothing was added
+    /// for as long as `idle`.
+    pub fn open(&self, idle: Option<Duration>) -> Result<StreamSource<File>> {
+        self.try_open(idle)
+            .map_err(|e| Failure::File(self.name(), e.to_string()))
+    }
+
+    fn try_open(&self, idle: Option<Duration>) -> io::Result<StreamSource<File>> {
+        let stream: OwnedFd = match self {
+            Live::Stdin => io::stdin().as_fd().try_clone_to_owned()?,
+            Live::Path(path) => {
+                let kind = path.metadata()?.file_type();
+                if kind.is_socket() {
+                    UnixStream::connect(path)?.into()
+                } else {
+                    let file = File::open(path)?;
+                    if kind.is_file() {
+                        return Ok(StreamSource::follow(file, idle));
+                    }
+                    file.into()
+                }
+            }
+            Live::Tcp(address) => TcpStream::connect(address)?.into(),
+            Live::TcpListen(address) => TcpListener::bind(address)?.accept()?.0.into(),
+            Live::Unix(path) => UnixStream::connect(path)?.into(),
+            Live::UnixListen(path) => {
+                let listener = listen(path)?;
+                let accepted = listener.accept();
+                // One connection is all there is.
+                std::fs::remove_file(path).ok();
+                accepted?.0.into()
+            }
+        };
+        // Whatever it is, it is read the same way.
+        StreamSource::polled(File::from(stream))
+    }
+}
+
+/// Makes a socket; also where one stands that nobody listens at any more.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+            let is_socket = path.symlink_metadata()?.file_type().is_socket();
+            if !is_socket || UnixStream::connect(path).is_ok() {
+                return Err(e);
+            }
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        result => result,
+    }
+}
+
+/// A number of bytes: `64KiB`, `10MiB`, `1GB`, `4096`.
+pub fn size(text: &str) -> std::result::Result<usize, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let unit: usize = match unit.trim_start() {
+        "" | "B" => 1,
+        "k" | "kB" | "KB" => 1000,
+        "K" | "KiB" => 1 << 10,
+        "MB" => 1_000_000,
+        "M" | "MiB" => 1 << 20,
+        "GB" => 1_000_000_000,
+        "G" | "GiB" => 1 << 30,
+        unit => return Err(format!("unknown unit '{unit}', use KiB, MiB or GiB")),
+    };
+    let number: usize = number.parse().map_err(|_| "no number".to_owned())?;
+    match number.checked_mul(unit) {
+        None => Err("too large".to_owned()),
+        Some(0) => Err("must not be 0".to_owned()),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+/// A time: `10s`, `500ms`, `2m`, `1.5h`.
+pub fn duration(text: &str) -> std::result::Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let unit = match unit.trim_start() {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        unit => return Err(format!("unknown unit '{unit}', use ms, s, m or h")),
+    };
+    let number: f64 = number.parse().map_err(|_| "no number".to_owned())?;
+    let duration = Duration::try_from_secs_f64(number * unit).map_err(|e| e.to_string())?;
+    if duration.is_zero() {
+        return Err("must not be 0".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_sizes_and_times() {
+        assert_eq!(Live::parse("-"), Ok(Live::Stdin));
+        assert_eq!(Live::parse("a.trace"), Ok(Live::Path("a.trace".into())));
+        assert_eq!(
+            Live::parse("tcp:[::1]:80"),
+            Ok(Live::Tcp("[::1]:80".into()))
+        );
+        assert_eq!(
+            Live::parse("unix-listen:/run/x"),
+            Ok(Live::UnixListen("/run/x".into()))
+        );
+        assert_eq!(size("10MiB"), Ok(10 << 20));
+        assert_eq!(size("64 KiB"), Ok(64 << 10));
+        assert_eq!(size("1GB"), Ok(1_000_000_000));
+        assert_eq!(size("4096"), Ok(4096));
+        for wrong in ["", "MiB", "0", "5 parsecs", "99999999999GiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for wrong in ["", "10", "0s", "1e9s", "-1s", "999999999999999999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

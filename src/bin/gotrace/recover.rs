@@ -1,0 +1,103 @@
+//! `gotrace recover`: the snapshot out of an arena.
+
+use crate::output::{Failure, Result, is_stdin, name, note, report};
+use gotrace::recorder::{Damage, FlightRecorder, Recovered};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Write the trace that a flight recorder left in its arena.
+///
+/// That is a file that "gotrace record --arena" made, or a program with the gotrace crate; or the
+/// memory of a device, saved to a file. The recorder may be running, or have been killed.
+///
+/// What does not check out is named, and left out; then the exit status is 1.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  gotrace recover /var/tmp/app.arena app.trace
+  gotrace recover --incomplete last.trace ram.bin app.trace && gotrace dump --wire last.trace")]
+pub struct Args {
+    /// Write the generation that was being recorded to this file, as far as it was
+    ///
+    /// It has a trace's header, but Go's tools do not open it: it is not complete.
+    #[arg(long, value_name = "FILE")]
+    incomplete: Option<PathBuf>,
+
+    /// The arena
+    arena: PathBuf,
+
+    /// The trace to write; "-" is the standard output
+    out: PathBuf,
+}
+
+pub fn run(args: Args) -> Result {
+    let failed = |e: &dyn std::fmt::Display| Failure::file(&args.arena, e);
+    let bytes = read(&args.arena).map_err(|e| failed(&e))?;
+    let recovered = FlightRecorder::recover(&bytes).map_err(|e| failed(&e))?;
+
+    let incomplete = recovered.in_progress();
+    if let (Some(path), Some(incomplete)) = (&args.incomplete, &incomplete) {
+        let write = |mut file: File| {
+            file.write_all(incomplete.version.header())?;
+            incomplete.pieces.iter().try_for_each(|p| file.write_all(p))
+        };
+        let written = File::create(path).and_then(write);
+        written.map_err(|e| Failure::file(path, e))?;
+    }
+    if args.incomplete.is_some() && incomplete.is_none() {
+        note("no generation was in progress");
+    }
+    let mut damaged = false;
+    for damage in recovered.damage() {
+        if damage == Damage::State {
+            // What a kill amid a store leaves, with nothing lost.
+            note(format_args!("{}: {damage}", name(&args.arena)));
+        } else {
+            report(&failed(&damage));
+            damaged = true;
+        }
+    }
+    let snapshot = recovered.snapshot();
+    if snapshot.is_empty() {
+        return Err(failed(&"no generation is complete"));
+    }
+    if is_stdin(&args.out) {
+        snapshot.write_to(io::stdout().lock())?;
+    } else {
+        let written = File::create(&args.out).and_then(|file| snapshot.write_to(file));
+        written.map_err(|e| Failure::file(&args.out, e))?;
+    }
+    let older = recovered.snapshots().count().saturating_sub(1);
+    if older > 0 {
+        note("older generations, before a damaged one, are left out");
+    }
+    match damaged {
+        true => Err(Failure::Reported),
+        false => Ok(()),
+    }
+}
+
+/// The arena's bytes. While its recorder runs, what is recorded as they are read does not check out;
+/// then they are read again, a few times.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    const TRIES: u32 = 20;
+    let mut bytes = std::fs::read(path)?;
+    for _ in 1..TRIES {
+        let torn = |r: &Recovered<'_>| r.damage().any(|d| d != Damage::State);
+        let sound = FlightRecorder::recover(&bytes).is_ok_and(|r| !torn(&r));
+        if sound || !is_recording(path) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        bytes = std::fs::read(path)?;
+    }
+    Ok(bytes)
+}
+
+/// Whether a recorder has the file locked.
+fn is_recording(path: &Path) -> bool {
+    let lock = File::open(path).map(|file| file.try_lock_shared());
+    matches!(lock, Ok(Err(std::fs::TryLockError::WouldBlock)))
+}

@@ -1,0 +1,97 @@
+//! Files for snapshots: named by a pattern, never over another file, and there only when complete.
+
+use crate::output::{Failure, Result};
+use gotrace::WallTime;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The pattern of their names.
+pub struct Snapshots {
+    pattern: String,
+}
+
+impl Snapshots {
+    /// `{n}` in the pattern stands for a number, `{time}` for the time in UTC.
+    pub fn new(pattern: &str) -> Snapshots {
+        Snapshots {
+            pattern: pattern.to_owned(),
+        }
+    }
+
+    /// Writes a file that did not exist; gives its name, and what `write` gives: its length.
+    pub fn write(&self, write: impl FnOnce(&File) -> io::Result<u64>) -> Result<(PathBuf, u64)> {
+        let pattern = self.pattern.replace("{time}", &now());
+        let first = Path::new(&pattern).to_owned();
+        let failed = |e: io::Error| Failure::file(&first, e);
+        let mut number = 0u64;
+        loop {
+            let path = numbered(&pattern, number);
+            number += 1;
+            // Its name is taken first, and its contents are there all at once.
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(Failure::file(&path, e)),
+                Ok(_) => {}
+            }
+            let mut part = path.clone().into_os_string();
+            part.push(".part");
+            let part = PathBuf::from(part);
+            let written = File::create(&part)
+                .and_then(|file| write(&file))
+                .and_then(|len| std::fs::rename(&part, &path).map(|()| len));
+            return match written {
+                Ok(len) => Ok((path, len)),
+                Err(e) => {
+                    std::fs::remove_file(&part).ok();
+                    std::fs::remove_file(&path).ok();
+                    Err(failed(e))
+                }
+            };
+        }
+    }
+}
+
+/// The name with a number, counting from 1; one without a place for it gets it from the second on.
+fn numbered(pattern: &str, before: u64) -> PathBuf {
+    if pattern.contains("{n}") {
+        return pattern.replace("{n}", &(before + 1).to_string()).into();
+    }
+    let path = PathBuf::from(pattern);
+    match (before, path.file_stem(), path.extension()) {
+        (0, _, _) | (_, None, _) => path,
+        (n, Some(stem), extension) => {
+            let mut name = stem.to_owned();
+            name.push(format!("-{}", n + 1));
+            if let Some(extension) = extension {
+                name.push(".");
+                name.push(extension);
+            }
+            path.with_file_name(name)
+        }
+    }
+}
+
+/// `20261121T080901Z`
+fn now() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs());
+    let text = WallTime::new(seconds, 0).to_string();
+    text.replace(['-', ':'], "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_numbers() {
+        let name = |pattern, n| numbered(pattern, n).to_str().unwrap().to_owned();
+        assert_eq!(name("a-{n}.trace", 0), "a-1.trace");
+        assert_eq!(name("d.d/a.trace", 0), "d.d/a.trace");
+        assert_eq!(name("d.d/a.trace", 1), "d.d/a-2.trace");
+        assert_eq!(name("d.d/a", 2), "d.d/a-3");
+        assert_eq!(now().len(), "20261121T080901Z".len());
+    }
+}

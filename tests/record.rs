@@ -1,0 +1,329 @@
+//! `gotrace record` and `gotrace recover`, run as a person or a service manager would.
+#![cfg(all(unix, feature = "cli"))]
+
+mod common;
+
+use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn gotrace(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
+    command.current_dir(dir).args(args);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// An empty directory for one test.
+fn directory(test: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("record")
+        .join(test);
+    std::fs::remove_dir_all(&dir).ok();
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    common::fixture(name).bytes()
+}
+
+/// The start of each generation of a trace after its first, and its end.
+fn ends(trace: &[u8]) -> Vec<usize> {
+    let trace = gotrace::Trace::new(trace).unwrap();
+    trace
+        .generations()
+        .map(|g| g.unwrap().end.0 as usize)
+        .collect()
+}
+
+#[track_caller]
+fn wait_for(what: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !what() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it takes too long"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let status = Command::new("kill").args([name, &id]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Standard error of a command that ended with this status.
+#[track_caller]
+fn ended(output: Output, status: i32) -> String {
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{errors}");
+    errors
+}
+
+fn arena_status(path: &Path) -> Option<gotrace::recorder::Status> {
+    let arena = std::fs::read(path).ok()?;
+    Some(FlightRecorder::recover(&arena).ok()?.status())
+}
+
+#[test]
+fn the_end_of_the_input_gives_a_snapshot() {
+    let dir = directory("end");
+    for (n, name) in ["annotate-go1.22", "flight-go1.27", "alloc-go1.25"]
+        .iter()
+        .enumerate()
+    {
+        let trace = fixture(name);
+        let mut child = gotrace(&dir, &["record", "--min-age", "1h", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(&trace).unwrap();
+        let errors = ended(child.wait_with_output().unwrap(), 0);
+        let out = format!("snapshot-{}.trace", n + 1);
+        assert!(std::fs::read(dir.join(&out)).unwrap() == trace, "{name}");
+        assert!(
+            errors.starts_with(&format!("{out}: {} bytes", trace.len())),
+            "{errors}"
+        );
+    }
+    // Nothing else is left there.
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 3);
+}
+
+#[test]
+fn a_trace_comes_over_sockets_and_from_files() {
+    let dir = directory("inputs");
+    let trace = fixture("annotate-go1.27");
+    let snapshot = |child: Child, out: &str| {
+        ended(child.wait_with_output().unwrap(), 0);
+        let written = std::fs::read(dir.join(out)).unwrap();
+        assert!(written == trace, "{out}");
+    };
+    let record = |input: &str, out: &str| {
+        let mut command = gotrace(&dir, &["record", "--idle", "300ms", "--out", out, input]);
+        command.spawn().unwrap()
+    };
+
+    let child = record("unix-listen:socket", "a.trace");
+    wait_for(|| dir.join("socket").exists());
+    drop(UnixStream::connect(dir.join("socket")).unwrap());
+    // That connection gave nothing: an input that is no trace, and an error.
+    let errors = ended(child.wait_with_output().unwrap(), 1);
+    assert!(errors.contains("socket"), "{errors}");
+
+    let child = record("unix-listen:socket", "a.trace");
+    wait_for(|| dir.join("socket").exists());
+    let mut socket = UnixStream::connect(dir.join("socket")).unwrap();
+    socket.write_all(&trace).unwrap();
+    drop(socket);
+    snapshot(child, "a.trace");
+    assert!(!dir.join("socket").exists());
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let child = record(&format!("tcp:{address}"), "b.trace");
+    let mut socket = listener.accept().unwrap().0;
+    for piece in trace.chunks(1000) {
+        socket.write_all(piece).unwrap();
+    }
+    drop(socket);
+    snapshot(child, "b.trace");
+
+    drop(listener);
+    let child = record(&format!("tcp-listen:{address}"), "c.trace");
+    let socket = std::cell::Cell::new(None);
+    wait_for(|| {
+        socket.set(TcpStream::connect(address).ok());
+        let connected = socket.take();
+        let is_connected = connected.is_some();
+        socket.set(connected);
+        is_connected
+    });
+    socket.take().unwrap().write_all(&trace).unwrap();
+    snapshot(child, "c.trace");
+
+    // A file that grows.
+    let mut file = File::create(dir.join("growing")).unwrap();
+    file.write_all(&trace[..500]).unwrap();
+    let child = record("growing", "d.trace");
+    for piece in trace[500..].chunks(3000) {
+        std::thread::sleep(Duration::from_millis(5));
+        file.write_all(piece).unwrap();
+    }
+    snapshot(child, "d.trace");
+}
+
+#[test]
+fn signals_write_snapshots_and_end_it() {
+    let dir = directory("signals");
+    let trace = fixture("flight-go1.27");
+    let ends = ends(&trace);
+    let args = [
+        "record",
+        "--arena",
+        "arena",
+        "--out",
+        "s-{n}.trace",
+        "--min-age",
+        "1h",
+        "-",
+    ];
+    let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let arena = dir.join("arena");
+    let complete = |n: u64| {
+        wait_for(|| arena_status(&arena).is_some_and(|s| s.window.generations == n));
+    };
+    input.write_all(&trace[..ends[0]]).unwrap();
+    complete(1);
+    signal(&child, "-USR1");
+    let file = |n: u32| dir.join(format!("s-{n}.trace"));
+    let written = |n: u32, end: usize| {
+        wait_for(|| std::fs::read(file(n)).is_ok_and(|bytes| bytes == trace[..end]));
+    };
+    written(1, ends[0]);
+    // In the middle of a generation: the same, and it goes on.
+    input.write_all(&trace[ends[0]..ends[1] - 1]).unwrap();
+    wait_for(|| arena_status(&arena).is_some_and(|s| s.progress.is_some()));
+    signal(&child, "-USR1");
+    written(2, ends[0]);
+    input.write_all(&trace[ends[1] - 1..ends[1] + 100]).unwrap();
+    complete(2);
+
+    // The arena can be read meanwhile, and belongs to one recorder.
+    let run = gotrace(&dir, &["recover", "arena", "meanwhile.trace"])
+        .output()
+        .unwrap();
+    ended(run, 0);
+    assert!(std::fs::read(dir.join("meanwhile.trace")).unwrap() == trace[..ends[1]]);
+    let run = gotrace(&dir, &args).output().unwrap();
+    let errors = ended(run, 1);
+    assert!(errors.contains("another process records"), "{errors}");
+
+    signal(&child, "-TERM");
+    let errors = ended(child.wait_with_output().unwrap(), 0);
+    assert_eq!(errors.lines().count(), 3, "{errors}");
+    written(3, ends[1]);
+    drop(input);
+
+    // The arena still has it, and nothing that would have to be saved.
+    let run = gotrace(&dir, &["recover", "arena", "-"]).output().unwrap();
+    assert!(run.stdout == trace[..ends[1]]);
+    ended(run, 0);
+}
+
+#[test]
+fn a_killed_recorder_leaves_an_arena() {
+    let dir = directory("killed");
+    let trace = fixture("flight-go1.27");
+    let ends = ends(&trace);
+    let args = ["record", "--arena", "arena", "--min-age", "1h", "-"];
+    let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&trace[..ends[2] - 1]).unwrap();
+    let arena = dir.join("arena");
+    let begun = |s: gotrace::recorder::Status| {
+        s.window.generations == 2 && s.progress.is_some_and(|p| p.batches >= 7)
+    };
+    wait_for(|| arena_status(&arena).is_some_and(begun));
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let run = gotrace(&dir, &["recover", "--incomplete", "last", "arena", "out"]);
+    let errors = ended({ run }.output().unwrap(), 0);
+    assert_eq!(errors, "");
+    assert!(std::fs::read(dir.join("out")).unwrap() == trace[..ends[1]]);
+    let last = std::fs::read(dir.join("last")).unwrap();
+    assert!(last == [&trace[..16], &trace[ends[1]..ends[2] - 1]].concat());
+
+    // The next recorder saves what it finds before it begins.
+    let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&fixture("gc-go1.27")).unwrap();
+    drop(input);
+    let errors = ended(child.wait_with_output().unwrap(), 0);
+    assert!(errors.contains("what a killed recorder left"), "{errors}");
+    assert!(std::fs::read(dir.join("snapshot-1.trace")).unwrap() == trace[..ends[1]]);
+    assert!(std::fs::read(dir.join("snapshot-2.trace")).unwrap() == fixture("gc-go1.27"));
+}
+
+#[test]
+fn what_does_not_check_out_is_named() {
+    let dir = directory("damaged");
+    let trace = fixture("flight-go1.27");
+    let config = FlightRecorderConfig {
+        min_age: Duration::from_secs(3600),
+        max_bytes: 1 << 20,
+    };
+    let mut arena = vec![0; arena_size_for(1 << 20)];
+    FlightRecorder::new(&mut arena[..], config)
+        .unwrap()
+        .write(&trace)
+        .unwrap();
+    std::fs::write(dir.join("arena"), &arena).unwrap();
+    let file = File::options().write(true).open(dir.join("arena")).unwrap();
+    // In the ring, within generation 4.
+    let ends = ends(&trace);
+    let at = arena.len() - FlightRecorder::recover(&arena).unwrap().status().capacity as usize;
+    file.write_all_at(b"x", (at + ends[0] + 5000) as u64)
+        .unwrap();
+    let run = gotrace(&dir, &["recover", "arena", "out"])
+        .output()
+        .unwrap();
+    let errors = ended(run, 1);
+    assert!(
+        errors.contains("arena: generation 4 is damaged"),
+        "{errors}"
+    );
+    assert!(errors.contains("older generations"), "{errors}");
+    let expected = [&trace[..16], &trace[ends[1]..]].concat();
+    assert!(std::fs::read(dir.join("out")).unwrap() == expected);
+
+    std::fs::write(dir.join("other"), &trace).unwrap();
+    let run = gotrace(&dir, &["recover", "other", "out"])
+        .output()
+        .unwrap();
+    let errors = ended(run, 1);
+    assert!(
+        errors.contains("other: not a flight recorder's arena"),
+        "{errors}"
+    );
+    assert!(std::fs::read(dir.join("out")).unwrap() == expected);
+}
+
+#[test]
+fn a_broken_trace_is_an_error_and_its_whole_generations_are_kept() {
+    let dir = directory("broken");
+    let trace = fixture("annotate-go1.23");
+    let ends = ends(&trace);
+    let mut child = gotrace(&dir, &["record", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&trace[..ends[1] + 100]).unwrap();
+    drop(input);
+    let errors = ended(child.wait_with_output().unwrap(), 1);
+    assert!(
+        errors.contains("standard input: the trace is cut short"),
+        "{errors}"
+    );
+    let mut written = Vec::new();
+    File::open(dir.join("snapshot-1.trace"))
+        .unwrap()
+        .read_to_end(&mut written)
+        .unwrap();
+    assert!(written == trace[..ends[1]]);
+}
