@@ -8,6 +8,7 @@ use gotrace::mux::{
     Callback, EndReason, LiveError, LiveReader, Outcome, QueueConfig, Signal, Subscriber,
     SubscriberError, Subscription, TraceCut, TraceMultiplexer, TraceWriter,
 };
+use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, SharedError, SharedRecorder};
 use gotrace::source::{
     AdvanceUnsupported, Part, Playback, SharedBatches, SourceControl, SourceError, StreamSource,
     TraceSource,
@@ -16,7 +17,7 @@ use gotrace::wire::Version;
 use gotrace::{ErrorKind, GenerationId, Growing, Reader, Trace};
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -71,9 +72,19 @@ fn every_fixture_comes_through_whole_whatever_the_reads() {
             let writer = mux.start(Vec::new()).unwrap();
             let channel = mux.channel(QueueConfig::dropping(1 << 20));
             let events = mux.events(QueueConfig::waiting(1));
+            let config = FlightRecorderConfig {
+                min_age: Duration::from_secs(1000),
+                ..FlightRecorderConfig::default()
+            };
+            let shared = Arc::new(SharedRecorder::new(config));
+            let recorder = mux.record(&shared).unwrap();
             drop(hold);
             let (text, error) = live_events(events);
             assert!(error.is_none(), "{}: {error:?}", fixture.name);
+            assert!(matches!(recorder.wait().end, EndReason::Finished));
+            let mut snapshot = Vec::new();
+            shared.write_to(&mut snapshot).unwrap();
+            assert!(snapshot == trace, "{}", fixture.name);
             assert!(text == read_events(&trace), "{}", fixture.name);
 
             let expected = generations(&trace);
@@ -230,82 +241,101 @@ fn subscribers_come_and_go_at_random_and_agree() {
         .into_iter()
         .enumerate()
     {
-        let all = Endless::new(&common::fixture(name).bytes(), 400).bytes();
-        let whole = generations(&all);
-        assert_eq!(whole.len(), 400);
-        let stream = RandomReads::new(io::Cursor::new(all.clone()), seed as u64);
+        let trace = common::fixture(name).bytes();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stream = Endless::new(&trace, 100_000).until(Arc::clone(&stop));
+        let stream = RandomReads::new(stream, seed as u64);
         let mux = TraceMultiplexer::new(StreamSource::new(stream)).unwrap();
         // One that sees all.
         let witness = mux.start(Vec::new()).unwrap();
-        let (mut failed, mut panicked, mut left, mut seen) = (0, 0, 0, 0);
-        let counts = Mutex::new((&mut failed, &mut panicked, &mut left, &mut seen));
+        let counts: [AtomicU64; 4] = Default::default();
+        let parts = Mutex::new(Vec::new());
+        let (began, mut done) = (Instant::now(), false);
         std::thread::scope(|scope| {
             for thread in 0..6 {
-                let (mux, counts, whole) = (&mux, &counts, &whole);
+                let (mux, counts, parts) = (&mux, &counts, &parts);
                 scope.spawn(move || {
                     let mut random = Random::new(seed as u64 * 100 + thread);
-                    loop {
-                        let how = random.below(4);
-                        let half = Arc::new(AtomicU64::new(0));
-                        let fickle = Fickle {
-                            writer: TraceWriter::new(Vec::new()),
-                            random: random.clone(),
-                            patience: 1 + random.below(10),
-                            how,
-                            half: Arc::clone(&half),
-                        };
-                        let config = QueueConfig::waiting(1 << random.below(20));
-                        let subscription = mux.subscribe(fickle, config).unwrap();
-                        std::thread::sleep(Duration::from_micros(random.below(3000) as u64));
-                        let outcome = match random.below(8) {
-                            0 => subscription.wait(),
-                            _ => subscription.stop(),
-                        };
-                        if matches!(outcome.end, EndReason::Broken(SourceError::Ended)) {
-                            return;
-                        }
-                        let mut counts = counts.lock().unwrap();
-                        match &outcome.end {
-                            EndReason::Failed(error) => {
-                                assert_eq!((how, error.to_string().as_str()), (0, "had enough"));
-                                *counts.0 += 1;
-                            }
-                            EndReason::Panicked(message) => {
-                                assert_eq!((how, message.as_str()), (1, "had too much"));
-                                assert!(outcome.subscriber.is_none());
-                                *counts.1 += 1;
-                                continue;
-                            }
-                            EndReason::Left => *counts.2 += 1,
-                            EndReason::Finished => {}
-                            other => panic!("{other}"),
-                        }
-                        assert_eq!(half.load(Ordering::Relaxed), 0, "cut short");
-                        let bytes = outcome.subscriber.unwrap().writer.into_inner().unwrap();
-                        if !bytes.is_empty() {
-                            let part = is_part_of(&bytes, whole);
-                            assert_eq!(outcome.stats.generations, part as u64);
-                            *counts.3 += part;
-                        }
-                        if matches!(outcome.end, EndReason::Finished) {
-                            return;
-                        }
-                    }
+                    while come_and_go(mux, &mut random, counts, parts) {}
                 });
             }
+            while !done && began.elapsed() < Duration::from_secs(60) {
+                std::thread::sleep(Duration::from_millis(10));
+                let enough = |n: &AtomicU64| n.load(Ordering::Relaxed) >= 5;
+                done = counts.iter().all(enough);
+            }
+            stop.store(true, Ordering::Relaxed);
         });
+        assert!(done, "{counts:?} of failures, panics, leaves, parts");
         let outcome = witness.wait();
         assert!(
             matches!(outcome.end, EndReason::Finished),
             "{}",
             outcome.end
         );
-        assert!(written(outcome) == all);
-        assert!(
-            failed > 0 && panicked > 0 && left > 0 && seen > 0,
-            "{failed} {panicked} {left} {seen}"
-        );
+        let count = outcome.stats.generations;
+        let all = written(outcome);
+        assert!(all == Endless::new(&trace, count).bytes());
+        let whole = generations(&all);
+        for (bytes, generations) in parts.into_inner().unwrap() {
+            assert_eq!(is_part_of(&bytes, &whole) as u64, generations);
+        }
     }
+}
+
+/// Subscribes for a while, and checks how that ends; says whether the source goes on. Counts
+/// failures, panics, leaves and parts of the trace.
+fn come_and_go(
+    mux: &TraceMultiplexer,
+    random: &mut Random,
+    [failures, panics, leaves, seen]: &[AtomicU64; 4],
+    parts: &Mutex<Vec<(Vec<u8>, u64)>>,
+) -> bool {
+    let how = random.below(4);
+    let half = Arc::new(AtomicU64::new(0));
+    let fickle = Fickle {
+        writer: TraceWriter::new(Vec::new()),
+        random: random.clone(),
+        patience: 1 + random.below(10),
+        how,
+        half: Arc::clone(&half),
+    };
+    let config = QueueConfig::waiting(1 << random.below(20));
+    let subscription = mux.subscribe(fickle, config).unwrap();
+    std::thread::sleep(Duration::from_micros(random.below(8000) as u64));
+    let outcome = match random.below(4) {
+        0 if how < 2 => subscription.wait(),
+        _ => subscription.stop(),
+    };
+    let goes_on = match &outcome.end {
+        EndReason::Failed(error) => {
+            assert_eq!((how, error.to_string().as_str()), (0, "had enough"));
+            failures.fetch_add(1, Ordering::Relaxed);
+            true
+        }
+        EndReason::Panicked(message) => {
+            assert_eq!((how, message.as_str()), (1, "had too much"));
+            assert!(outcome.subscriber.is_none());
+            panics.fetch_add(1, Ordering::Relaxed);
+            true
+        }
+        EndReason::Left => {
+            leaves.fetch_add(1, Ordering::Relaxed);
+            true
+        }
+        EndReason::Finished | EndReason::Broken(SourceError::Ended) => false,
+        other => panic!("{other}"),
+    };
+    if let Some(fickle) = outcome.subscriber {
+        assert_eq!(half.load(Ordering::Relaxed), 0, "cut short");
+        let bytes = fickle.writer.into_inner().unwrap();
+        if !bytes.is_empty() {
+            seen.fetch_add(1, Ordering::Relaxed);
+            let mut parts = parts.lock().unwrap();
+            parts.push((bytes, outcome.stats.generations));
+        }
+    }
+    goes_on
 }
 
 /// Takes a step each time it is told to.
@@ -526,16 +556,6 @@ fn the_last_to_leave_stops_the_source_and_it_can_go_on() {
     assert_eq!(count(0), count(1));
 }
 
-/// How many threads the process has whose name begins so.
-#[cfg(target_os = "linux")]
-fn threads(name: &str) -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    tasks
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|comm| comm.starts_with(name))
-        .count()
-}
-
 #[test]
 fn dropping_the_multiplexer_ends_a_read_that_waits() {
     let (reader, mut pipe) = io::pipe().unwrap();
@@ -735,85 +755,6 @@ fn errors_of_a_writer_reach_its_handle() {
     assert!(written(fine.wait()) == trace);
 }
 
-/// `GOTRACE_SOAK` is the number of generations, of about 100 KB; without it, 3000. At ten a second,
-/// which is a megabyte a second, 36000 are an hour's worth.
-#[test]
-fn memory_stays_flat_while_subscribers_join_fail_and_leave() {
-    let set = std::env::var("GOTRACE_SOAK").ok();
-    let count: u64 = set.map_or(3000, |n| n.parse().expect("a number of generations"));
-    let trace = common::fixture("flight-go1.27").bytes();
-    let mux = TraceMultiplexer::new(StreamSource::new(Endless::new(&trace, count))).unwrap();
-    let all = Arc::new(AtomicU64::new(0));
-    let seen = Arc::clone(&all);
-    let witness = Callback(move |signal: &Signal| {
-        if let Signal::EndOfGeneration(number) = signal {
-            seen.store(number.get(), Ordering::Relaxed);
-        }
-        Ok(())
-    });
-    let witness = mux.subscribe(witness, QueueConfig::default()).unwrap();
-    let mut random = Random::new(count);
-    let mut early = None;
-    let mut rounds = 0u64;
-    while !witness.is_finished() {
-        let dropping = mux.start_dropping(1 << random.below(22));
-        let fickle = Fickle {
-            writer: TraceWriter::new(Vec::new()),
-            random: random.clone(),
-            patience: 1 + random.below(5),
-            how: random.below(4),
-            half: Arc::default(),
-        };
-        let fickle = mux.subscribe(fickle, QueueConfig::default()).unwrap();
-        let _channel = mux.channel(QueueConfig::dropping(1 << 20));
-        std::thread::sleep(Duration::from_micros(random.below(20_000) as u64));
-        drop(dropping);
-        let outcome = fickle.stop();
-        if let Some(bytes) = outcome.subscriber.and_then(|f| f.writer.into_inner()) {
-            let whole = bytes.get(16..).map(|_| generations(&bytes));
-            // To read all takes longer than to make it.
-            for (_, generation) in whole.into_iter().flatten().take(1) {
-                let alone = [Version::Go126.header(), generation].concat();
-                assert!(read_events(&alone).len() > 1000);
-            }
-        }
-        rounds += 1;
-        if early.is_none() && all.load(Ordering::Relaxed) > count / 4 {
-            early = resident();
-        }
-    }
-    let outcome = witness.wait();
-    assert!(
-        matches!(outcome.end, EndReason::Finished),
-        "{}",
-        outcome.end
-    );
-    assert_eq!(outcome.stats.generations, count);
-    eprintln!(
-        "{rounds} rounds, resident {early:?} then {:?} KiB",
-        resident()
-    );
-    assert!(rounds > 3);
-    if let (Some(early), Some(late)) = (early, resident()) {
-        // Tests that run beside this one take memory, too.
-        assert!(late < early + (64 << 10), "from {early} KiB to {late} KiB");
-    }
-    drop(mux);
-    #[cfg(target_os = "linux")]
-    if std::env::var_os("GOTRACE_SOAK").is_some() {
-        // Alone in its process, nothing else has such threads.
-        std::thread::sleep(Duration::from_millis(200));
-        assert_eq!(threads("trace "), 0);
-    }
-}
-
-/// Kibibytes of memory in use, where that can be known.
-fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
-}
-
 #[test]
 fn what_was_written_at_once_of_a_half_generation_is_taken_back() {
     let trace = common::fixture("flight-go1.27").bytes();
@@ -850,4 +791,71 @@ fn what_was_written_at_once_of_a_half_generation_is_taken_back() {
         assert!(written(to_memory.wait()) == trace[..complete]);
     }
     std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_flight_recorder_keeps_its_window_when_the_source_breaks() {
+    let all = Endless::new(&common::fixture("annotate-go1.25").bytes(), 50).bytes();
+    let whole = generations(&all);
+    let (reader, mut pipe) = io::pipe().unwrap();
+    let mux = TraceMultiplexer::new(StreamSource::polled(reader).unwrap()).unwrap();
+    let config = FlightRecorderConfig {
+        max_bytes: 20_000,
+        ..FlightRecorderConfig::default()
+    };
+    let shared = Arc::new(SharedRecorder::new(config));
+    let hold = mux.hold();
+    let subscription = mux.record(&shared).unwrap();
+    assert!(matches!(
+        mux.record(&shared),
+        Err(SharedError::AlreadyStarted)
+    ));
+    let arena = vec![0; 100_000];
+    let alone = FlightRecorder::new(arena, config).unwrap();
+    let alone = mux.subscribe(alone, QueueConfig::default()).unwrap();
+    drop(hold);
+    let last = whole[49].1.len();
+    pipe.write_all(&all[..all.len() - last + 100]).unwrap();
+    let snapshot = || {
+        let mut snapshot = Vec::new();
+        shared.write_to(&mut snapshot).unwrap();
+        snapshot
+    };
+    // In the middle, and after the end, which is in the middle of the 50th generation.
+    while shared.status().unwrap().newest != GenerationId::new(49) {
+        std::thread::yield_now();
+        let snapshot = snapshot();
+        if !snapshot.is_empty() {
+            is_part_of(&snapshot, &whole);
+        }
+    }
+    drop(pipe);
+    assert!(matches!(subscription.wait().end, EndReason::Broken(_)));
+    let window = snapshot();
+    assert!(is_part_of(&window, &whole) > 1);
+    assert_eq!(generations(&window).last().unwrap().0, 49);
+
+    // Both have the half generation in their arenas.
+    let alone = alone.wait().subscriber.unwrap();
+    let mut same = Vec::new();
+    alone.write_to(&mut same).unwrap();
+    assert!(same == window);
+    assert_eq!(alone.status().progress.unwrap().number.get(), 50);
+    let shared_status = shared.status().unwrap();
+    assert_eq!(shared_status.progress.unwrap().number.get(), 50);
+
+    // One that was stopped behind the subscription's back ends it.
+    let mux = TraceMultiplexer::new(Playback::new(all).unwrap()).unwrap();
+    let again = Arc::new(SharedRecorder::new(config));
+    let hold = mux.hold();
+    let subscription = mux.record(&again).unwrap();
+    again.stop();
+    drop(hold);
+    match subscription.wait().end {
+        EndReason::Failed(error) => assert!(matches!(
+            error.downcast_ref(),
+            Some(SharedError::NotStarted)
+        )),
+        other => panic!("{other}"),
+    }
 }

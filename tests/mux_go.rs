@@ -6,12 +6,13 @@ mod common;
 use common::go::{Go, Serve};
 use common::live::{Random, generations, is_part_of};
 use gotrace::mux::{EndReason, QueueConfig, TraceMultiplexer};
+use gotrace::recorder::{FlightRecorderConfig, SharedRecorder};
 use gotrace::source::{SourceError, StreamSource, TraceSource};
 use gotrace::{ErrorKind, Growing, Reader, Trace};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A program that traces itself, with generations of a 50th of a second.
@@ -79,7 +80,19 @@ fn come_and_go(
     let hold = mux.hold();
     let witness = mux.start(Vec::new()).unwrap();
     let mut events = mux.events(QueueConfig::default());
+    let config = FlightRecorderConfig {
+        max_bytes: 300_000,
+        ..FlightRecorderConfig::default()
+    };
+    let recorder = Arc::new(SharedRecorder::new(config));
+    let recording = mux.record(&recorder).unwrap();
     drop(hold);
+    let snapshot = || {
+        let mut snapshot = Vec::new();
+        recorder.write_to(&mut snapshot).unwrap();
+        snapshot
+    };
+    let mut middle = Vec::new();
     let parts = Mutex::new(Vec::new());
     let all = std::thread::scope(|scope| {
         for seed in 0..4 {
@@ -114,8 +127,9 @@ fn come_and_go(
                 }
             }
         });
-        if let Some(time) = kill {
-            std::thread::sleep(time);
+        std::thread::sleep(kill.unwrap_or(Duration::from_millis(300)));
+        middle = snapshot();
+        if kill.is_some() {
             program.0.kill().unwrap();
         }
         let outcome = witness.wait();
@@ -142,6 +156,14 @@ fn come_and_go(
     let whole = generations(&all);
     assert!(whole.len() > 5, "{} generations", whole.len());
     let parts = parts.into_inner().unwrap();
+    // The recorder's, in the middle and after the end.
+    recording.wait();
+    let end = snapshot();
+    for snapshot in [&middle, &end] {
+        assert!(is_part_of(snapshot, &whole) > 1);
+        read(snapshot, serve);
+    }
+    assert_eq!(generations(&end).last(), whole.last());
     let mut compared = 0;
     for part in &parts {
         if is_part_of(part, &whole) > 0 {

@@ -1,6 +1,9 @@
 //! Live traces out of recorded ones: streams in reads of random sizes, and traces without end.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use gotrace::wire::{Chunk, Encoder, Version};
 use gotrace::{GenerationId, Trace};
@@ -69,6 +72,8 @@ pub struct Endless {
     last: u64,
     ready: Vec<u8>,
     given: usize,
+    /// Ends the trace early, after a generation; until then, one comes each millisecond.
+    stop: Option<Arc<AtomicBool>>,
 }
 
 impl Endless {
@@ -81,6 +86,15 @@ impl Endless {
             last: generations,
             ready: trace[..16].to_vec(),
             given: 0,
+            stop: None,
+        }
+    }
+
+    /// Goes on until this is set, at a pace.
+    pub fn until(self, stop: Arc<AtomicBool>) -> Endless {
+        Endless {
+            stop: Some(stop),
+            ..self
         }
     }
 
@@ -126,7 +140,15 @@ impl Endless {
 
 impl Read for Endless {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.ready.len() && self.number <= self.last {
+        let stopped = || {
+            self.stop
+                .as_ref()
+                .is_some_and(|s| s.load(Ordering::Relaxed))
+        };
+        if self.given == self.ready.len() && self.number <= self.last && !stopped() {
+            if self.stop.is_some() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             self.make();
         }
         let read = (&self.ready[self.given..]).read(buffer)?;
