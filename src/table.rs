@@ -38,6 +38,7 @@ pub(crate) struct IdTable<T, L, H> {
 const LONG_CHAIN: usize = 24;
 
 impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
+    #[inline(always)]
     pub(crate) const fn new() -> Self {
         IdTable {
             slots: L::EMPTY,

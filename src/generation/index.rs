@@ -25,6 +25,7 @@ pub(crate) struct Directory<L> {
 }
 
 impl<L: List<Entry>> Directory<L> {
+    #[inline(always)]
     pub(crate) const fn new() -> Self {
         Directory {
             entries: L::EMPTY,

@@ -44,6 +44,7 @@ pub(crate) struct Tables<S: Storage> {
 }
 
 impl<S: Storage> Tables<S> {
+    #[inline(always)]
     pub(crate) const fn new() -> Self {
         Tables {
             frequency: None,

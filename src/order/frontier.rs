@@ -30,6 +30,7 @@ const fn parent(at: usize) -> usize {
 }
 
 impl<L: List<Next>> Frontier<L> {
+    #[inline(always)]
     pub(crate) const fn new() -> Self {
         Frontier {
             heap: L::EMPTY,

@@ -186,6 +186,7 @@ pub(crate) struct Extra {
 }
 
 impl Extra {
+    #[inline(always)]
     pub(crate) const fn new() -> Extra {
         const NONE: Raw = Raw {
             time: Time(0),
@@ -270,6 +271,7 @@ pub(crate) struct Scheduler<S: Storage> {
 }
 
 impl<S: Storage> Scheduler<S> {
+    #[inline(always)]
     pub(crate) const fn new() -> Self {
         Scheduler {
             goroutines: IdTable::new(),

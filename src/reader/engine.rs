@@ -80,6 +80,7 @@ fn after(last: Time, time: Time) -> Time {
 }
 
 impl<S: Storage> Engine<S> {
+    #[inline(always)]
     pub(super) const fn new(version: Version, place: Place, offset: Offset) -> Self {
         Engine {
             version,

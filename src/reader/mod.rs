@@ -61,6 +61,7 @@ pub struct Reader<'t, S: Storage> {
 
 impl<'t, S: Storage> Reader<'t, S> {
     /// A reader of all events of a trace.
+    #[inline(always)]
     pub fn new(trace: &Trace<'t>) -> Self {
         Self::from_offset(trace, Offset(crate::num::wide(HEADER_LEN)))
     }
@@ -70,6 +71,7 @@ impl<'t, S: Storage> Reader<'t, S> {
         Self::from_offset(trace, generation.start)
     }
 
+    #[inline(always)]
     fn from_offset(trace: &Trace<'t>, offset: Offset) -> Self {
         let place = trace.input.place(offset.0);
         Reader {

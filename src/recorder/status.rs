@@ -125,6 +125,7 @@ pub struct Progress {
 ///
 /// Counters count since the arena was made, over stops and resumptions.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Status {
     /// The version of the trace; none before its header.

@@ -1,0 +1,80 @@
+//! What the firmware should log, worked out here.
+//!
+//! `defmt` formats a structure on one line, as `Debug` does; what the crate formats in another way
+//! is written out.
+
+use super::Result;
+use firmware::{ARENA_LEN, READ, RECORDED};
+use gotrace::recorder::Status;
+use gotrace::{Details, Event, FlightRecorder, Reader, Trace};
+use std::fmt::Display;
+
+/// All messages but those about the stack.
+pub fn lines() -> Result<Vec<String>> {
+    let mut lines = vec![format!("decoded {:?}", firmware::decode(READ)?)];
+
+    let counts = firmware::read(&mut Trace::new(READ)?.reader(), |_| ())?;
+    // Go's own reader gave as many.
+    let events = include_str!("../../../../tests/fixtures/expected.tsv")
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("annotate-go1.27.trace\t")?
+                .split('\t')
+                .nth(5)
+        });
+    if events.ok_or("no such fixture")?.parse() != Ok(counts.events) {
+        return Err(format!("Go gives {events:?} events, this crate {}", counts.events).into());
+    }
+    lines.push(format!("read {counts:?}"));
+
+    let mut arena = vec![0; ARENA_LEN];
+    let mut recorder = FlightRecorder::new(&mut arena[..], Default::default())?;
+    firmware::record(&mut recorder, RECORDED)?;
+    lines.push(format!("recorded {}", shown(&recorder.status())));
+    drop(recorder);
+
+    let recovered = FlightRecorder::recover(&arena)?;
+    lines.push(format!("recovered {:?}", firmware::sum_up(&recovered)));
+    lines.push(format!("status {}", shown(&recovered.status())));
+    let snapshot = recovered.snapshot();
+    let mut reader = Reader::<gotrace::Growing>::new(&snapshot.trace()?);
+    let counts = firmware::read(&mut reader, |event| lines.extend(log(event)))?;
+    lines.push(format!("read {counts:?}"));
+    Ok(lines)
+}
+
+/// A user's log message.
+fn log(event: &Event<'_, '_>) -> Option<String> {
+    let Details::Log(log) = event.details() else {
+        return None;
+    };
+    Some(format!(
+        "M={} P={} G={} {:?} Time={} Log {{ task: {}, category: {:?}, message: {:?} }}",
+        optional(event.thread()),
+        optional(event.proc()),
+        optional(event.goroutine()),
+        event.kind(),
+        event.time(),
+        optional(log.task),
+        log.category,
+        log.message,
+    ))
+}
+
+fn optional(id: Option<impl Display>) -> String {
+    id.map_or("None".into(), |id| format!("Some({id})"))
+}
+
+fn shown(status: &Status) -> String {
+    let debug = format!("{status:?}");
+    let Some(span) = status.span else {
+        return debug;
+    };
+    // `defmt` shows the parts of a duration.
+    let parts = format!(
+        "Duration {{ secs: {}, nanos: {} }}",
+        span.as_secs(),
+        span.subsec_nanos()
+    );
+    debug.replace(&format!("{span:?}"), &parts)
+}
