@@ -58,8 +58,11 @@ INPUT is where the trace comes from:
     /// Opens it; waits for a connection if it is to. A file that grows ends when nothing was added
     /// for as long as `idle`.
     pub fn open(&self, idle: Option<Duration>) -> Result<StreamSource<File>> {
-        self.try_open(idle)
-            .map_err(|e| Failure::File(self.name(), e.to_string()))
+        self.try_open(idle).map_err(|e| Failure::File {
+            name: self.name(),
+            error: e.to_string(),
+            offset: None,
+        })
     }
 
     fn try_open(&self, idle: Option<Duration>) -> io::Result<StreamSource<File>> {

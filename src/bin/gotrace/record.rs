@@ -150,9 +150,11 @@ fn start(args: &Args, config: FlightRecorderConfig, snapshots: &Snapshots) -> Re
     };
     let recorder = SharedRecorder::with_arena(config, open);
     let name = args.arena.as_deref().map_or("memory".to_owned(), name);
-    recorder
-        .start()
-        .map_err(|e| Failure::File(name, e.to_string()))?;
+    recorder.start().map_err(|e| Failure::File {
+        name,
+        error: e.to_string(),
+        offset: None,
+    })?;
     Ok(Arc::new(recorder))
 }
 
@@ -219,7 +221,11 @@ impl Session {
                 }
                 Message::Stop | Message::Ended(EndReason::Finished) => return Ok(()),
                 Message::Ended(reason) => {
-                    return Err(Failure::File(input.name(), reason.to_string()));
+                    return Err(Failure::File {
+                        name: input.name(),
+                        error: reason.to_string(),
+                        offset: None,
+                    });
                 }
             }
         }
