@@ -17,6 +17,9 @@
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
+// What integration tests share names the crate, also where unit tests use it.
+#[cfg(test)]
+extern crate self as gotrace;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 

@@ -14,15 +14,18 @@
 //! - of several stop-the-world ranges in one goroutine the one ends that Go's list has first, as if no
 //!   assist had ever stood in that list; the runtime has one range at a time;
 //! - of a proc that two threads claim at a time the last is known to have it; Go takes any of them;
-//! - at most [`MAX_RANGES`] stop-the-world ranges may be open in one goroutine; the runtime has one.
+//! - at most [`MAX_RANGES`] stop-the-world ranges may be open in one goroutine; the runtime has one;
+//! - where more than [`EXACT`] threads have events at a time, see `parking`.
 
 mod frontier;
 mod goroutines;
+mod parking;
 mod procs;
 mod ranges;
 mod user;
 
 pub(crate) use frontier::{Frontier, Next};
+pub(crate) use parking::{EXACT, Fork, Key, Parking, Waits};
 
 use crate::error::{ErrorKind, Table};
 use crate::event::Raw;

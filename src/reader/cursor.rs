@@ -5,6 +5,7 @@ use crate::event::Raw;
 use crate::ids::ThreadId;
 use crate::input::{Input, Place, Span};
 use crate::num;
+use crate::order::{Key, Waits};
 use crate::storage::List;
 use crate::table::NIL;
 use crate::time::{Frequency, Time, Timestamp};
@@ -40,6 +41,16 @@ pub(super) struct Cursor {
     pub(super) time: Time,
     /// The next event, to be completed by the model.
     pub(super) raw: Raw,
+}
+
+impl Waits for Cursor {
+    fn key(&self) -> Key {
+        Key::of(&self.raw)
+    }
+
+    fn time(&self) -> Time {
+        self.time
+    }
 }
 
 impl Cursor {

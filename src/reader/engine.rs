@@ -1,6 +1,8 @@
 //! What slices and streams are read with: a state without lifetimes, that is given the bytes anew at
 //! each step.
 
+mod parking;
+
 use super::cursor::{BatchEntry, Cursor};
 use crate::error::{Error, ErrorKind, Table};
 use crate::event::{Event, Raw};
@@ -8,7 +10,7 @@ use crate::generation::{Tables, earliest};
 use crate::ids::{GenerationId, Offset, StackId, ThreadId};
 use crate::input::{Input, Place, Span};
 use crate::num;
-use crate::order::{Epoch, Extra, Frontier, Next, Scheduler, Verdict};
+use crate::order::{Epoch, Extra, Fork, Frontier, Next, Parking, Scheduler, Verdict};
 use crate::storage::{Full, List, Storage};
 use crate::table::{IdTable, NIL, Slot};
 use crate::time::{Frequency, Time, Timestamp};
@@ -52,6 +54,8 @@ pub(super) struct Engine<S: Storage> {
     /// Cursors by thread.
     by_thread: IdTable<u32, S::Threads<Slot<u32>>, S::Threads<u32>>,
     frontier: Frontier<S::Threads<Next>>,
+    /// Cursors that must wait, where there are many: they are not in the frontier.
+    parking: Parking<S::Threads<Fork>>,
     /// How many of the generation's samples were given.
     samples_given: usize,
     /// The generation being read, or 0.
@@ -67,6 +71,11 @@ pub(super) struct Engine<S: Storage> {
     last_time: Time,
     syncs: u64,
     pub(super) skipped: u64,
+    /// In the place of `EXACT`, and how many events were offered to the model.
+    #[cfg(test)]
+    pub(super) exact: usize,
+    #[cfg(test)]
+    pub(super) offers: u64,
 }
 
 /// The time of an event after one at `last`: no two share one.
@@ -94,6 +103,7 @@ impl<S: Storage> Engine<S> {
             cursors: List::EMPTY,
             by_thread: IdTable::new(),
             frontier: Frontier::new(),
+            parking: Parking::new(),
             samples_given: 0,
             number: 0,
             first: 0,
@@ -105,6 +115,10 @@ impl<S: Storage> Engine<S> {
             last_time: Time(0),
             syncs: 0,
             skipped: 0,
+            #[cfg(test)]
+            exact: crate::order::EXACT,
+            #[cfg(test)]
+            offers: 0,
         }
     }
 
@@ -159,11 +173,13 @@ impl<S: Storage> Engine<S> {
                 Phase::Failing(error) => return self.fail(error),
                 Phase::Done => return Ok(false),
             }
-            self.move_on(input)?;
+            self.move_on_and_wake(input)?;
             if self.samples_left() {
                 if self.give_sample(input) {
                     continue;
                 }
+            } else if self.has_parked() {
+                // What passes now may wake others.
             } else if self.frontier.len() == 0 {
                 self.next_generation(input, last)?;
                 continue;
@@ -236,7 +252,8 @@ impl<S: Storage> Engine<S> {
     /// Whether the input given is read, so that a stream must bring the next generation.
     #[cfg(feature = "std")]
     pub(super) fn needs_input(&self) -> bool {
-        let idle = matches!(self.phase, Phase::Reading) && self.extra.is_empty();
+        let idle =
+            matches!(self.phase, Phase::Reading) && self.extra.is_empty() && !self.has_parked();
         // Only the last cursor can be about to end.
         idle && !self.samples_left()
             && match (self.frontier.len(), self.moved) {
@@ -284,10 +301,10 @@ impl<S: Storage> Engine<S> {
         let Some(entry) = self.tables.samples().get(self.samples_given) else {
             return false;
         };
-        if self
-            .frontier
-            .get(0)
-            .is_some_and(|next| entry.time >= next.time)
+        let next = self.frontier.get(0).map(|next| next.time);
+        let parked = self.parked().map(|cursor| cursor.time);
+        if next.is_some_and(|time| entry.time >= time)
+            || parked.is_some_and(|time| entry.time >= time)
         {
             return false;
         }
@@ -309,19 +326,29 @@ impl<S: Storage> Engine<S> {
     /// The earliest event must wait: tries the others in the order of their times.
     #[cold]
     fn advance_later(&mut self, input: &Input<'_>) -> Result<bool, Error> {
+        if self.has_parked() || self.frontier.len() > self.exact() {
+            return self.advance_parking(input);
+        }
         self.frontier.sort();
         for at in 1..self.frontier.len() {
             if self.try_advance(input, at)? {
                 return Ok(true);
             }
         }
-        let waiting = num::wide(self.frontier.len());
-        let place = self
-            .frontier
-            .get(0)
-            .and_then(|n| self.cursors.get(num::index(n.cursor)));
-        let place = place.map_or(self.place, Cursor::place);
-        self.fail(input.error(ErrorKind::NoProgress, waiting, place))
+        let first = self.frontier.get(0);
+        let first = first.and_then(|next| self.cursors.get(num::index(next.cursor)));
+        let place = first.map_or(self.place, Cursor::place);
+        self.fail_to_advance(input, self.frontier.len(), place)
+    }
+
+    /// No event can come next, the earliest of which stands at `place`.
+    fn fail_to_advance<T>(
+        &mut self,
+        input: &Input<'_>,
+        waiting: usize,
+        place: Place,
+    ) -> Result<T, Error> {
+        self.fail(input.error(ErrorKind::NoProgress, num::wide(waiting), place))
     }
 
     /// Asks whether the event at `at` in the frontier may come next.
@@ -343,6 +370,10 @@ impl<S: Storage> Engine<S> {
         let Some(cursor) = self.cursors.get_mut(num::index(at)) else {
             return Ok(false);
         };
+        #[cfg(test)]
+        {
+            self.offers += 1;
+        }
         let epoch = Epoch {
             generation: self.number,
             first: self.number == self.first,
@@ -436,6 +467,7 @@ impl<S: Storage> Engine<S> {
         self.cursors.clear();
         self.by_thread.clear();
         self.frontier.clear();
+        self.parking.clear();
         self.samples_given = 0;
         self.moved = NIL;
         self.after = After::Unknown;

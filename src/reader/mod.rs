@@ -26,6 +26,8 @@ mod cursor;
 mod engine;
 #[cfg(feature = "std")]
 mod stream;
+#[cfg(all(test, feature = "alloc"))]
+mod tests;
 #[cfg(feature = "std")]
 mod window;
 

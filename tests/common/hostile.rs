@@ -4,6 +4,9 @@
 //! reader accepts them, but for those whose [`Case::accepted`] says otherwise.
 
 use gotrace::wire::{EventType, MAX_BATCH_SIZE, Version, varint};
+// Unit tests use this too, in a crate without these.
+use std::prelude::v1::*;
+use std::{format, vec};
 
 /// A family of traces.
 pub struct Case {
@@ -373,17 +376,21 @@ fn open_tasks(n: usize) -> Vec<u8> {
     writer.finish()
 }
 
-/// As many open at a time as may be.
+/// Almost as many open at a time as may be, and ended in the order that Go's reader has for them.
 fn stopped_worlds(n: usize) -> Vec<u8> {
     let mut writer = Writer::new();
     let names: Vec<String> = (0..64).map(|i| i.to_string()).collect();
     writer.strings((1..).zip(names.iter().map(|n| &**n)));
     let mut thread = writer.running(MAIN, 1);
+    let mut open: Vec<u64> = Vec::new();
     for i in 0..n as u64 {
-        if i >= 60 {
+        let mut next = i + 1;
+        if open.len() == 60 {
+            next = open.swap_remove(0);
             thread.event(EventType::STW_END, i + 2, &[]);
         }
-        thread.event(EventType::STW_BEGIN, i + 2, &[i % 60 + 1, 0]);
+        thread.event(EventType::STW_BEGIN, i + 2, &[next, 0]);
+        open.push(next);
     }
     drop(thread);
     writer.finish()
