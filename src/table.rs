@@ -19,8 +19,10 @@ pub(crate) struct Slot<T> {
 /// Values by 64-bit id, in slots that keep their index for as long as the entry lives.
 ///
 /// A hash table whose chains run through the slots, so that fixed capacities need no spare room.
-/// Trace ids come from strangers: an insertion that meets a long chain mixes the ids that it found
-/// there into the hash and builds the chains again.
+/// Trace ids come from strangers: with `std` the hash depends on a number that they cannot know, so
+/// that ids chosen to share a chain do not. Without it there is no such number, and a stranger who
+/// takes pains can make chains that are as long as the table; there capacities are small. In either
+/// case an insertion that meets a long chain changes the hash and builds the chains again.
 #[derive(Debug)]
 pub(crate) struct IdTable<T, L, H> {
     slots: L,
@@ -28,7 +30,8 @@ pub(crate) struct IdTable<T, L, H> {
     heads: H,
     free: u32,
     live: usize,
-    seed: u64,
+    /// What ids are multiplied by. It is odd: of two ids, few such numbers send both to one bucket.
+    multiplier: u64,
     /// Insertions to let pass before long chains may rebuild the table again.
     patience: usize,
     value: PhantomData<T>,
@@ -45,7 +48,7 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
             heads: H::EMPTY,
             free: NIL,
             live: 0,
-            seed: 0,
+            multiplier: 0x9e37_79b9_7f4a_7c15,
             patience: 0,
             value: PhantomData,
         }
@@ -62,9 +65,7 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn bucket(&self, id: u64) -> usize {
         // A multiplication spreads the ids, and another maps them onto any number of buckets.
-        let hash = (id ^ self.seed)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .wrapping_shr(32);
+        let hash = id.wrapping_mul(self.multiplier).wrapping_shr(32);
         num::narrow(
             hash.wrapping_mul(num::wide(self.heads.len()))
                 .wrapping_shr(32),
@@ -178,6 +179,12 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
         }
     }
 
+    /// How many slots there are, in use or not.
+    #[cfg(feature = "std")]
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The values in use.
     #[cfg(feature = "std")]
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
@@ -225,6 +232,10 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
             .saturating_mul(2)
             .clamp(8, H::limit().max(8))
             .min(H::limit());
+        #[cfg(feature = "std")]
+        if self.heads.is_empty() {
+            self.multiplier = secret();
+        }
         while self.heads.len() < target {
             self.heads.push(NIL)?;
         }
@@ -234,11 +245,12 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
 
     #[cold]
     fn reseed(&mut self, id: u64) {
-        self.seed = (self.seed ^ id)
+        self.multiplier = (self.multiplier ^ id)
             .wrapping_mul(0xd6e8_feb8_6659_fd93)
             .rotate_left(32)
             | 1;
-        self.patience = self.live;
+        // As much work as building the chains is.
+        self.patience = self.slots.len();
         self.rebuild();
     }
 
@@ -258,6 +270,13 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
             }
         }
     }
+}
+
+/// An odd number that differs from table to table, and that nobody can foresee.
+#[cfg(feature = "std")]
+fn secret() -> u64 {
+    use core::hash::BuildHasher;
+    std::hash::RandomState::new().hash_one(()) | 1
 }
 
 #[cfg(all(test, feature = "alloc"))]
@@ -310,12 +329,57 @@ mod tests {
         }
     }
 
-    /// Ids that all fall into one bucket under the first hash function.
+    type Growing = IdTable<(), Vec<Slot<()>>, Vec<u32>>;
+
+    /// How many slots are looked at to find each of the ids once.
+    #[cfg(feature = "std")]
+    fn steps(table: &Growing, ids: &[u64]) -> usize {
+        let walk = |id: &u64| {
+            let (mut at, mut steps) = (table.heads[table.bucket(*id)], 1);
+            while table.slots[at as usize].id != *id {
+                at = table.slots[at as usize].next;
+                steps += 1;
+            }
+            steps
+        };
+        ids.iter().map(walk).sum()
+    }
+
+    /// The number that undoes a multiplication by an odd one.
+    fn inverse(odd: u64) -> u64 {
+        (0..6).fold(odd, |x, _| {
+            x.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(x)))
+        })
+    }
+
+    /// Who knows what ids are multiplied by, whenever that changes, makes one chain of them; and has
+    /// nothing of it in another table.
+    #[test]
+    #[cfg(feature = "std")]
+    fn ids_chosen_for_one_table_do_no_harm_in_another() {
+        const N: usize = 20_000;
+        let mut table = Growing::new();
+        let mut ids = Vec::new();
+        for n in 1..=N as u64 {
+            let id = n.wrapping_mul(inverse(table.multiplier));
+            if table.find(id).is_none() {
+                table.insert(id, ()).unwrap();
+                ids.push(id);
+            }
+        }
+        assert!(steps(&table, &ids) > N * N / 50, "{}", steps(&table, &ids));
+        let mut other = Growing::new();
+        for id in &ids {
+            other.insert(*id, ()).unwrap();
+        }
+        assert!(steps(&other, &ids) < 8 * N, "{}", steps(&other, &ids));
+    }
+
+    /// Ids that all fall into one bucket under the first hash function, without `std`.
     #[test]
     fn chosen_ids_do_not_make_one_long_chain() {
-        let inverse = 0xf1de_83e1_9937_733du64; // of the hash's multiplier
-        assert_eq!(inverse.wrapping_mul(0x9e37_79b9_7f4a_7c15), 1);
-        let mut table = IdTable::<(), Vec<_>, Vec<_>>::new();
+        let mut table = Growing::new();
+        let inverse = inverse(table.multiplier);
         for n in 0..50_000u64 {
             table.insert(n.wrapping_mul(inverse), ()).unwrap();
         }

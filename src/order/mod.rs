@@ -296,6 +296,13 @@ impl<S: Storage> Scheduler<S> {
         }
     }
 
+    /// How much [`move_names`](Self::move_names) looks at.
+    #[cfg(feature = "std")]
+    pub(crate) fn names_to_visit(&self) -> usize {
+        let open = self.nodes.len().saturating_add(self.tasks.slots());
+        open.saturating_add(self.goroutines.slots())
+    }
+
     /// Forgets where strings of earlier inputs stand: every open name is moved to where `move_to`
     /// says it stands now.
     #[cfg(feature = "std")]

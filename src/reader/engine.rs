@@ -287,6 +287,12 @@ impl<S: Storage> Engine<S> {
         self.scheduler.move_names(move_to);
     }
 
+    /// How many names may be open: what it takes to look for them.
+    #[cfg(feature = "std")]
+    pub(super) fn names_to_visit(&self) -> usize {
+        self.scheduler.names_to_visit()
+    }
+
     #[cfg(feature = "std")]
     pub(super) fn names(&mut self, visit: impl FnMut(Span)) {
         let mut visit = visit;
@@ -482,6 +488,7 @@ impl<S: Storage> Engine<S> {
         let mut batches = Batches::resume(*input, self.place, self.offset.0);
         let mut number = 0;
         let mut first_time = Timestamp(0);
+        let mut has_events = false;
         loop {
             let before = (batches.place(), batches.offset());
             let batch = match batches.next() {
@@ -500,7 +507,7 @@ impl<S: Storage> Engine<S> {
                         self.after = if last { After::End } else { After::Unknown };
                         break;
                     }
-                    if !self.cursors.is_empty() {
+                    if has_events {
                         let end = self.offset.0;
                         return Err(Error::new(ErrorKind::IncompleteGeneration, number, end));
                     }
@@ -550,7 +557,11 @@ impl<S: Storage> Engine<S> {
                 ..batches.place()
             };
             if !self.tables.add(&batch, place, self.version)? {
-                self.add_events(&batch, place)?;
+                has_events = true;
+                // Empty ones are not worth remembering.
+                if !batch.data.is_empty() {
+                    self.add_events(&batch, place)?;
+                }
             }
         }
         self.tables

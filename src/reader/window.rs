@@ -2,7 +2,9 @@
 //!
 //! The engine is the one that reads slices. Here its input is a buffer that holds one generation;
 //! when the next one is due, the names of open tasks and regions are carried over to the front of
-//! the buffer, and everything else makes room.
+//! the buffer, and everything else makes room. Generations much smaller than what it takes to look
+//! for names stay there, until it is worth it: else a trace of many could make each as much work as
+//! one large.
 
 use super::engine::Engine;
 use crate::error::Error;
@@ -16,8 +18,11 @@ use alloc::vec::Vec;
 
 /// An engine and the generation that it reads.
 pub(crate) struct Window<S: Storage> {
-    /// Carried names, then a generation, then what was read beyond it.
+    /// Carried names, then a generation, then what was read beyond it. Between the names and the
+    /// generation, small ones that were read.
     pub(super) buffer: Vec<u8>,
+    /// The length of the names.
+    names: usize,
     /// Where the generation ends in the buffer.
     end: usize,
     /// How many bytes of the trace stand before the buffer, modulo 2^64: names count as some.
@@ -35,6 +40,7 @@ impl<S: Storage> Window<S> {
         let offset = Offset(num::wide(HEADER_LEN));
         Window {
             buffer: Vec::new(),
+            names: 0,
             end: 0,
             base: offset.0,
             last: false,
@@ -108,6 +114,14 @@ impl<S: Storage> Window<S> {
     /// Makes room for the next generation: what outlives the one that was read moves to the front of
     /// the buffer, and what follows it comes after that. Gives where.
     pub(super) fn advance(&mut self) -> usize {
+        let keep = self.end.min(self.buffer.len());
+        // A byte read pays for a byte moved, and sixteen for a look at a name.
+        let beyond = self.buffer.len().saturating_sub(keep);
+        let visits = self.engine.names_to_visit().saturating_mul(16);
+        let work = visits.saturating_add(self.names).saturating_add(beyond);
+        if keep.saturating_sub(self.names) < work {
+            return keep;
+        }
         let mut spans = Vec::new();
         self.engine.names(|span| spans.push(span));
         spans.retain(|span| span.len > 0);
@@ -124,7 +138,7 @@ impl<S: Storage> Window<S> {
             moved.extend_from_slice(self.buffer.get(span.at..end).unwrap_or(&[]));
         }
         let names = moved.len();
-        let keep = self.end.min(self.buffer.len());
+        self.names = names;
         self.buffer.splice(..keep, moved);
         let offset = self.engine.offset();
         self.base = offset.0.wrapping_sub(num::wide(names));
