@@ -4,8 +4,7 @@
 //! is written out.
 
 use super::Result;
-use firmware::{ARENA_LEN, READ, RECORDED};
-use gotrace::recorder::Status;
+use firmware::{ARENA_LEN, Found, Kept, READ, RECORDED};
 use gotrace::{Details, Event, FlightRecorder, Reader, Trace};
 use std::fmt::Display;
 
@@ -30,12 +29,12 @@ pub fn lines() -> Result<Vec<String>> {
     let mut arena = vec![0; ARENA_LEN];
     let mut recorder = FlightRecorder::new(&mut arena[..], Default::default())?;
     firmware::record(&mut recorder, RECORDED)?;
-    lines.push(format!("recorded {}", shown(&recorder.status())));
+    lines.push(format!("recorded {:?}", Kept::of(&recorder.snapshot())));
     drop(recorder);
 
     let recovered = FlightRecorder::recover(&arena)?;
-    lines.push(format!("recovered {:?}", firmware::sum_up(&recovered)));
-    lines.push(format!("status {}", shown(&recovered.status())));
+    lines.push(format!("recovered {:?}", Found::of(&recovered)));
+    lines.push(format!("status {:?}", recovered.status()));
     let snapshot = recovered.snapshot();
     let mut reader = Reader::<gotrace::Growing>::new(&snapshot.trace()?);
     let counts = firmware::read(&mut reader, |event| lines.extend(log(event)))?;
@@ -63,18 +62,4 @@ fn log(event: &Event<'_, '_>) -> Option<String> {
 
 fn optional(id: Option<impl Display>) -> String {
     id.map_or("None".into(), |id| format!("Some({id})"))
-}
-
-fn shown(status: &Status) -> String {
-    let debug = format!("{status:?}");
-    let Some(span) = status.span else {
-        return debug;
-    };
-    // `defmt` shows the parts of a duration.
-    let parts = format!(
-        "Duration {{ secs: {}, nanos: {} }}",
-        span.as_secs(),
-        span.subsec_nanos()
-    );
-    debug.replace(&format!("{span:?}"), &parts)
 }
