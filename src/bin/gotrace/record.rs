@@ -28,8 +28,8 @@ use std::time::{Duration, Instant};
 /// traced program, less with GODEBUG=traceadvanceperiod=100000000 (in nanoseconds) in its
 /// environment.
 ///
-/// Memory is fixed: twice --max-bytes, and 200 KiB. While a snapshot is written, there is a copy of
-/// the window as well.
+/// Memory is fixed: twice --max-bytes and a little, so that no generation of up to --max-bytes is
+/// lost. While a snapshot is written, there is a copy of the window as well.
 #[derive(clap::Args)]
 #[command(after_help = format!("\
 {}
