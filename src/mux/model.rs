@@ -67,7 +67,10 @@ impl TraceSource for Script {
             return Ok(Some(Part::EndOfGeneration(number)));
         }
         self.at.1 += 1;
-        Ok(Some(Part::Batches(SharedBatches::from(vec![number as u8; SIZES[given]]))))
+        Ok(Some(Part::Batches(SharedBatches::from(vec![
+            number as u8;
+            SIZES[given]
+        ]))))
     }
 
     fn stop(&mut self) {
