@@ -1,4 +1,5 @@
 //! The multiplexer fed by real Go programs, which end or are killed.
+#![cfg(feature = "std")]
 #![cfg(all(unix, feature = "std"))]
 
 mod common;

@@ -1,4 +1,5 @@
 //! `gotrace record` and `gotrace recover`, run as a person or a service manager would.
+#![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
 
 mod common;
