@@ -14,7 +14,6 @@ use crate::wire::Version;
 use alloc::sync::Arc;
 use loom::thread;
 use std::vec;
-use std::vec::Vec;
 
 /// The sizes of the batches in a generation, which hold its number: one that does not wake who is
 /// patient, and one that does not fit beside it.

@@ -1,7 +1,8 @@
 //! Files for snapshots: named by a pattern, never over another file, and there only when complete.
 
-use crate::output::{Failure, Result};
+use crate::output::{Failure, Result, name, note};
 use gotrace::WallTime;
+use gotrace::recorder::{SharedError, SharedRecorder};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,32 @@ impl Snapshots {
         Snapshots {
             pattern: pattern.to_owned(),
         }
+    }
+
+    /// Writes what a recorder keeps, if that is anything.
+    pub fn take<A>(&self, recorder: &SharedRecorder<A>) -> Result
+    where
+        A: AsRef<[u8]> + AsMut<[u8]> + Send,
+    {
+        let generations = match recorder.status() {
+            Ok(status) => status.window.generations,
+            Err(_) => 0,
+        };
+        if generations == 0 {
+            note("no generation is complete yet: no snapshot");
+            return Ok(());
+        }
+        let (file, bytes) = self.write(|file| {
+            recorder.write_to(file).map_err(|error| match error {
+                SharedError::Io(error) => error,
+                other => io::Error::other(other),
+            })
+        })?;
+        note(format_args!(
+            "{}: {bytes} bytes, {generations} generations",
+            name(&file)
+        ));
+        Ok(())
     }
 
     /// Writes a file that did not exist; gives its name, and what `write` gives: its length.
