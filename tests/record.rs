@@ -176,7 +176,7 @@ fn signals_write_snapshots_and_end_it() {
         "--arena",
         "arena",
         "--out",
-        "s-{n}.trace",
+        "s-{number}.trace",
         "--min-age",
         "1h",
         "-",

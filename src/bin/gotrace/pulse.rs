@@ -246,14 +246,14 @@ impl Pulse {
     /// Several lines, for a terminal.
     pub fn block(&self) -> String {
         let mut text = format!(
-            "  {:<12} {}, {:.3} s\n",
+            "  {:<15} {}, {:.3} s\n",
             "generation", self.generation, self.seconds
         );
         let g = &self.goroutines;
         let procs = self.gomaxprocs.map_or("?".to_owned(), |n| n.to_string());
         let _ = writeln!(
             text,
-            "  {:<12} {} ({} running, {} runnable, {} waiting, {} in system calls), {procs} procs",
+            "  {:<15} {} ({} running, {} runnable, {} waiting, {} in system calls), {procs} procs",
             "goroutines",
             g.total(),
             g.running,
@@ -263,7 +263,7 @@ impl Pulse {
         );
         let _ = writeln!(
             text,
-            "  {:<12} {}, goal {}",
+            "  {:<15} {}, goal {}",
             "heap",
             mebibytes(self.heap),
             mebibytes(self.heap_goal)
@@ -271,14 +271,14 @@ impl Pulse {
         let gc = &self.gc;
         let _ = writeln!(
             text,
-            "  {:<12} {} collections, marking {:.0} % of the time",
+            "  {:<15} {} collections, marking {:.0} % of the time",
             "GC",
             gc.collections,
             gc.marking * 100.0
         );
         let _ = writeln!(
             text,
-            "  {:<12} {} times, {:.3} ms in all, {:.3} ms the longest",
+            "  {:<15} {} times, {:.3} ms in all, {:.3} ms the longest",
             "world stopped",
             gc.stops,
             gc.stopped * 1e3,
@@ -288,7 +288,7 @@ impl Pulse {
             let lost = self.lost_generations;
             let _ = writeln!(
                 text,
-                "  {:<12} {lost} generations, too fast for this",
+                "  {:<15} {lost} generations, too fast for this",
                 "lost"
             );
         }
@@ -299,7 +299,7 @@ impl Pulse {
             self.rate().round()
         );
         for (kind, rate) in &self.rates {
-            let _ = write!(text, "\n    {kind:<15} {:>10.0}", rate);
+            let _ = write!(text, "\n    {kind:<15} {rate:>10.0}");
         }
         text
     }

@@ -54,9 +54,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     arena: Option<PathBuf>,
 
-    /// Name of the snapshots; {n} stands for a number that is not in use, {time} for the time in
-    /// UTC. Without {n}, a number is added to a name that is in use
-    #[arg(long, value_name = "NAME", default_value = "snapshot-{n}.trace")]
+    /// Name of the snapshots; {number} stands for a number that is not in use, {time} for the time in
+    /// UTC. Without {number}, a number is added to a name that is in use
+    #[arg(long, value_name = "NAME", default_value = "snapshot-{number}.trace")]
     out: String,
 
     /// Take a file to be complete when nothing was added to it for so long

@@ -14,7 +14,7 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// `{n}` in the pattern stands for a number, `{time}` for the time in UTC.
+    /// `{number}` in the pattern stands for a number, `{time}` for the time in UTC.
     pub fn new(pattern: &str) -> Snapshots {
         Snapshots {
             pattern: pattern.to_owned(),
@@ -82,8 +82,10 @@ impl Snapshots {
 
 /// The name with a number, counting from 1; one without a place for it gets it from the second on.
 fn numbered(pattern: &str, before: u64) -> PathBuf {
-    if pattern.contains("{n}") {
-        return pattern.replace("{n}", &(before + 1).to_string()).into();
+    if pattern.contains("{number}") {
+        return pattern
+            .replace("{number}", &(before + 1).to_string())
+            .into();
     }
     let path = PathBuf::from(pattern);
     match (before, path.file_stem(), path.extension()) {
@@ -115,7 +117,7 @@ mod tests {
     #[test]
     fn names_have_numbers() {
         let name = |pattern, n| numbered(pattern, n).to_str().unwrap().to_owned();
-        assert_eq!(name("a-{n}.trace", 0), "a-1.trace");
+        assert_eq!(name("a-{number}.trace", 0), "a-1.trace");
         assert_eq!(name("d.d/a.trace", 0), "d.d/a.trace");
         assert_eq!(name("d.d/a.trace", 1), "d.d/a-2.trace");
         assert_eq!(name("d.d/a", 2), "d.d/a-3");

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 Examples:
   curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace tee - --out app.trace --stat
-  gotrace tee unix-listen:/run/app.sock --out all.trace --out - --record 'last-{{n}}.trace' | next",
+  gotrace tee unix-listen:/run/app.sock --out all.trace --out - --record 'last-{{number}}.trace' | next",
 Live::HELP))]
 #[command(group(clap::ArgGroup::new("where").required(true).multiple(true)))]
 pub struct Args {
@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", group = "where", num_args = 1..)]
     out: Vec<PathBuf>,
 
-    /// Keep the last seconds, and write them to this file on SIGUSR1 and at the end; {n} stands for
+    /// Keep the last seconds, and write them to this file on SIGUSR1 and at the end; {number} stands for
     /// a number that is not in use, {time} for the time in UTC
     #[arg(long, value_name = "NAME", group = "where")]
     record: Option<String>,
