@@ -174,6 +174,22 @@ impl Kept {
     }
 }
 
+/// An arena, byte for byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    pub len: usize,
+    pub checksum: u32,
+}
+
+impl Image {
+    pub fn of(arena: &[u8]) -> Image {
+        Image {
+            len: arena.len(),
+            checksum: checksum([arena]),
+        }
+    }
+}
+
 /// What a recorder left in its arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "log", derive(defmt::Format))]

@@ -1,14 +1,14 @@
-//! What the firmware should log, worked out here.
+//! What should be logged, worked out here.
 //!
 //! `defmt` formats a structure on one line, as `Debug` does; what the crate formats in another way
 //! is written out.
 
 use super::Result;
-use firmware::{ARENA_LEN, Found, Kept, READ, RECORDED};
+use firmware::{ARENA_LEN, Found, Image, Kept, READ, RECORDED};
 use gotrace::{Details, Event, FlightRecorder, Reader, Trace};
 use std::fmt::Display;
 
-/// All messages but those about the stack.
+/// All messages of the firmware but those about the stack.
 pub fn lines() -> Result<Vec<String>> {
     let mut lines = vec![format!("decoded {:?}", firmware::decode(READ)?)];
 
@@ -40,6 +40,18 @@ pub fn lines() -> Result<Vec<String>> {
     let counts = firmware::read(&mut reader, |event| lines.extend(log(event)))?;
     lines.push(format!("read {counts:?}"));
     Ok(lines)
+}
+
+/// What the big-endian program should print: of an arena, all bytes.
+pub fn big_endian() -> Result<String> {
+    let decoded = firmware::decode(READ)?;
+    let counts = firmware::read(&mut Trace::new(READ)?.reader(), |_| ())?;
+    let mut arena = vec![0; ARENA_LEN];
+    let mut recorder = FlightRecorder::new(&mut arena[..], Default::default())?;
+    firmware::record(&mut recorder, RECORDED)?;
+    let kept = Kept::of(&recorder.snapshot());
+    let image = Image::of(recorder.arena());
+    Ok(format!("{decoded:?}\n{counts:?}\n{kept:?}\n{image:?}\n"))
 }
 
 /// A user's log message.
