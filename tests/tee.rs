@@ -106,9 +106,9 @@ fn what_breaks_off_leaves_whole_generations() {
     let snapshot = std::fs::read(dir.join("r-1")).unwrap();
     assert!(is_part_of(&snapshot, &generations(&trace)) > 1);
     let errors: Vec<&str> = run.stderr.lines().collect();
-    let error = format!("cut short: at least");
-    let named = |line: &&str| line.starts_with("error: standard input: ") && line.contains(&error);
-    assert!(errors.iter().any(|line| named(line)), "{errors:?}");
+    let error = "cut short: at least";
+    let named = |line: &&str| line.starts_with("error: standard input: ") && line.contains(error);
+    assert!(errors.iter().any(named), "{errors:?}");
     assert!(errors.iter().any(|line| line.starts_with("generation 1: ")));
 
     // What is no trace at all.
@@ -141,7 +141,7 @@ fn a_copy_that_fails_is_reported_and_harms_no_other() {
     drop(stdin);
 
     // A file that cannot be made is known at once.
-    let run = run(["tee", "-", "--out", "/nowhere/at/all"]);
+    let run = common::tool::run(["tee", "-", "--out", "/nowhere/at/all"]);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("/nowhere/at/all"), "{}", run.stderr);
 }

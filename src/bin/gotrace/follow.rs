@@ -19,14 +19,15 @@ enum Message {
     Opened(Result<StreamSource<File>>),
     Pulse(Box<Pulse>),
     Ended(std::result::Result<(), LiveError>),
+    /// There is nothing to take a snapshot of: to ask is no reason to die.
+    Snapshot,
     Stop,
 }
 
 /// Shows a live trace, generation by generation, until it ends or a signal asks to leave.
 pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
     let (sender, messages) = channel();
-    // There is nothing to take a snapshot of: to ask is no reason to die.
-    signals::listen(&sender, || Message::Stop, || Message::Stop)?;
+    signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
     let (opening, opened) = (input.clone(), sender.clone());
     // It may wait for a connection, and must not be waited for.
     signals::spawn("input", move || {
@@ -59,6 +60,7 @@ pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
                 result = ended.map_err(|error| failed(&error));
                 break;
             }
+            Message::Snapshot => {}
             // The events of what came are still given.
             Message::Stop => {
                 if mux.take().is_none() {
