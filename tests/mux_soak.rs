@@ -1,5 +1,6 @@
 //! The multiplexer under a long trace at full speed, alone in its process: what it takes in memory
 //! and threads is then what the process does.
+#![cfg(feature = "std")]
 
 mod common;
 

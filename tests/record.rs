@@ -1,4 +1,5 @@
 //! `gotrace record` and `gotrace recover`, run as a person or a service manager would.
+#![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
 
 mod common;
@@ -175,7 +176,7 @@ fn signals_write_snapshots_and_end_it() {
         "--arena",
         "arena",
         "--out",
-        "s-{n}.trace",
+        "s-{number}.trace",
         "--min-age",
         "1h",
         "-",

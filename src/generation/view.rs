@@ -145,7 +145,7 @@ impl<'t, S: Storage> GenerationTables<'t, S> {
     /// Indexes the tables of a generation.
     ///
     /// Errors: everything that can be wrong with a table or a batch header, and
-    /// [`TableFull`](ErrorKind::TableFull).
+    /// [`TableFull`](crate::ErrorKind::TableFull).
     pub fn load(trace: &Trace<'t>, generation: &Generation) -> Result<Self, Error> {
         let mut tables = Tables::new();
         let mut batches = trace.batches_from(generation.start);

@@ -79,6 +79,12 @@ impl<S: Storage> LiveReader<S> {
         Ok(self.window.as_ref().map(Window::event))
     }
 
+    /// Whether the next event may be long in coming: those of the generations that came are all
+    /// given.
+    pub fn will_wait(&self) -> bool {
+        self.window.as_ref().is_none_or(Window::is_read)
+    }
+
     /// Asks to leave: the events of the current generation are the last.
     pub fn leave(&self) {
         self.receiver.leave();

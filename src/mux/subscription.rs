@@ -2,10 +2,9 @@
 
 use super::queue::Queue;
 use super::subscriber::{Subscriber, hand, shared};
-use super::{EndReason, Shared, Signal, Stats, Timeout, panic_message};
+use super::{EndReason, Shared, Signal, Stats, panic_message};
 use alloc::sync::Arc;
 use core::fmt;
-use core::time::Duration;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
@@ -169,7 +168,10 @@ impl Receiver {
     ///
     /// Errors: nothing came for this long.
     #[cfg(not(loom))]
-    pub fn recv_timeout(&self, time: Duration) -> Result<Option<Signal>, Timeout> {
+    pub fn recv_timeout(
+        &self,
+        time: core::time::Duration,
+    ) -> Result<Option<Signal>, super::Timeout> {
         self.handle.queue.recv_timeout(time)
     }
 

@@ -337,3 +337,10 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> fmt::Debug for FlightRecorder<A> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<A: AsRef<[u8]> + AsMut<[u8]>> defmt::Format for FlightRecorder<A> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "flight recorder: {}", self.status());
+    }
+}

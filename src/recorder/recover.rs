@@ -338,6 +338,20 @@ impl fmt::Debug for Incomplete<'_> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Recovered<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}, {}", self.snapshot(), self.in_progress());
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Incomplete<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{} of {=u64} bytes so far", self.number, self.len());
+    }
+}
+
 /// Whether a run of batches is what its record says: in bounds, whole batches of its number, as
 /// many as it says, with its times and its checksum, and with a marker at the end if it should
 /// have one.

@@ -137,6 +137,13 @@ impl fmt::Debug for Snapshot<'_> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Snapshot<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "snapshot of {=u64} bytes", self.len());
+    }
+}
+
 /// A generation in an arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -154,6 +161,13 @@ pub struct SnapshotGeneration<'a> {
     /// The batches, cut between two of them where the ring began again at its start; otherwise the
     /// second is empty.
     pub pieces: [&'a [u8]; 2],
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for SnapshotGeneration<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{} of {=u64} bytes", self.number, self.bytes);
+    }
 }
 
 /// The generations of a snapshot, oldest first.

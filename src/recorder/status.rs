@@ -124,7 +124,7 @@ pub struct Progress {
 /// What a recorder holds, has recorded and has lost.
 ///
 /// Counters count since the arena was made, over stops and resumptions.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Status {

@@ -4,7 +4,7 @@
 //! here is for either.
 #![no_std]
 
-use gotrace::recorder::Recovered;
+use gotrace::recorder::{Recovered, Snapshot};
 use gotrace::wire::{Chunk, Record};
 use gotrace::{Error, Event, EventKind, FlightRecorder, Reader, Storage, Trace};
 
@@ -153,40 +153,64 @@ pub fn record<A: AsRef<[u8]> + AsMut<[u8]>>(
         .try_for_each(|piece| recorder.write(piece))
 }
 
-/// What a recorder left in its arena.
+/// A snapshot: complete generations, and all its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "log", derive(defmt::Format))]
-pub struct Found {
-    /// The snapshot: complete generations, and all its bytes.
+pub struct Kept {
     pub generations: u32,
     pub bytes: u64,
     pub pieces: u32,
     pub checksum: u32,
-    /// The generation that was in progress.
-    pub progress: u64,
-    pub progress_bytes: u64,
-    pub progress_checksum: u32,
-    /// What does not check out.
+}
+
+impl Kept {
+    pub fn of(snapshot: &Snapshot<'_>) -> Kept {
+        Kept {
+            generations: count(snapshot.generations()),
+            bytes: snapshot.len(),
+            pieces: count(snapshot.pieces()),
+            checksum: checksum(snapshot.pieces().iter().copied()),
+        }
+    }
+}
+
+/// An arena, byte for byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    pub len: usize,
+    pub checksum: u32,
+}
+
+impl Image {
+    pub fn of(arena: &[u8]) -> Image {
+        Image {
+            len: arena.len(),
+            checksum: checksum([arena]),
+        }
+    }
+}
+
+/// What a recorder left in its arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "log", derive(defmt::Format))]
+pub struct Found {
+    pub kept: Kept,
+    /// The generation that was in progress: its number, and all its bytes.
+    pub progress: Option<(u64, u64, u32)>,
+    /// How much does not check out.
     pub damage: u32,
 }
 
-/// Sums up what was recovered.
-pub fn sum_up(recovered: &Recovered<'_>) -> Found {
-    let snapshot = recovered.snapshot();
-    let mut found = Found {
-        generations: count(snapshot.generations()),
-        bytes: snapshot.len(),
-        pieces: count(snapshot.pieces()),
-        checksum: checksum(snapshot.pieces().iter().copied()),
-        damage: count(recovered.damage()),
-        ..Found::default()
-    };
-    if let Some(progress) = recovered.in_progress() {
-        found.progress = progress.number.get();
-        found.progress_bytes = progress.len();
-        found.progress_checksum = checksum(progress.pieces);
+impl Found {
+    pub fn of(recovered: &Recovered<'_>) -> Found {
+        Found {
+            kept: Kept::of(&recovered.snapshot()),
+            progress: recovered
+                .in_progress()
+                .map(|p| (p.number.get(), p.len(), checksum(p.pieces))),
+            damage: count(recovered.damage()),
+        }
     }
-    found
 }
 
 fn count(items: impl IntoIterator) -> u32 {

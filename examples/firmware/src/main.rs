@@ -61,7 +61,7 @@ fn main() -> ! {
 fn run() -> Result<(), Failure> {
     #[cfg(feature = "recorder")]
     let arena = recorder::arena();
-    #[cfg(feature = "recorder")]
+    #[cfg(feature = "recovery")]
     if recorder::was_recording(arena) {
         return recorder::look_back(arena);
     }
@@ -71,7 +71,10 @@ fn run() -> Result<(), Failure> {
     #[cfg(feature = "reader")]
     reader::read_flash()?;
     #[cfg(feature = "recorder")]
-    recorder::record_until_reset(arena)?;
+    recorder::record_all(arena)?;
+    #[cfg(feature = "recovery")]
+    cortex_m::peripheral::SCB::sys_reset();
+    #[cfg(not(feature = "recovery"))]
     Ok(())
 }
 
@@ -125,11 +128,12 @@ mod recorder {
     use core::arch::asm;
     use core::hint::black_box;
     use core::mem::MaybeUninit;
-    use firmware::ARENA_LEN;
-    use gotrace::recorder::Status;
+    #[cfg(feature = "recovery")]
+    use firmware::Found;
+    use firmware::{ARENA_LEN, Kept};
     use gotrace::{FlightRecorder, FlightRecorderConfig};
 
-    /// Startup code neither clears nor loads this section: it holds what it held before the reset.
+    /// Startup code neither clears nor loads this section: after a reset it holds what it held before.
     #[unsafe(link_section = ".uninit.arena")]
     static mut ARENA: MaybeUninit<[u8; ARENA_LEN]> = MaybeUninit::uninit();
 
@@ -144,34 +148,35 @@ mod recorder {
         }
     }
 
+    /// Records a trace that ends amid a generation.
+    #[inline(never)]
+    pub fn record_all(arena: &mut [u8]) -> Result<(), Failure> {
+        let (kept, stack) = stack::measure(|| record(arena, black_box(firmware::RECORDED)));
+        tell!("recorded {}", kept?);
+        tell!("stack of recording: {=u32}", stack);
+        Ok(())
+    }
+
+    fn record(arena: &mut [u8], bytes: &[u8]) -> Result<Kept, Failure> {
+        let config = FlightRecorderConfig::default();
+        let mut recorder = FlightRecorder::new(arena, config).map_err(Failure::Arena)?;
+        firmware::record(&mut recorder, bytes)?;
+        Ok(Kept::of(&recorder.snapshot()))
+    }
+
     /// Whether this is the life after: memory holds a generation's beginning.
+    #[cfg(feature = "recovery")]
     #[inline(never)]
     pub fn was_recording(arena: &[u8]) -> bool {
         FlightRecorder::recover(arena).is_ok_and(|recovered| recovered.in_progress().is_some())
     }
 
-    /// Records, and is reset amid a generation.
-    #[inline(never)]
-    pub fn record_until_reset(arena: &mut [u8]) -> Result<(), Failure> {
-        let (status, stack) = stack::measure(|| record(arena, black_box(firmware::RECORDED)));
-        tell!("recorded {}", status?);
-        tell!("stack of recording: {=u32}", stack);
-        cortex_m::peripheral::SCB::sys_reset()
-    }
-
-    fn record(arena: &mut [u8], bytes: &[u8]) -> Result<Status, Failure> {
-        let config = FlightRecorderConfig::default();
-        let mut recorder = FlightRecorder::new(arena, config).map_err(Failure::Arena)?;
-        firmware::record(&mut recorder, bytes)?;
-        Ok(recorder.status())
-    }
-
     /// What was recorded before the reset.
+    #[cfg(feature = "recovery")]
     #[inline(never)]
     pub fn look_back(arena: &'static mut [u8]) -> Result<(), Failure> {
         let (found, stack) = stack::measure(|| {
-            FlightRecorder::recover(black_box(&*arena))
-                .map(|recovered| firmware::sum_up(&recovered))
+            FlightRecorder::recover(black_box(&*arena)).map(|recovered| Found::of(&recovered))
         });
         tell!("recovered {}", found.map_err(Failure::Arena)?);
         tell!("stack of recovering: {=u32}", stack);
@@ -181,7 +186,7 @@ mod recorder {
     }
 
     /// Reads the snapshot where it stands.
-    #[cfg(feature = "reader")]
+    #[cfg(all(feature = "reader", feature = "recovery"))]
     #[inline(never)]
     fn read_snapshot(arena: &'static [u8]) -> Result<(), Failure> {
         use gotrace::Details;

@@ -44,6 +44,12 @@ INPUT is where the trace comes from:
         })
     }
 
+    /// As [`parse`](Live::parse); what is not UTF-8 is a file.
+    pub fn of(path: &Path) -> Live {
+        let parsed = path.to_str().map(Live::parse);
+        parsed.map_or_else(|| Live::Path(path.to_owned()), |Ok(live)| live)
+    }
+
     /// As people name it.
     pub fn name(&self) -> String {
         let path = |path: &Path| crate::output::name(path);

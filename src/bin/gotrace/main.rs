@@ -3,7 +3,8 @@
 //! One module a subcommand. What they share: [`input`] opens traces and [`events`] reads them,
 //! [`filter`] selects, [`output`] prints results and
 //! errors, [`parallel`] works on several files at once, [`progress`] shows how far the work is,
-//! [`live`] opens what a running program writes, [`snapshots`] names the files that come of it,
+//! [`live`] opens what a running program writes, [`pulse`] says how it is doing, [`signals`] and
+//! [`snapshots`] are for those who keep the last of it,
 //! [`guard`] turns a file that shrinks while mapped into an error message.
 
 mod assemble;
@@ -12,6 +13,8 @@ mod docs;
 mod dump;
 mod events;
 mod filter;
+#[cfg(unix)]
+mod follow;
 mod guard;
 mod input;
 mod json;
@@ -21,11 +24,17 @@ mod output;
 mod parallel;
 mod progress;
 #[cfg(unix)]
+mod pulse;
+#[cfg(unix)]
 mod record;
 mod recover;
 #[cfg(unix)]
+mod signals;
+#[cfg(unix)]
 mod snapshots;
 mod stat;
+#[cfg(unix)]
+mod tee;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -58,6 +67,8 @@ enum Command {
     #[cfg(unix)]
     Record(record::Args),
     Recover(recover::Args),
+    #[cfg(unix)]
+    Tee(tee::Args),
     Completions(docs::Completions),
     Man(docs::Man),
 }
@@ -71,6 +82,8 @@ fn main() -> ExitCode {
         #[cfg(unix)]
         Command::Record(args) => record::run(args),
         Command::Recover(args) => recover::run(args),
+        #[cfg(unix)]
+        Command::Tee(args) => tee::run(args),
         Command::Completions(args) => docs::completions(args),
         Command::Man(args) => docs::man(args),
     };

@@ -2,6 +2,7 @@
 
 use crate::live::{self, Live};
 use crate::output::{Failure, Result, name, note};
+use crate::signals;
 use crate::snapshots::Snapshots;
 use gotrace::mmap::MappedArena;
 use gotrace::mux::{Callback, EndReason, QueueConfig, Signal, Subscription, TraceMultiplexer};
@@ -12,13 +13,11 @@ use gotrace::recorder::{
 use gotrace::source::StreamSource;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
-use std::os::unix::net::UnixStream;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Keep the last seconds of a live trace, and write them when asked to.
@@ -28,8 +27,8 @@ use std::time::{Duration, Instant};
 /// traced program, less with GODEBUG=traceadvanceperiod=100000000 (in nanoseconds) in its
 /// environment.
 ///
-/// Memory is fixed: twice --max-bytes, and 200 KiB. While a snapshot is written, there is a copy of
-/// the window as well.
+/// Memory is fixed: twice --max-bytes and a little, so that no generation of up to --max-bytes is
+/// lost. While a snapshot is written, there is a copy of the window as well.
 #[derive(clap::Args)]
 #[command(after_help = format!("\
 {}
@@ -55,9 +54,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     arena: Option<PathBuf>,
 
-    /// Name of the snapshots; {n} stands for a number that is not in use, {time} for the time in
-    /// UTC. Without {n}, a number is added to a name that is in use
-    #[arg(long, value_name = "NAME", default_value = "snapshot-{n}.trace")]
+    /// Name of the snapshots; {number} stands for a number that is not in use, {time} for the time in
+    /// UTC. Without {number}, a number is added to a name that is in use
+    #[arg(long, value_name = "NAME", default_value = "snapshot-{number}.trace")]
     out: String,
 
     /// Take a file to be complete when nothing was added to it for so long
@@ -111,10 +110,10 @@ pub fn run(args: Args) -> Result {
     let snapshots = Snapshots::new(&args.out);
     let recorder = start(&args, config, &snapshots)?;
     let (sender, messages) = channel();
-    signals(&sender)?;
+    signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
     let (input, idle, opened) = (args.input.clone(), args.idle, sender.clone());
     // It may wait for a connection, and must not be waited for.
-    spawn("input", move || {
+    signals::spawn("input", move || {
         opened.send(Message::Opened(input.open(idle))).ok();
     })?;
     let mut session = Session {
@@ -270,56 +269,8 @@ impl Session {
     }
 
     fn snapshot(&self) -> Result {
-        let generations = match self.recorder.status() {
-            Ok(status) => status.window.generations,
-            Err(_) => 0,
-        };
-        if generations == 0 {
-            note("no generation is complete yet: no snapshot");
-            return Ok(());
-        }
-        let (file, bytes) = self.snapshots.write(|file| {
-            self.recorder.write_to(file).map_err(|error| match error {
-                SharedError::Io(error) => error,
-                other => io::Error::other(other),
-            })
-        })?;
-        note(format_args!(
-            "{}: {bytes} bytes, {generations} generations",
-            name(&file)
-        ));
-        Ok(())
+        self.snapshots.take(&self.recorder)
     }
-}
-
-/// Turns signals into messages. The second of those that ask to leave ends the process.
-fn signals(sender: &Sender<Message>) -> Result {
-    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-    use signal_hook::{flag, low_level::pipe};
-    let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&asked))?;
-        flag::register(signal, Arc::clone(&asked))?;
-    }
-    for (signals, message) in [
-        (&[SIGUSR1][..], (|| Message::Snapshot) as fn() -> Message),
-        (&[SIGINT, SIGTERM], || Message::Stop),
-    ] {
-        let (mut told, tell) = UnixStream::pair()?;
-        for signal in signals {
-            pipe::register(*signal, tell.try_clone()?)?;
-        }
-        let sender = sender.clone();
-        spawn("signals", move || {
-            while told.read_exact(&mut [0]).is_ok() && sender.send(message()).is_ok() {}
-        })?;
-    }
-    Ok(())
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result {
-    thread::Builder::new().name(name.to_owned()).spawn(run)?;
-    Ok(())
 }
 
 /// One line on a terminal: rate, window, losses.

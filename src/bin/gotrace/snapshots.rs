@@ -1,7 +1,8 @@
 //! Files for snapshots: named by a pattern, never over another file, and there only when complete.
 
-use crate::output::{Failure, Result};
+use crate::output::{Failure, Result, name, note};
 use gotrace::WallTime;
+use gotrace::recorder::{SharedError, SharedRecorder};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,11 +14,37 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// `{n}` in the pattern stands for a number, `{time}` for the time in UTC.
+    /// `{number}` in the pattern stands for a number, `{time}` for the time in UTC.
     pub fn new(pattern: &str) -> Snapshots {
         Snapshots {
             pattern: pattern.to_owned(),
         }
+    }
+
+    /// Writes what a recorder keeps, if that is anything.
+    pub fn take<A>(&self, recorder: &SharedRecorder<A>) -> Result
+    where
+        A: AsRef<[u8]> + AsMut<[u8]> + Send,
+    {
+        let generations = match recorder.status() {
+            Ok(status) => status.window.generations,
+            Err(_) => 0,
+        };
+        if generations == 0 {
+            note("no generation is complete yet: no snapshot");
+            return Ok(());
+        }
+        let (file, bytes) = self.write(|file| {
+            recorder.write_to(file).map_err(|error| match error {
+                SharedError::Io(error) => error,
+                other => io::Error::other(other),
+            })
+        })?;
+        note(format_args!(
+            "{}: {bytes} bytes, {generations} generations",
+            name(&file)
+        ));
+        Ok(())
     }
 
     /// Writes a file that did not exist; gives its name, and what `write` gives: its length.
@@ -55,8 +82,10 @@ impl Snapshots {
 
 /// The name with a number, counting from 1; one without a place for it gets it from the second on.
 fn numbered(pattern: &str, before: u64) -> PathBuf {
-    if pattern.contains("{n}") {
-        return pattern.replace("{n}", &(before + 1).to_string()).into();
+    if pattern.contains("{number}") {
+        return pattern
+            .replace("{number}", &(before + 1).to_string())
+            .into();
     }
     let path = PathBuf::from(pattern);
     match (before, path.file_stem(), path.extension()) {
@@ -88,7 +117,7 @@ mod tests {
     #[test]
     fn names_have_numbers() {
         let name = |pattern, n| numbered(pattern, n).to_str().unwrap().to_owned();
-        assert_eq!(name("a-{n}.trace", 0), "a-1.trace");
+        assert_eq!(name("a-{number}.trace", 0), "a-1.trace");
         assert_eq!(name("d.d/a.trace", 0), "d.d/a.trace");
         assert_eq!(name("d.d/a.trace", 1), "d.d/a-2.trace");
         assert_eq!(name("d.d/a", 2), "d.d/a-3");

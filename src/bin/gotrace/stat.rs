@@ -18,16 +18,32 @@ use std::path::{Path, PathBuf};
 /// "go tool trace -d=footprint" counts them. "padding" is what Go pads the headers of batches with,
 /// so that all rows and the 16 bytes of the file's header add up to the size. A damaged trace is
 /// summarized as far as it can be read.
+///
+/// With --follow, shows how a running program is doing as its trace comes, generation by generation,
+/// about a second each: events a second by kind, goroutines, heap, garbage collection. On a terminal
+/// this is refreshed in place. FILE may then also be tcp:HOST:PORT, unix:PATH, and what "gotrace tee
+/// --help" lists.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   gotrace stat app.trace
   gotrace stat --json *.trace | jq 'select(.error) | .file'
-  zcat app.trace.gz | gotrace stat -")]
+  zcat app.trace.gz | gotrace stat -
+  curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace stat --follow -")]
 pub struct Args {
     /// Print one JSON object a trace, each on a line
     #[arg(long)]
     json: bool,
+
+    /// Show one live trace as it comes, until it ends
+    #[cfg(unix)]
+    #[arg(long)]
+    follow: bool,
+
+    /// With --follow, take a file to be complete when nothing was added to it for so long
+    #[cfg(unix)]
+    #[arg(long, value_name = "TIME", requires = "follow", value_parser = crate::live::duration)]
+    idle: Option<std::time::Duration>,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -89,6 +105,18 @@ struct Type {
 }
 
 pub fn run(args: Args) -> Result {
+    #[cfg(unix)]
+    if args.follow {
+        let [file] = &args.files[..] else {
+            clap::Error::raw(
+                clap::error::ErrorKind::TooManyValues,
+                "--follow takes one FILE\n",
+            )
+            .exit();
+        };
+        let input = crate::live::Live::of(file);
+        return crate::follow::run(&input, args.idle, args.json);
+    }
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
     let mut failed = false;

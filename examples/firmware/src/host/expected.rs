@@ -1,15 +1,14 @@
-//! What the firmware should log, worked out here.
+//! What should be logged, worked out here.
 //!
 //! `defmt` formats a structure on one line, as `Debug` does; what the crate formats in another way
 //! is written out.
 
 use super::Result;
-use firmware::{ARENA_LEN, READ, RECORDED};
-use gotrace::recorder::Status;
+use firmware::{ARENA_LEN, Found, Image, Kept, READ, RECORDED};
 use gotrace::{Details, Event, FlightRecorder, Reader, Trace};
 use std::fmt::Display;
 
-/// All messages but those about the stack.
+/// All messages of the firmware but those about the stack.
 pub fn lines() -> Result<Vec<String>> {
     let mut lines = vec![format!("decoded {:?}", firmware::decode(READ)?)];
 
@@ -30,17 +29,29 @@ pub fn lines() -> Result<Vec<String>> {
     let mut arena = vec![0; ARENA_LEN];
     let mut recorder = FlightRecorder::new(&mut arena[..], Default::default())?;
     firmware::record(&mut recorder, RECORDED)?;
-    lines.push(format!("recorded {}", shown(&recorder.status())));
+    lines.push(format!("recorded {:?}", Kept::of(&recorder.snapshot())));
     drop(recorder);
 
     let recovered = FlightRecorder::recover(&arena)?;
-    lines.push(format!("recovered {:?}", firmware::sum_up(&recovered)));
-    lines.push(format!("status {}", shown(&recovered.status())));
+    lines.push(format!("recovered {:?}", Found::of(&recovered)));
+    lines.push(format!("status {:?}", recovered.status()));
     let snapshot = recovered.snapshot();
     let mut reader = Reader::<gotrace::Growing>::new(&snapshot.trace()?);
     let counts = firmware::read(&mut reader, |event| lines.extend(log(event)))?;
     lines.push(format!("read {counts:?}"));
     Ok(lines)
+}
+
+/// What the big-endian program should print: of an arena, all bytes.
+pub fn big_endian() -> Result<String> {
+    let decoded = firmware::decode(READ)?;
+    let counts = firmware::read(&mut Trace::new(READ)?.reader(), |_| ())?;
+    let mut arena = vec![0; ARENA_LEN];
+    let mut recorder = FlightRecorder::new(&mut arena[..], Default::default())?;
+    firmware::record(&mut recorder, RECORDED)?;
+    let kept = Kept::of(&recorder.snapshot());
+    let image = Image::of(recorder.arena());
+    Ok(format!("{decoded:?}\n{counts:?}\n{kept:?}\n{image:?}\n"))
 }
 
 /// A user's log message.
@@ -63,18 +74,4 @@ fn log(event: &Event<'_, '_>) -> Option<String> {
 
 fn optional(id: Option<impl Display>) -> String {
     id.map_or("None".into(), |id| format!("Some({id})"))
-}
-
-fn shown(status: &Status) -> String {
-    let debug = format!("{status:?}");
-    let Some(span) = status.span else {
-        return debug;
-    };
-    // `defmt` shows the parts of a duration.
-    let parts = format!(
-        "Duration {{ secs: {}, nanos: {} }}",
-        span.as_secs(),
-        span.subsec_nanos()
-    );
-    debug.replace(&format!("{span:?}"), &parts)
 }

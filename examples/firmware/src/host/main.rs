@@ -1,7 +1,8 @@
-//! `host ELF_DIR LOG [--update]`: judges what the firmware logged and how large it is.
+//! `host DIR [--update]`: judges what the firmware logged and how large it is.
 //!
 //! - What the firmware found in the traces, and how the crate formats it for `defmt`, must be what
 //!   the crate finds here, with tables that grow.
+//! - So must be what the big-endian program printed, the bytes of an arena included.
 //! - Sizes and stacks must keep their budgets, and be those that stand in `README.md`; with
 //!   `--update`, they are written there.
 
@@ -9,6 +10,7 @@ mod expected;
 mod sizes;
 
 use std::error::Error;
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -30,22 +32,26 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let update = args.last().is_some_and(|arg| arg == "--update") && args.pop().is_some();
-    let [elves, log] = &args[..] else {
-        return Err("usage: host ELF_DIR LOG [--update]".into());
+    let [dir] = &args[..] else {
+        return Err("usage: host DIR [--update]".into());
     };
-    let elves = Path::new(elves);
+    let dir = Path::new(dir);
 
-    let lines = decode(&std::fs::read(elves.join("log"))?, &std::fs::read(log)?)?;
+    let lines = decode(&fs::read(dir.join("elf/log"))?, &fs::read(dir.join("log"))?)?;
     let (stacks, told): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.starts_with(STACK));
     compare(&told, &expected::lines()?)?;
     println!("{} lines are what the host finds", told.len());
+    if fs::read_to_string(dir.join("big-endian.log"))? != expected::big_endian()? {
+        return Err("the big-endian program finds something else".into());
+    }
+    println!("a big-endian processor finds the same");
 
     let stacks = stacks.iter().map(|line| {
         let (part, bytes) = line[STACK.len()..].split_once(": ").ok_or("no stack")?;
         Ok((part.to_owned(), bytes.parse()?))
     });
     let stacks = stacks.collect::<Result<Vec<(String, u64)>>>()?;
-    sizes::judge(elves, &stacks, update)
+    sizes::judge(&dir.join("elf"), &stacks, update)
 }
 
 /// The messages that the firmware logged; `elf` holds their words.

@@ -8,10 +8,11 @@ use std::path::Path;
 const KIB: u64 = 1 << 10;
 
 /// The parts, each with its budget in bytes of flash beyond what the frame takes, if it has one.
-const PARTS: [(&str, &str, Option<u64>); 6] = [
+const PARTS: [(&str, &str, Option<u64>); 7] = [
     ("frame", "startup, exit, painting the stack", None),
     ("decode", "batches and records", Some(8 * KIB)),
-    ("recorder", "recording, recovery", Some(8 * KIB)),
+    ("recorder", "recording, snapshots", Some(8 * KIB)),
+    ("recovery", "the same, and recovery after a reset", None),
     ("reader", "events in order", Some(40 * KIB)),
     ("all", "all three", None),
     ("log", "all three, logging with `defmt`", None),

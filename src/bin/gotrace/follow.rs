@@ -1,0 +1,127 @@
+//! `gotrace stat --follow`: a live trace as it comes.
+
+use crate::live::Live;
+use crate::output::{self, Failure, Result};
+use crate::pulse::{self, Pulse};
+use crate::signals;
+use gotrace::mux::{EndReason, LiveError, LiveReader, QueueConfig, TraceMultiplexer};
+use gotrace::source::StreamSource;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+/// The most bytes that wait to be shown: a few large generations.
+pub const QUEUE: QueueConfig = QueueConfig::dropping(256 << 20);
+
+enum Message {
+    Opened(Result<StreamSource<File>>),
+    Pulse(Box<Pulse>),
+    Ended(std::result::Result<(), LiveError>),
+    /// There is nothing to take a snapshot of: to ask is no reason to die.
+    Snapshot,
+    Stop,
+}
+
+/// Shows a live trace, generation by generation, until it ends or a signal asks to leave.
+pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
+    let (sender, messages) = channel();
+    signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
+    let (opening, opened) = (input.clone(), sender.clone());
+    // It may wait for a connection, and must not be waited for.
+    signals::spawn("input", move || {
+        opened.send(Message::Opened(opening.open(idle))).ok();
+    })?;
+    let failed = |error: &dyn std::fmt::Display| Failure::File {
+        name: input.name(),
+        error: error.to_string(),
+        offset: None,
+    };
+    let show_in_place = !json && io::stdout().is_terminal();
+    let mut display = Display::new(show_in_place.then(ProgressDrawTarget::stdout));
+    let mut mux = None;
+    let mut last = None;
+    let mut result = Ok(());
+    for message in &messages {
+        match message {
+            Message::Opened(source) => {
+                let live = TraceMultiplexer::new(source?)?;
+                watch(live.events(QUEUE), &sender)?;
+                mux = Some(live);
+            }
+            Message::Pulse(pulse) if json => output::json_line(&mut output::styled(), &*pulse)?,
+            Message::Pulse(pulse) if show_in_place => {
+                display.show(&pulse);
+                last = Some(pulse);
+            }
+            Message::Pulse(pulse) => writeln!(output::styled(), "{}", pulse.line())?,
+            Message::Ended(ended) => {
+                result = ended.map_err(|error| failed(&error));
+                break;
+            }
+            Message::Snapshot => {}
+            // The events of what came are still given.
+            Message::Stop => {
+                if mux.take().is_none() {
+                    break;
+                }
+            }
+        }
+    }
+    drop(display);
+    // What was shown last stays.
+    if let Some(pulse) = last {
+        writeln!(output::styled(), "{}", pulse.block())?;
+    }
+    result
+}
+
+fn watch(events: LiveReader, sender: &Sender<Message>) -> Result {
+    let sender = sender.clone();
+    signals::spawn("status", move || {
+        let told = sender.clone();
+        let ended = pulse::watch(events, |pulse| {
+            told.send(Message::Pulse(Box::new(pulse))).ok();
+        });
+        sender.send(Message::Ended(ended)).ok();
+    })
+}
+
+/// Why a trace ended, if that is something to complain about.
+pub fn complaint(end: &EndReason) -> Option<String> {
+    match end {
+        EndReason::Finished | EndReason::Left | EndReason::Stopped => None,
+        other => Some(other.to_string()),
+    }
+}
+
+/// The latest pulse, in place on a terminal.
+pub struct Display(Option<ProgressBar>);
+
+impl Display {
+    pub fn new(target: Option<ProgressDrawTarget>) -> Display {
+        Display(target.map(|target| {
+            let bar = ProgressBar::with_draw_target(None, target);
+            if let Ok(style) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(style);
+            }
+            bar
+        }))
+    }
+
+    pub fn show(&mut self, pulse: &Pulse) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(pulse.block());
+            bar.tick();
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! `gotrace tee` and `gotrace stat --follow`, run as a person or a service manager would.
+#![cfg(all(unix, feature = "cli"))]
+
+mod common;
+
+use common::live::{Endless, generations, is_part_of};
+use common::tool::{Run, directory, gotrace, run, run_with_input};
+use common::{Fixture, fixture, fixtures};
+use gotrace::{Change, Details, GoState, Metric, RangeName, Trace};
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// A trace of many generations.
+fn long() -> Vec<u8> {
+    Endless::new(&fixture("annotate-go1.25").bytes(), 40).bytes()
+}
+
+/// Where the generation of this index ends.
+fn end_of(trace: &[u8], index: usize) -> usize {
+    let whole = generations(trace);
+    let sizes = whole[..=index].iter().map(|(_, bytes)| bytes.len());
+    16 + sizes.sum::<usize>()
+}
+
+fn start(args: &[&str], dir: &Path) -> Child {
+    let mut command = gotrace(args);
+    command.current_dir(dir).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("running gotrace")
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let status = std::process::Command::new("kill")
+        .args([name, &id])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+fn end(child: Child) -> Run {
+    Run::of(child.wait_with_output().expect("waiting for gotrace"))
+}
+
+#[track_caller]
+fn wait_for(what: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !what() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it takes too long"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn clean(test: &str) -> PathBuf {
+    std::fs::remove_dir_all(directory(test)).ok();
+    directory(test)
+}
+
+#[test]
+fn every_copy_is_the_trace() {
+    let dir = clean("tee-copies");
+    for Fixture { name, path, .. } in fixtures().iter().filter(|f| f.go_version >= 22) {
+        let trace = std::fs::read(path).unwrap();
+        let (a, b) = (dir.join("a"), dir.join("b"));
+        let args = ["tee", "-", "--out"].map(Path::new);
+        let args = args.into_iter().chain([&*a, &*b, Path::new("-")]);
+        let copy = run_with_input(args, &trace).ok();
+        assert!(copy == trace, "{name}");
+        assert!(std::fs::read(a).unwrap() == trace, "{name}");
+        assert!(std::fs::read(b).unwrap() == trace, "{name}");
+    }
+}
+
+#[test]
+fn what_breaks_off_leaves_whole_generations() {
+    let dir = clean("tee-broken");
+    let trace = long();
+    let complete = end_of(&trace, 20);
+    let mut child = start(
+        &[
+            "tee",
+            "-",
+            "--out",
+            "a",
+            "--out",
+            "-",
+            "--record",
+            "r-{number}",
+            "--stat",
+        ],
+        &dir,
+    );
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&trace[..complete + 50]).unwrap();
+    drop(stdin);
+    let run = end(child);
+    assert_eq!(run.status, 1);
+    assert!(run.stdout == trace[..complete]);
+    assert!(std::fs::read(dir.join("a")).unwrap() == trace[..complete]);
+    let snapshot = std::fs::read(dir.join("r-1")).unwrap();
+    assert!(is_part_of(&snapshot, &generations(&trace)) > 1);
+    let errors: Vec<&str> = run.stderr.lines().collect();
+    let error = "cut short: at least";
+    let named = |line: &&str| line.starts_with("error: standard input: ") && line.contains(error);
+    assert!(errors.iter().any(named), "{errors:?}");
+    assert!(errors.iter().any(|line| line.starts_with("generation 1: ")));
+
+    // What is no trace at all.
+    let run = run_with_input(["tee", "-", "--stat"], b"hello, world, how are you?");
+    assert_eq!(run.status, 1);
+    assert!(
+        run.stderr.contains("not a Go execution trace"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_copy_that_fails_is_reported_and_harms_no_other() {
+    let dir = clean("tee-full");
+    let trace = long();
+    let mut child = start(&["tee", "-", "--out", "/dev/full", "good"], &dir);
+    child.stdin.take().unwrap().write_all(&trace).unwrap();
+    let run = end(child);
+    assert_eq!(run.status, 1);
+    assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("/dev/full"), "{}", run.stderr);
+    assert!(std::fs::read(dir.join("good")).unwrap() == trace);
+
+    // When it is the only one, nothing is left to do, though the input goes on.
+    let mut child = start(&["tee", "-", "--out", "/dev/full"], &dir);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&trace).unwrap();
+    assert_eq!(end(child).status, 1);
+    drop(stdin);
+
+    // A file that cannot be made is known at once.
+    let run = common::tool::run(["tee", "-", "--out", "/nowhere/at/all"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("/nowhere/at/all"), "{}", run.stderr);
+}
+
+#[test]
+fn signals_ask_for_a_snapshot_and_to_leave() {
+    let dir = clean("tee-signals");
+    let trace = long();
+    let socket = dir.join("s");
+    let child = start(
+        &[
+            "tee",
+            "unix-listen:s",
+            "--out",
+            "a",
+            "--record",
+            "r-{number}",
+        ],
+        &dir,
+    );
+    wait_for(|| socket.exists());
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    let (middle, complete) = (end_of(&trace, 10), end_of(&trace, 15));
+    stream.write_all(&trace[..middle + 20]).unwrap();
+    let written = |len: usize| {
+        let a = dir.join("a");
+        move || std::fs::metadata(&a).is_ok_and(|m| m.len() >= len as u64)
+    };
+    // The copy and the recorder are on different threads: one may be ahead of the other.
+    wait_for(written(middle));
+    std::thread::sleep(Duration::from_millis(50));
+    signal(&child, "-USR1");
+    let first = dir.join("r-1");
+    wait_for(|| std::fs::metadata(&first).is_ok_and(|m| m.len() > 0));
+    let snapshot = std::fs::read(first).unwrap();
+    assert!(is_part_of(&snapshot, &generations(&trace)) > 1);
+
+    stream
+        .write_all(&trace[middle + 20..complete + 40])
+        .unwrap();
+    wait_for(written(complete));
+    signal(&child, "-INT");
+    let run = end(child);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let copy = std::fs::read(dir.join("a")).unwrap();
+    assert!(is_part_of(&copy, &generations(&trace)) > 0);
+    assert!(
+        copy.len() >= middle && copy.len() <= complete,
+        "{}",
+        copy.len()
+    );
+    let last = std::fs::read(dir.join("r-2")).unwrap();
+    assert!(is_part_of(&last, &generations(&trace)) > 1);
+}
+
+#[test]
+fn bad_usage_is_refused() {
+    for args in [
+        &["tee", "-"][..],
+        &["tee", "--out", "x"],
+        &["stat", "--follow", "a", "b"],
+        &["stat", "--idle", "1s", "a"],
+    ] {
+        assert_eq!(run(args).status, 2, "{args:?}");
+    }
+}
+
+/// What `stat --follow` should show of each generation, worked out from a reader of the whole.
+fn expected(trace: &[u8]) -> Vec<HashMap<&'static str, u64>> {
+    let trace = Trace::new(trace).unwrap();
+    let mut reader = trace.reader();
+    let mut all: Vec<HashMap<&'static str, u64>> = Vec::new();
+    let mut goroutines = HashMap::new();
+    let mut generation = None;
+    let mut metrics: HashMap<&'static str, u64> = HashMap::new();
+    while let Some(event) = reader.next().unwrap() {
+        let details = event.details();
+        let is_sync = matches!(details, Details::Sync(_));
+        let mut ended = 0;
+        match details {
+            Details::StateTransition(t) => {
+                if let Change::Goroutine { id, to, .. } = t.change {
+                    goroutines.insert(id, to);
+                }
+            }
+            Details::Metric(metric) => {
+                metrics.insert(metric.name, metric.value);
+            }
+            Details::RangeEnd(range, _) => ended = u64::from(range.name == RangeName::GcMark),
+            _ => {}
+        }
+        let number = reader.generation();
+        if number != generation {
+            generation = number;
+            all.push(HashMap::new());
+        } else if is_sync {
+            break;
+        }
+        let now = all.last_mut().unwrap();
+        let number = number.unwrap().get();
+        now.insert("generation", number);
+        *now.entry("events").or_default() += 1;
+        *now.entry("collections").or_default() += ended;
+        let count = |state| goroutines.values().filter(|s| **s == state).count() as u64;
+        now.insert("running", count(GoState::Running));
+        now.insert("waiting", count(GoState::Waiting));
+        now.insert("heap", *metrics.get(Metric::HEAP_OBJECTS).unwrap_or(&0));
+    }
+    all
+}
+
+#[test]
+fn follow_shows_each_generation() {
+    for name in [
+        "annotate-go1.22",
+        "gc-go1.25",
+        "flight-go1.27",
+        "profile-go1.27",
+    ] {
+        let trace = fixture(name).bytes();
+        let run = run_with_input(["stat", "--follow", "--json", "-"], &trace);
+        assert_eq!((run.status, &*run.stderr), (0, ""), "{name}");
+        let shown = run.json();
+        let expected = expected(&trace);
+        assert_eq!(shown.len(), expected.len(), "{name}");
+        for (shown, expected) in shown.iter().zip(expected) {
+            let number = |of: &serde_json::Value| of.as_u64().unwrap_or(0);
+            for (key, value) in expected {
+                let found = match key {
+                    "running" | "waiting" => &shown["goroutines"][key],
+                    "collections" => &shown["gc"][key],
+                    _ => &shown[key],
+                };
+                assert_eq!(number(found), value, "{name}: {key} in {shown}");
+            }
+            let rates = shown["rates"].as_object().unwrap().values();
+            let rates: f64 = rates.map(|rate| rate.as_f64().unwrap()).sum();
+            let events = rates * shown["seconds"].as_f64().unwrap();
+            // All but the sync event.
+            assert!((events + 1.0 - number(&shown["events"]) as f64).abs() <= 1.0);
+        }
+        let lines = run_with_input(["stat", "--follow", "-"], &trace);
+        assert_eq!(lines.text().lines().count(), shown.len());
+    }
+}
+
+#[test]
+fn follow_shows_a_file_that_grows_while_it_does() {
+    use std::io::{BufRead as _, BufReader};
+    let dir = clean("follow");
+    let path = dir.join("growing.trace");
+    let trace = fixture("annotate-go1.27").bytes();
+    let second = end_of(&trace, 1);
+    std::fs::write(&path, &trace[..second + 9]).unwrap();
+    let mut child = start(&["stat", "--follow", "--idle", "1s", "growing.trace"], &dir);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for number in 1..=2 {
+        let line = lines.next().unwrap().unwrap();
+        assert!(
+            line.starts_with(&format!("generation {number}: ")),
+            "{line}"
+        );
+    }
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .unwrap();
+    file.write_all(&trace[second + 9..]).unwrap();
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.starts_with("generation 3: "), "{line}");
+    assert!(lines.next().is_none());
+    let run = end(child);
+    assert_eq!((run.status, &*run.stderr), (0, ""));
+}
