@@ -19,10 +19,10 @@ pub(crate) struct Slot<T> {
 /// Values by 64-bit id, in slots that keep their index for as long as the entry lives.
 ///
 /// A hash table whose chains run through the slots, so that fixed capacities need no spare room.
-/// Trace ids come from strangers: with `std` the hash depends on a number that they cannot know, so
-/// that ids chosen to share a chain do not. Without it there is no such number, and a stranger who
-/// takes pains can make chains that are as long as the table; there capacities are small. In either
-/// case an insertion that meets a long chain changes the hash and builds the chains again.
+/// Trace ids come from strangers: an insertion that meets a long chain changes the hash and builds
+/// the chains again. With `std` the new hash depends on a number that nobody can foresee, so that ids
+/// chosen to share a chain do not. Without it there is no such number, and a stranger who takes pains
+/// can make chains that are as long as the table; there capacities are small.
 #[derive(Debug)]
 pub(crate) struct IdTable<T, L, H> {
     slots: L,
@@ -232,10 +232,6 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
             .saturating_mul(2)
             .clamp(8, H::limit().max(8))
             .min(H::limit());
-        #[cfg(feature = "std")]
-        if self.heads.is_empty() {
-            self.multiplier = secret();
-        }
         while self.heads.len() < target {
             self.heads.push(NIL)?;
         }
@@ -245,10 +241,7 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
 
     #[cold]
     fn reseed(&mut self, id: u64) {
-        self.multiplier = (self.multiplier ^ id)
-            .wrapping_mul(0xd6e8_feb8_6659_fd93)
-            .rotate_left(32)
-            | 1;
+        self.multiplier = another(self.multiplier ^ id) | 1;
         // As much work as building the chains is.
         self.patience = self.slots.len();
         self.rebuild();
@@ -272,11 +265,17 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
     }
 }
 
-/// An odd number that differs from table to table, and that nobody can foresee.
+/// Another number, that nobody can foresee.
 #[cfg(feature = "std")]
-fn secret() -> u64 {
+fn another(number: u64) -> u64 {
     use core::hash::BuildHasher;
-    std::hash::RandomState::new().hash_one(()) | 1
+    std::hash::RandomState::new().hash_one(number)
+}
+
+/// Another number.
+#[cfg(not(feature = "std"))]
+fn another(number: u64) -> u64 {
+    number.wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(32)
 }
 
 #[cfg(all(test, feature = "alloc"))]
@@ -375,7 +374,7 @@ mod tests {
         assert!(steps(&other, &ids) < 8 * N, "{}", steps(&other, &ids));
     }
 
-    /// Ids that all fall into one bucket under the first hash function, without `std`.
+    /// Ids that all fall into one bucket under the first hash function.
     #[test]
     fn chosen_ids_do_not_make_one_long_chain() {
         let mut table = Growing::new();
