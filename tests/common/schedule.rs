@@ -124,7 +124,7 @@ impl World {
                 self.event(thread, EventType::GO_BLOCK, vec![0, 0]);
             }
             (Doing::Running(..), 3) => {
-                let blocked = pick % 2 == 0;
+                let blocked = pick.is_multiple_of(2);
                 let (ty, state) = match blocked {
                     true => (EventType::GO_CREATE_BLOCKED, State::Waiting),
                     false => (EventType::GO_CREATE, State::Runnable),
@@ -156,7 +156,7 @@ impl World {
             }
             (Doing::Running(..), 9) => {
                 self.collections += 1;
-                let (number, begins) = (self.collections, self.collections % 2 == 0);
+                let (number, begins) = (self.collections, self.collections.is_multiple_of(2));
                 match begins {
                     true => self.event(thread, EventType::GC_BEGIN, vec![number, 0]),
                     false => self.event(thread, EventType::GC_END, vec![number]),
