@@ -17,6 +17,7 @@
 //! - at most [`MAX_RANGES`] stop-the-world ranges may be open in one goroutine; the runtime has one;
 //! - where more than [`EXACT`] threads have events at a time, see `parking`.
 
+mod extra;
 mod frontier;
 mod goroutines;
 mod parking;
@@ -24,6 +25,7 @@ mod procs;
 mod ranges;
 mod user;
 
+pub(crate) use extra::Extra;
 pub(crate) use frontier::{Frontier, Next};
 pub(crate) use parking::{EXACT, Fork, Key, Parking, Waits};
 
@@ -35,8 +37,7 @@ use crate::input::{Input, Span};
 use crate::num;
 use crate::storage::{Full, List, Storage};
 use crate::table::{IdTable, NIL, Slot};
-use crate::time::Time;
-use crate::wire::{EventType, GoStatus, ProcStatus, Role, TimedEvent};
+use crate::wire::{EventType, GoStatus, ProcStatus, Role};
 
 /// The most stop-the-world ranges open in one goroutine.
 pub(crate) const MAX_RANGES: u32 = 64;
@@ -175,90 +176,6 @@ pub(crate) struct Epoch {
     pub(crate) generation: u64,
     /// The first one read: states are learned rather than checked.
     pub(crate) first: bool,
-}
-
-/// The further events that a record gives, after its own.
-#[derive(Debug, Default)]
-pub(crate) struct Extra {
-    /// Every event left of the generation is a record's own, as far as is known: none is here, no
-    /// sample comes in between, and nothing else is due.
-    idle: bool,
-    events: [Raw; 2],
-    len: usize,
-    next: usize,
-}
-
-impl Extra {
-    #[inline(always)]
-    pub(crate) const fn new() -> Extra {
-        const NONE: Raw = Raw {
-            time: Time(0),
-            thread: None,
-            proc: None,
-            go: None,
-            event: TimedEvent::new(EventType(0), 0, [0; 4]),
-            from: 0,
-            name: Span {
-                piece: 0,
-                at: 0,
-                len: 0,
-            },
-        };
-        Extra {
-            idle: false,
-            events: [NONE; 2],
-            len: 0,
-            next: 0,
-        }
-    }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.next >= self.len
-    }
-
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) const fn is_idle(&self) -> bool {
-        self.idle
-    }
-
-    /// Only records follow.
-    pub(crate) fn idle(&mut self) {
-        self.idle = self.is_empty();
-    }
-
-    /// Something else than records may follow.
-    pub(crate) fn wake(&mut self) {
-        self.idle = false;
-    }
-
-    pub(crate) fn push(&mut self, raw: Raw) {
-        self.idle = false;
-        if self.is_empty() {
-            self.len = 0;
-            self.next = 0;
-        }
-        if let Some(entry) = self.events.get_mut(self.len) {
-            *entry = raw;
-            self.len = self.len.wrapping_add(1);
-        }
-    }
-
-    /// The next one.
-    pub(crate) fn pop(&mut self) -> Option<&mut Raw> {
-        if self.is_empty() {
-            return None;
-        }
-        let at = self.next;
-        self.next = at.wrapping_add(1);
-        self.events.get_mut(at)
-    }
-
-    /// The one that [`pop`](Self::pop) gave last.
-    #[inline(always)]
-    pub(crate) const fn last(&self) -> &Raw {
-        let [first, second] = &self.events;
-        if self.next < 2 { first } else { second }
-    }
 }
 
 /// The model of the scheduler, for all generations of a trace.
