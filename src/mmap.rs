@@ -112,7 +112,10 @@ impl MappedArena {
     /// Maps a file, which is made if there is none. One that is shorter than `len` bytes is made
     /// that long; one that is longer stays as it is, and is mapped as a whole.
     ///
-    /// Errors: those of opening, extending and mapping,
+    /// All of it is allocated, where the operating system can: a store into a map for which the disk
+    /// has no room would end the process.
+    ///
+    /// Errors: those of opening, extending and mapping, a full disk among them,
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything but a regular file, and
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) while another [`MappedArena`] maps it.
     #[allow(unsafe_code)]
@@ -134,16 +137,31 @@ impl MappedArena {
             ),
             TryLockError::Error(error) => error,
         })?;
-        let len = crate::num::wide(len);
-        if metadata.len() < len {
-            file.set_len(len)?;
-        }
+        allocate(&file, metadata.len().max(crate::num::wide(len)))?;
         // SAFETY: the map lives as long as the slices of it. The lock keeps other recorders away;
         // against other writers no operating system protects. Whatever they store, every index that
         // is read from an arena is checked against it when it is used.
         let map = unsafe { memmap2::MmapMut::map_mut(&file)? };
         Ok(MappedArena { map, _file: file })
     }
+}
+
+/// Makes a file so long at least, with room on the disk for all of it.
+fn allocate(file: &File, len: u64) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::{Errno, retry_on_intr};
+        match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, len)) {
+            // Not on every file system.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+            done => return done.map_err(io::Error::from),
+        }
+    }
+    if file.metadata()?.len() < len {
+        file.set_len(len)?;
+    }
+    Ok(())
 }
 
 impl AsRef<[u8]> for MappedArena {

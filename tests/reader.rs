@@ -3,7 +3,8 @@
 
 mod common;
 
-use gotrace::{Error, Fixed, Growing, Reader, Storage, StreamReader, Trace};
+use common::live::RandomReads;
+use gotrace::{Error, Fixed, Growing, ReadError, Reader, Storage, StreamReader, Trace};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use std::fmt::Write as _;
@@ -60,7 +61,7 @@ fn read_stream(source: impl Read) -> Run {
     };
     let mut reader = match StreamReader::new(source) {
         Ok(reader) => reader,
-        Err(gotrace::ReadError::Trace(error)) => {
+        Err(ReadError::Trace(error)) => {
             run.error = Some(error);
             return run;
         }
@@ -73,7 +74,7 @@ fn read_stream(source: impl Read) -> Run {
                 run.events += 1;
             }
             Ok(None) => return run,
-            Err(gotrace::ReadError::Trace(error)) => assert_eq!(run.error.replace(error), None),
+            Err(ReadError::Trace(error)) => assert_eq!(run.error.replace(error), None),
             Err(error) => panic!("{error}"),
         }
     }
@@ -266,6 +267,71 @@ fn a_trace_in_pieces_gives_the_same_events() {
         let run = drain(Box::new(pieced.reader()));
         assert!(run == read_slice::<Growing>(&bytes), "{}", fixture.name);
     }
+}
+
+#[test]
+fn interrupted_reads_are_tried_again() {
+    for (fixture, seed) in v2_fixtures().zip(1..) {
+        let bytes = fixture.bytes();
+        let run = read_stream(RandomReads::new(&bytes[..], seed));
+        assert!(run == read_slice::<Growing>(&bytes), "{}", fixture.name);
+    }
+}
+
+/// Gives some bytes, and then nothing but an error.
+struct Broken<'t>(&'t [u8]);
+
+impl Read for Broken<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer) {
+            Ok(0) if !buffer.is_empty() => Err(io::ErrorKind::ConnectionReset.into()),
+            read => read,
+        }
+    }
+}
+
+/// The events that came whole are given, and the error is the source's.
+#[test]
+fn a_read_that_fails_halfway_is_told_after_what_came_before() {
+    for fixture in v2_fixtures() {
+        let bytes = fixture.bytes();
+        let all = read_slice::<Growing>(&bytes).text;
+        let trace = Trace::new(&bytes).unwrap();
+        let ends = trace.generations().map(|g| g.unwrap().end.0 as usize);
+        for end in ends {
+            for len in [end - 1, end, end.min(bytes.len() - 1) + 1] {
+                let mut reader = StreamReader::new(Broken(&bytes[..len])).unwrap();
+                let mut text = String::new();
+                let error = loop {
+                    match reader.next() {
+                        Ok(Some(event)) => writeln!(text, "{event}").unwrap(),
+                        Ok(None) => panic!("{}: no error after {len} bytes", fixture.name),
+                        Err(error) => break error,
+                    }
+                };
+                let kind = match error {
+                    ReadError::Io(error) => error.kind(),
+                    other => panic!("{other}"),
+                };
+                assert_eq!(kind, io::ErrorKind::ConnectionReset);
+                assert!(reader.next().unwrap().is_none());
+                // The last is the sync event of an error.
+                let last = text.trim_end().rfind('\n').map_or(0, |at| at + 1);
+                assert!(all.starts_with(&text[..last]), "{}, {len}", fixture.name);
+                // All of the generations that are whole.
+                let whole = read_slice::<Growing>(&bytes[..end]).text;
+                let last = whole.trim_end().rfind('\n').map_or(0, |at| at + 1);
+                assert!(
+                    len < end || text.starts_with(&whole[..last]),
+                    "{}, {len}",
+                    fixture.name
+                );
+            }
+        }
+    }
+    // Not even a header.
+    let error = StreamReader::new(Broken(&b"go 1.26"[..])).err().unwrap();
+    assert!(matches!(error, ReadError::Io(_)), "{error}");
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn signals_ask_for_a_snapshot_and_to_leave() {
     };
     // The copy and the recorder are on different threads: one may be ahead of the other.
     wait_for(written(middle));
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(500));
     signal(&child, "-USR1");
     let first = dir.join("r-1");
     wait_for(|| std::fs::metadata(&first).is_ok_and(|m| m.len() > 0));

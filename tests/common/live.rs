@@ -30,7 +30,8 @@ impl Random {
     }
 }
 
-/// Reads of random sizes: of a few bytes, or of all that is asked for, and everything between.
+/// Reads of random sizes: of a few bytes, or of all that is asked for, and everything between. A
+/// signal interrupts some.
 #[derive(Debug)]
 pub struct RandomReads<R> {
     reader: R,
@@ -48,7 +49,8 @@ impl<R> RandomReads<R> {
 
 impl<R: Read> Read for RandomReads<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = match self.random.below(4) {
+        let most = match self.random.below(5) {
+            4 => return Err(io::ErrorKind::Interrupted.into()),
             0 => 4,
             1 => 1 << 10,
             _ => 1 << 18,

@@ -1,7 +1,7 @@
 //! `gotrace assemble`: text to a trace.
 
 use crate::input::Input;
-use crate::output::{Failure, Result, is_stdin};
+use crate::output::{Failure, Result, is_stdin, write_file};
 use crate::progress::Progress;
 use gotrace::wire::Version;
 use gotrace::wire::text::{Assembler, TextError};
@@ -59,7 +59,7 @@ pub fn run(args: Args) -> Result {
         out.write_all(&trace)?;
         return Ok(out.flush()?);
     }
-    std::fs::write(&args.out, trace).map_err(|e| Failure::file(&args.out, e))
+    write_file(&args.out, |mut file| file.write_all(&trace))
 }
 
 /// The whole trace, so that a text with an error leaves nothing behind.

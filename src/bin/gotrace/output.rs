@@ -3,6 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use gotrace::ReadError;
 use std::fmt::{self, Display};
+use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -214,4 +215,24 @@ impl serde_json::ser::Formatter for EveryControl {
         }
         out.write_all(rest.as_bytes())
     }
+}
+
+/// Writes a file whose contents are there all at once, or not at all; gives what `write` gives.
+pub fn write_file<T>(path: &Path, write: impl FnOnce(&File) -> io::Result<T>) -> Result<T> {
+    let failed = |e: io::Error| Failure::file(path, e);
+    // What is no file, or a link to one, stays what it is.
+    if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        return File::create(path)
+            .and_then(|file| write(&file))
+            .map_err(failed);
+    }
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let written = File::create(&part)
+        .and_then(|file| write(&file))
+        .and_then(|result| std::fs::rename(&part, path).map(|()| result));
+    written.map_err(|e| {
+        std::fs::remove_file(&part).ok();
+        failed(e)
+    })
 }

@@ -1,6 +1,6 @@
 //! `gotrace recover`: the snapshot out of an arena.
 
-use crate::output::{Failure, Result, is_stdin, name, note, report};
+use crate::output::{Failure, Result, is_stdin, name, note, report, write_file};
 use gotrace::recorder::{Damage, FlightRecorder, Recovered};
 use std::fs::File;
 use std::io::{self, Write};
@@ -39,12 +39,10 @@ pub fn run(args: Args) -> Result {
 
     let incomplete = recovered.in_progress();
     if let (Some(path), Some(incomplete)) = (&args.incomplete, &incomplete) {
-        let write = |mut file: File| {
+        write_file(path, |mut file| {
             file.write_all(incomplete.version.header())?;
             incomplete.pieces.iter().try_for_each(|p| file.write_all(p))
-        };
-        let written = File::create(path).and_then(write);
-        written.map_err(|e| Failure::file(path, e))?;
+        })?;
     }
     if args.incomplete.is_some() && incomplete.is_none() {
         note("no generation was in progress");
@@ -66,8 +64,7 @@ pub fn run(args: Args) -> Result {
     if is_stdin(&args.out) {
         snapshot.write_to(io::stdout().lock())?;
     } else {
-        let written = File::create(&args.out).and_then(|file| snapshot.write_to(file));
-        written.map_err(|e| Failure::file(&args.out, e))?;
+        write_file(&args.out, |file| snapshot.write_to(file))?;
     }
     let older = recovered.snapshots().count().saturating_sub(1);
     if older > 0 {

@@ -1,11 +1,11 @@
 //! Files for snapshots: named by a pattern, never over another file, and there only when complete.
 
-use crate::output::{Failure, Result, name, note};
+use crate::output::{Failure, Result, name, note, write_file};
 use gotrace::WallTime;
 use gotrace::recorder::{SharedError, SharedRecorder};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// The pattern of their names.
@@ -50,8 +50,6 @@ impl Snapshots {
     /// Writes a file that did not exist; gives its name, and what `write` gives: its length.
     pub fn write(&self, write: impl FnOnce(&File) -> io::Result<u64>) -> Result<(PathBuf, u64)> {
         let pattern = self.pattern.replace("{time}", &now());
-        let first = Path::new(&pattern).to_owned();
-        let failed = |e: io::Error| Failure::file(&first, e);
         let mut number = 0u64;
         loop {
             let path = numbered(&pattern, number);
@@ -62,18 +60,11 @@ impl Snapshots {
                 Err(e) => return Err(Failure::file(&path, e)),
                 Ok(_) => {}
             }
-            let mut part = path.clone().into_os_string();
-            part.push(".part");
-            let part = PathBuf::from(part);
-            let written = File::create(&part)
-                .and_then(|file| write(&file))
-                .and_then(|len| std::fs::rename(&part, &path).map(|()| len));
-            return match written {
+            return match write_file(&path, write) {
                 Ok(len) => Ok((path, len)),
-                Err(e) => {
-                    std::fs::remove_file(&part).ok();
+                Err(failure) => {
                     std::fs::remove_file(&path).ok();
-                    Err(failed(e))
+                    Err(failure)
                 }
             };
         }

@@ -72,6 +72,8 @@ enum Message {
     Snapshot,
     Stop,
     Pulse(Box<Pulse>),
+    /// There are no more of them.
+    Watched,
     Ended(EndReason),
 }
 
@@ -84,8 +86,11 @@ pub fn run(args: Args) -> Result {
                 min_age: args.min_age,
                 max_bytes: args.max_bytes,
             };
-            let recorder = Arc::new(SharedRecorder::new(config));
-            (recorder, Snapshots::new(pattern))
+            Recording {
+                recorder: Arc::new(SharedRecorder::new(config)),
+                snapshots: Snapshots::new(pattern),
+                subscription: None,
+            }
         }),
         stat: args.stat,
         failed: false,
@@ -161,9 +166,16 @@ impl Copy {
 
 type Witness = Callback<Box<dyn FnMut(&Signal) -> std::result::Result<(), SubscriberError> + Send>>;
 
+/// The last seconds, for snapshots.
+struct Recording {
+    recorder: Arc<SharedRecorder>,
+    snapshots: Snapshots,
+    subscription: Option<Subscription<Arc<SharedRecorder>>>,
+}
+
 struct Tee {
     copies: Vec<Copy>,
-    recorder: Option<(Arc<SharedRecorder>, Snapshots)>,
+    recorder: Option<Recording>,
     stat: bool,
     /// Something went wrong that was reported.
     failed: bool,
@@ -183,7 +195,17 @@ impl Tee {
         let in_place = self.stat && io::stderr().is_terminal();
         let mut display = Display::new(in_place.then(ProgressDrawTarget::stderr));
         let mut mux = None;
+        let (mut is_watched, mut end) = (self.stat, None);
         loop {
+            if let Some(reason) = end.take_if(|_| !is_watched) {
+                return complaint(&reason).map_or(Ok(()), |error| {
+                    Err(Failure::File {
+                        name: input.name(),
+                        error,
+                        offset: None,
+                    })
+                });
+            }
             let message = match messages.recv_timeout(Self::LOOK) {
                 Ok(message) => message,
                 Err(RecvTimeoutError::Timeout) => {
@@ -203,15 +225,9 @@ impl Tee {
                     drop(mux);
                     return Ok(());
                 }
-                Message::Ended(reason) => {
-                    return complaint(&reason).map_or(Ok(()), |error| {
-                        Err(Failure::File {
-                            name: input.name(),
-                            error,
-                            offset: None,
-                        })
-                    });
-                }
+                Message::Watched => is_watched = false,
+                // What was read is shown before that.
+                Message::Ended(reason) => end = Some(reason),
             }
         }
     }
@@ -229,10 +245,9 @@ impl Tee {
                 copy.subscription = Some(mux.subscribe(writer, QueueConfig::default())?);
             }
         }
-        if let Some((recorder, _)) = &self.recorder {
-            let recording = mux.record(recorder).map_err(io::Error::other)?;
-            // It ends with the trace.
-            signals::spawn("recorder", move || drop(recording.wait()))?;
+        if let Some(recording) = &mut self.recorder {
+            let subscription = mux.record(&recording.recorder).map_err(io::Error::other)?;
+            recording.subscription = Some(subscription);
         }
         if self.stat {
             let (events, sender) = (mux.events(QUEUE), sender.clone());
@@ -243,6 +258,7 @@ impl Tee {
                 if let Err(error) = told {
                     note(format_args!("status: {error}"));
                 }
+                sender.send(Message::Watched).ok();
             })?;
         }
         let sender = sender.clone();
@@ -271,8 +287,8 @@ impl Tee {
         match &self.recorder {
             None => note("nothing is recorded without --record: no snapshot"),
             // A full disk now is no reason to give up what comes later.
-            Some((recorder, snapshots)) => {
-                if let Err(failure) = snapshots.take(recorder) {
+            Some(recording) => {
+                if let Err(failure) = recording.snapshots.take(&recording.recorder) {
                     output::report(&failure);
                     self.failed = true;
                 }
@@ -280,7 +296,7 @@ impl Tee {
         }
     }
 
-    /// Waits for the copies, and writes the last snapshot.
+    /// Waits for the copies and the recorder, and writes the last snapshot.
     fn finish(&mut self) -> Result {
         for copy in &mut self.copies {
             if let Some(subscription) = copy.subscription.take() {
@@ -295,9 +311,12 @@ impl Tee {
                 }
             }
         }
-        match &self.recorder {
-            Some((recorder, snapshots)) => snapshots.take(recorder),
-            None => Ok(()),
+        let Some(recording) = &mut self.recorder else {
+            return Ok(());
+        };
+        if let Some(subscription) = recording.subscription.take() {
+            subscription.wait();
         }
+        recording.snapshots.take(&recording.recorder)
     }
 }
