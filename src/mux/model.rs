@@ -3,10 +3,15 @@
 //!     RUSTFLAGS="--cfg loom" cargo test --release --lib mux::model
 //!
 //! It fails at a deadlock, which a lost wake-up is, and at a generation that was cut.
+//!
+//! What runs here is what runs in earnest: the hub's loop, the queues, and the loop that feeds a
+//! subscriber, whose locks are `loom`'s (`crate::sync`). Left out are the threads' starts and ends,
+//! and sources that wait.
 
 use super::hub::Hub;
 use super::queue::Queue;
-use super::{EndReason, QueueConfig, Signal};
+use super::subscription;
+use super::{EndReason, QueueConfig, Signal, Subscriber, SubscriberError};
 use crate::ids::GenerationId;
 use crate::source::{AdvanceUnsupported, Part, SharedBatches, SourceControl};
 use crate::source::{SourceError, TraceSource};
@@ -215,6 +220,27 @@ fn a_slow_subscriber_loses_whole_generations_and_holds_up_nobody() {
     });
 }
 
+/// Fails after so many batches.
+struct FailsAt(usize);
+
+impl Subscriber for FailsAt {
+    fn header(&mut self, _: Version) -> Result<(), SubscriberError> {
+        Ok(())
+    }
+
+    fn batches(&mut self, _: &SharedBatches) -> Result<(), SubscriberError> {
+        self.0 = self.0.checked_sub(1).ok_or("too many")?;
+        match self.0 {
+            0 => Err("enough".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn end_of_generation(&mut self, _: GenerationId) -> Result<(), SubscriberError> {
+        Ok(())
+    }
+}
+
 #[test]
 fn a_subscriber_that_fails_while_it_is_waited_for_harms_nobody() {
     all_orders(2, || {
@@ -225,8 +251,9 @@ fn a_subscriber_that_fails_while_it_is_waited_for_harms_nobody() {
         hub.subscribe(Arc::clone(&stays));
         let thread = feed(&hub, script(1, false));
         let failing = thread::spawn(move || {
-            fails.recv();
-            fails.abandon(EndReason::Panicked("on purpose".into()));
+            let subscriber = subscription::feed(&fails, FailsAt(1));
+            assert!(subscriber.is_some_and(|subscriber| subscriber.0 == 0));
+            assert!(matches!(fails.end(), Some(EndReason::Failed(_))));
             assert!(fails.recv().is_none());
         });
         assert!(matches!(drain(&stays), (1, EndReason::Finished)));

@@ -32,6 +32,11 @@ impl Heap {
         (result, self.peak.load(Relaxed).saturating_sub(before))
     }
 
+    /// How many bytes are in use.
+    pub fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
     fn add(&self, bytes: usize) {
         let used = self.used.fetch_add(bytes, Relaxed) + bytes;
         self.peak.fetch_max(used, Relaxed);
