@@ -220,20 +220,28 @@ fn a_slow_subscriber_loses_whole_generations_and_holds_up_nobody() {
     });
 }
 
-/// Fails after so many batches.
+/// Fails at this signal: 0 is the header, when the source may already wait for room.
 struct FailsAt(usize);
+
+impl FailsAt {
+    fn signal(&mut self) -> Result<(), SubscriberError> {
+        match self.0 {
+            0 => Err("enough".into()),
+            _ => {
+                self.0 -= 1;
+                Ok(())
+            }
+        }
+    }
+}
 
 impl Subscriber for FailsAt {
     fn header(&mut self, _: Version) -> Result<(), SubscriberError> {
-        Ok(())
+        self.signal()
     }
 
     fn batches(&mut self, _: &SharedBatches) -> Result<(), SubscriberError> {
-        self.0 = self.0.checked_sub(1).ok_or("too many")?;
-        match self.0 {
-            0 => Err("enough".into()),
-            _ => Ok(()),
-        }
+        self.signal()
     }
 
     fn end_of_generation(&mut self, _: GenerationId) -> Result<(), SubscriberError> {
@@ -243,24 +251,28 @@ impl Subscriber for FailsAt {
 
 #[test]
 fn a_subscriber_that_fails_while_it_is_waited_for_harms_nobody() {
-    all_orders(2, || {
-        let hub = Arc::new(Hub::new());
-        let fails = Arc::new(Queue::new(QueueConfig::waiting(1), false));
-        let stays = Arc::new(Queue::new(QueueConfig::waiting(8), true));
-        hub.subscribe(Arc::clone(&fails));
-        hub.subscribe(Arc::clone(&stays));
-        let thread = feed(&hub, script(1, false));
-        let failing = thread::spawn(move || {
-            let subscriber = subscription::feed(&fails, FailsAt(1));
-            assert!(subscriber.is_some_and(|subscriber| subscriber.0 == 0));
-            assert!(matches!(fails.end(), Some(EndReason::Failed(_))));
-            assert!(fails.recv().is_none());
-        });
-        assert!(matches!(drain(&stays), (1, EndReason::Finished)));
-        failing.join().unwrap();
-        hub.close(EndReason::Stopped);
-        thread.join().unwrap();
+    for signal in 0..BATCHES + 1 {
+        all_orders(2, move || fails_at(signal));
+    }
+}
+
+fn fails_at(signal: usize) {
+    let hub = Arc::new(Hub::new());
+    let fails = Arc::new(Queue::new(QueueConfig::waiting(1), false));
+    let stays = Arc::new(Queue::new(QueueConfig::waiting(8), true));
+    hub.subscribe(Arc::clone(&fails));
+    hub.subscribe(Arc::clone(&stays));
+    let thread = feed(&hub, script(1, false));
+    let failing = thread::spawn(move || {
+        let subscriber = subscription::feed(&fails, FailsAt(signal));
+        assert!(subscriber.is_some_and(|subscriber| subscriber.0 == 0));
+        assert!(matches!(fails.end(), Some(EndReason::Failed(_))));
+        assert!(fails.recv().is_none());
     });
+    assert!(matches!(drain(&stays), (1, EndReason::Finished)));
+    failing.join().unwrap();
+    hub.close(EndReason::Stopped);
+    thread.join().unwrap();
 }
 
 #[test]
