@@ -5,8 +5,10 @@
 mod common;
 mod damage;
 mod fixtures;
+mod harm;
 mod input;
 #[cfg(all(unix, feature = "mmap"))]
 mod kill;
 mod model;
 mod synth;
+mod twin;
