@@ -21,6 +21,13 @@ impl Snapshots {
         }
     }
 
+    /// Names like these, for what is no trace that Go's tools open.
+    pub fn incomplete(&self) -> Snapshots {
+        Snapshots {
+            pattern: format!("{}.incomplete", self.pattern),
+        }
+    }
+
     /// Writes what a recorder keeps, if that is anything.
     pub fn take<A>(&self, recorder: &SharedRecorder<A>) -> Result
     where
