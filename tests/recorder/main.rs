@@ -9,4 +9,5 @@ mod input;
 #[cfg(all(unix, feature = "mmap"))]
 mod kill;
 mod model;
+mod shared;
 mod synth;
