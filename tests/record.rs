@@ -315,6 +315,27 @@ fn a_file_that_is_no_arena_stays_as_it_is() {
     ended(run, 0);
 }
 
+#[test]
+fn what_is_lost_is_told_and_how_to_lose_none() {
+    let dir = directory("lost");
+    let trace = fixture("flight-go1.27");
+    std::fs::write(dir.join("a.trace"), &trace).unwrap();
+    let record = |size: &str| {
+        let args = ["record", "--max-bytes", size, "--idle", "10ms", "a.trace"];
+        ended(gotrace(&dir, &args).output().unwrap(), 0)
+    };
+    let errors = record("1KiB");
+    assert!(
+        errors.contains("no generation is complete yet, 3 lost (larger than the arena): no snap"),
+        "{errors}"
+    );
+    let (_, advice) = errors.split_once("--max-bytes ").expect(&errors);
+    let (size, _) = advice.split_once(' ').unwrap();
+    let errors = record(size);
+    assert!(!errors.contains("lost"), "{errors}");
+    assert!(std::fs::read(dir.join("snapshot-1.trace")).unwrap() == trace);
+}
+
 /// At a hundred megabytes a second, which few programs reach.
 #[test]
 fn an_arena_is_recovered_while_its_recorder_runs() {

@@ -4,12 +4,12 @@ use crate::live::{self, Live};
 use crate::output::{Failure, Result, name, note};
 use crate::recover::write;
 use crate::signals;
-use crate::snapshots::Snapshots;
+use crate::snapshots::{Snapshots, losses};
 use gotrace::mmap::MappedArena;
 use gotrace::mux::{Callback, EndReason, QueueConfig, Signal, Subscription, TraceMultiplexer};
 use gotrace::recorder::{
-    ArenaError, FlightRecorder, FlightRecorderConfig, LossReason, Recovered, SharedError,
-    SharedRecorder, Status, arena_size_for,
+    ArenaError, FlightRecorder, FlightRecorderConfig, Recovered, SharedError, SharedRecorder,
+    Status, arena_size_for,
 };
 use gotrace::source::StreamSource;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 
 Examples:
   curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=86400' | gotrace record - &
-  kill -USR1 %1
+  kill -USR1 $!
   gotrace record --arena /var/tmp/app.arena --out 'app-{{time}}.trace' unix-listen:/run/app.sock",
 Live::HELP))]
 pub struct Args {
@@ -383,11 +383,6 @@ fn describe(status: &Status) -> String {
         text += &format!(", {:.1} s", span.as_secs_f64());
     }
     text += &format!(", largest generation {:.1} MiB", mebibytes(status.largest));
-    for reason in LossReason::ALL {
-        let lost = status.losses.of(reason);
-        if lost.generations > 0 {
-            text += &format!(", {} lost ({reason})", lost.generations);
-        }
-    }
+    text += &losses(status);
     text
 }
