@@ -71,6 +71,12 @@ impl Intake {
 
     /// Waits for the header of another trace.
     pub(super) fn restart(&mut self, core: &mut Core, arena: &mut [u8]) {
+        self.forget(core, arena);
+        core.state.stream_version = 0;
+        core.publish(arena);
+    }
+
+    fn forget(&mut self, core: &mut Core, arena: &mut [u8]) {
         core.lose(arena, LossReason::Interrupted);
         core.fresh = true;
         *self = Self::new();
@@ -93,7 +99,7 @@ impl Intake {
         if more > 0 {
             return Err(Error::new(ErrorKind::TrailingBytes, more, len));
         }
-        self.restart(core, arena);
+        self.forget(core, arena);
         self.expect = Expect::Batch;
         self.offset = len;
         core.state.stream_version = version.minor();
@@ -397,7 +403,7 @@ impl Intake {
         }
     }
 
-    /// Errors before the first header, and inside a batch of a stream.
+    /// Errors without a header, and inside a batch of a stream.
     fn between_batches(&self, core: &Core) -> Result<(), Error> {
         if core.state.stream_version == 0 {
             return Err(Error::new(ErrorKind::NoHeader, 0, 0));

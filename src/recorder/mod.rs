@@ -277,9 +277,9 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
     ///
     /// Recording goes on with the generation after it; what comes of this one is counted as lost,
     /// without further errors. Two errors change nothing:
-    /// [`NoHeader`](crate::ErrorKind::NoHeader) before the first header, and
-    /// [`UnexpectedEnd`](crate::ErrorKind::UnexpectedEnd) while a batch handed to
-    /// [`write`](FlightRecorder::write) lacks its end.
+    /// [`NoHeader`](crate::ErrorKind::NoHeader) before the first header and after a
+    /// [`restart`](FlightRecorder::restart), and [`UnexpectedEnd`](crate::ErrorKind::UnexpectedEnd)
+    /// while a batch handed to [`write`](FlightRecorder::write) lacks its end.
     pub fn batch(&mut self, batch: &[u8]) -> Result<(), Error> {
         self.intake
             .batch(&mut self.core, self.arena.as_mut(), batch)
@@ -296,6 +296,9 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
 
     /// Forgets the stream, not the window: the next piece [written](FlightRecorder::write) begins
     /// another one, with its header. A generation in progress is lost.
+    ///
+    /// Whoever ends a recording in good order calls this last: then
+    /// [`was_recording`](Recovered::was_recording) tells from the arena that it was no crash.
     pub fn restart(&mut self) {
         self.intake.restart(&mut self.core, self.arena.as_mut());
     }

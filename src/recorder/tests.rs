@@ -248,12 +248,54 @@ proptest! {
             stop_everywhere(&mut bytewise, stores, newest);
         });
 
+        // While that ends in good order.
+        let newest = recorder.status().newest.map(GenerationId::get);
+        recorder.restart();
+        let ended = taken_log();
+        stop_everywhere(&mut bytewise, &ended, newest);
+        prop_assert!(!FlightRecorder::recover(&bytewise).unwrap().was_recording());
+
         // And while another recorder begins there.
         let recorder = FlightRecorder::new(recorder.into_arena(), config).unwrap();
         stop_between_barriers(&mut bytewise, &taken_log(), &plan.picks);
         prop_assert!(recorder.snapshot().is_empty());
         prop_assert_eq!(&bytewise, recorder.arena());
     }
+}
+
+/// What a generation stores: its batch, its marker, its record, and a state after each of them.
+#[test]
+fn stores_do_not_grow_with_the_kept_generations() {
+    let mut seen = Vec::new();
+    for max_bytes in [1, 1000, 30_000] {
+        let config = FlightRecorderConfig {
+            max_bytes,
+            ..Default::default()
+        };
+        let mut arena = vec![0; 1 << 20];
+        let mut recorder = FlightRecorder::new(&mut arena[..], config).unwrap();
+        recorder.header(Version::CURRENT.header()).unwrap();
+        for number in 1..=600 {
+            taken_log();
+            recorder.batch(&batch(number, 1000, None, 80)).unwrap();
+            recorder.end_generation().unwrap();
+        }
+        let stored = taken_log().iter().fold((0, 0), |(stores, bytes), store| {
+            let is_store = !store.bytes.is_empty();
+            (stores + usize::from(is_store), bytes + store.bytes.len())
+        });
+        seen.push((recorder.status().window.generations, stored));
+    }
+    let record = size_of::<Record>();
+    let state = size_of::<State>();
+    let len = batch(600, 1000, None, 80).len();
+    let expected = (5, len + state + 1 + record + state);
+    let kept: Vec<u64> = seen.iter().map(|(kept, _)| *kept).collect();
+    assert!(kept[0] == 1 && kept[2] > 300, "{kept:?}");
+    assert!(
+        seen.iter().all(|(_, stored)| *stored == expected),
+        "{seen:?}"
+    );
 }
 
 #[test]

@@ -10,5 +10,6 @@ mod input;
 #[cfg(all(unix, feature = "mmap"))]
 mod kill;
 mod model;
+mod shared;
 mod synth;
 mod twin;
