@@ -133,7 +133,7 @@ pub struct FlightRecorderConfig {
 impl FlightRecorderConfig {
     const DEFAULT: FlightRecorderConfig = FlightRecorderConfig {
         min_age: Duration::from_secs(10),
-        max_bytes: 10 << 20,
+        max_bytes: num::narrow(10 << 20),
     };
 
     /// At most `u32::MAX`.
