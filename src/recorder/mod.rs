@@ -73,13 +73,15 @@
 //! | then | the ring of batches | what is left |
 //!
 //! The state holds a sequence number; the length of the arena; the place of the oldest record and
-//! the number of records in use; the trace's version; the place where the ring is free, and where
-//! it last began again at its start; the generation in progress; the clock's frequency; and the
-//! counters. Each change is stored into the copy that does not count yet, and counts by its higher
-//! sequence number once its checksum is right. A record holds a generation's number, where it
-//! begins, its length, its number of batches, the earliest and the latest time of a batch, and a
-//! checksum that runs over its batches one after the other. All checksums are XXH32; those of
-//! states and records stand in their last four bytes and have the layout version as their seed.
+//! the number of records in use; the version of the trace that is kept, and of the one that is being
+//! recorded, which is 0 before its header and after a recording that ended in good order; the place
+//! where the ring is free, and where it last began again at its start; the generation in progress;
+//! the clock's frequency; and the counters. Each change is stored into the copy that does not count
+//! yet, and counts by its higher sequence number once its checksum is right. A record holds a
+//! generation's number, where it begins, its length, its number of batches, the earliest and the
+//! latest time of a batch, and a checksum that runs over its batches one after the other. All
+//! checksums are XXH32; those of states and records stand in their last four bytes and have the
+//! layout version as their seed.
 //!
 //! In the ring, batches stand as they came off the wire, one after the other; one that does not fit
 //! before the end of the ring stands at its start. Since nothing stands between them, hopping from
