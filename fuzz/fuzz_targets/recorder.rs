@@ -30,8 +30,12 @@ fn plan(choices: &mut Choices<'_>) -> Plan {
     let versions = synth::versions();
     let hertz = [1, 7, 64, 1000, 15_625_000][choices.number(0, 4)];
     // Generations from tiny to larger than the arena, and now and then batches of whole size.
-    let (arena, largest) = [(6000, 255), (9000, 20), (2000, 900), (900_000, 65_536)]
-        [usize::from(choices.byte()).saturating_sub(0xf8) % 4];
+    let (arena, largest, most) = match choices.byte() {
+        0..120 => (6000, 255, 60),
+        120..240 => (9000, 20, 100),
+        240..252 => (2000, 900, 60),
+        _ => (900_000, 65_536, 12),
+    };
     Plan {
         version: versions[choices.number(0, versions.len() - 1)],
         arena: choices.number(880, arena),
@@ -51,11 +55,12 @@ fn plan(choices: &mut Choices<'_>) -> Plan {
             1 => Feed::Markers,
             _ => {
                 let mut sizes = choices.list(4, |c| c.number(1, 2000));
-                sizes.push(1);
+                // All that is kept is read after each.
+                sizes.push(arena / 50);
                 Feed::Pieces(sizes)
             }
         },
-        generations: choices.list(100, |c| {
+        generations: choices.list(most, |c| {
             let sizes = c.list(7, |c| c.number(0, largest));
             (sizes, c.number(1, 3000) as u64)
         }),
