@@ -10,7 +10,7 @@ use crate::wire::{BatchHead, EventType, HEADER_LEN, Head, Version};
 pub(super) struct Intake {
     expect: Expect,
     /// Bytes of the trace so far.
-    offset: u64,
+    pub(super) offset: u64,
     /// The beginning of a header whose end has not come yet.
     held: [u8; BatchHead::MAX_LEN],
     held_len: usize,

@@ -77,7 +77,7 @@
 //! recorded, which is 0 before its header and after a recording that ended in good order; the place
 //! where the ring is free, and where it last began again at its start; the generation in progress;
 //! the clock's frequency; and the counters. Each change is stored into the copy that does not count
-//! yet, and counts by its higher sequence number once its checksum is right. A record holds a
+//! yet, and counts by its later sequence number once its checksum is right. A record holds a
 //! generation's number, where it begins, its length, its number of batches, the earliest and the
 //! latest time of a batch, and a checksum that runs over its batches one after the other. All
 //! checksums are XXH32; those of states and records stand in their last four bytes and have the

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
+mod endurance;
 mod fixtures;
 mod harm;
 mod input;
