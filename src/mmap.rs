@@ -148,6 +148,10 @@ impl MappedArena {
 
 /// Makes a file so long at least, with room on the disk for all of it.
 fn allocate(file: &File, len: u64) -> io::Result<()> {
+    if len == 0 {
+        // The operating system would refuse that.
+        return Ok(());
+    }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         use rustix::fs::{FallocateFlags, fallocate};

@@ -4,38 +4,47 @@
 //! matters.
 #![allow(clippy::as_conversions)]
 
-/// A length or position in memory, as a 64-bit number. No supported target has a wider `usize`.
-#[inline(always)]
-pub(crate) const fn wide(n: usize) -> u64 {
-    n as u64
+/// The conversions from and to the integer that counts bytes in memory: `usize`, or in a test one as
+/// narrow as that of a 16-bit target.
+macro_rules! of_size {
+    ($size:ty) => {
+        /// A length or position in memory, as a 64-bit number. No supported target has a wider
+        /// `usize`.
+        #[inline(always)]
+        pub(crate) const fn wide(n: $size) -> u64 {
+            n as u64
+        }
+
+        /// A number read from a trace, as a length in memory; one that this target cannot address
+        /// becomes the largest, which no slice reaches.
+        #[inline(always)]
+        pub(crate) const fn narrow(n: u64) -> $size {
+            if n > <$size>::MAX as u64 {
+                <$size>::MAX
+            } else {
+                n as $size
+            }
+        }
+
+        /// A table index or a position from a `u32`, as [`narrow`] does it.
+        #[inline(always)]
+        pub(crate) const fn index(n: u32) -> $size {
+            narrow(n as u64)
+        }
+
+        /// A table length as a `u32` index; tables stop growing before this saturates.
+        #[inline(always)]
+        pub(crate) const fn slot(n: $size) -> u32 {
+            if n as u64 > u32::MAX as u64 {
+                u32::MAX
+            } else {
+                n as u32
+            }
+        }
+    };
 }
 
-/// A number read from a trace, as a length in memory; one that this target cannot address becomes
-/// `usize::MAX`, which no slice reaches.
-#[inline(always)]
-pub(crate) const fn narrow(n: u64) -> usize {
-    if n > usize::MAX as u64 {
-        usize::MAX
-    } else {
-        n as usize
-    }
-}
-
-/// A table index from a `u32`.
-#[inline(always)]
-pub(crate) const fn index(n: u32) -> usize {
-    n as usize
-}
-
-/// A table length as a `u32` index; tables stop growing before this saturates.
-#[inline(always)]
-pub(crate) const fn slot(n: usize) -> u32 {
-    if n > u32::MAX as usize {
-        u32::MAX
-    } else {
-        n as u32
-    }
-}
+of_size!(usize);
 
 /// A byte, for constants.
 #[inline(always)]
@@ -76,4 +85,43 @@ pub(crate) const fn whole(x: f64) -> u64 {
 #[inline(always)]
 pub(crate) const fn float(n: u64) -> f64 {
     n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    mod sixteen {
+        of_size!(u16);
+    }
+
+    mod thirty_two {
+        of_size!(u32);
+    }
+
+    /// No length or position becomes a smaller one: what is out of reach stays out of reach.
+    #[test]
+    fn narrow_targets_saturate() {
+        for n in [
+            0,
+            1,
+            0xfffe,
+            0xffff,
+            0x1_0000,
+            0xffff_ffff,
+            0x1_0000_0000,
+            u64::MAX,
+        ] {
+            assert_eq!(u64::from(sixteen::narrow(n)), n.min(0xffff));
+            assert_eq!(u64::from(thirty_two::narrow(n)), n.min(0xffff_ffff));
+            assert_eq!(sixteen::wide(sixteen::narrow(n)), n.min(0xffff));
+            assert_eq!(thirty_two::wide(thirty_two::narrow(n)), n.min(0xffff_ffff));
+            if let Ok(n) = u32::try_from(n) {
+                assert_eq!(u32::from(sixteen::index(n)), n.min(0xffff));
+                assert_eq!(thirty_two::index(n), n);
+                assert_eq!(super::index(n) as u64, u64::from(n));
+                assert_eq!(thirty_two::slot(n), n);
+            }
+        }
+        assert_eq!(sixteen::slot(u16::MAX), 0xffff);
+        assert_eq!(super::slot(usize::MAX), u32::MAX);
+    }
 }

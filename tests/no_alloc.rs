@@ -3,6 +3,7 @@
 mod common;
 
 use common::TRACES;
+use gotrace::recorder::{FlightRecorder, FlightRecorderConfig};
 use gotrace::wire::{Chunk, Contents, Encoder, TimedEvent};
 use gotrace::{Details, Error, Fixed, GenerationTables, Reader, Trace};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -178,6 +179,46 @@ fn errors_and_going_on_after_them_allocate_nothing() {
     assert_eq!(Some(error.offset().0), victim);
     assert!(more);
     assert_eq!(allocated, 0);
+}
+
+/// Recording, writing a snapshot, reading it where it stands, recovery, and going on.
+#[test]
+fn a_flight_recorder_allocates_nothing() {
+    for fixture in &*TRACES {
+        let mut arena = vec![0; 400_000];
+        let ((recorded, events), allocated) = allocations(|| {
+            let config = FlightRecorderConfig {
+                max_bytes: 30_000,
+                ..FlightRecorderConfig::default()
+            };
+            let mut recorder = FlightRecorder::new(&mut arena[..], config).unwrap();
+            let mut recorded = 0;
+            // Pieces; and again, as one.
+            for size in [700, usize::MAX] {
+                for piece in fixture.bytes.chunks(size) {
+                    recorder.write(piece).unwrap();
+                }
+                recorder.end_generation().unwrap();
+                recorded += recorder.status().recorded.generations;
+                recorder.restart();
+            }
+            #[cfg(feature = "std")]
+            recorder.write_to(std::io::sink()).unwrap();
+            let mut events = 0u64;
+            if let Ok(trace) = recorder.snapshot().trace() {
+                events += records(&trace).unwrap() as u64;
+            }
+            let recovered = FlightRecorder::recover(recorder.arena()).unwrap();
+            assert_eq!(recovered.damage().count(), 0);
+            assert_eq!(recovered.snapshot().len(), recorder.snapshot().len());
+            let recorder = FlightRecorder::resume(recorder.into_arena(), config).unwrap();
+            std::hint::black_box(recorder.snapshot());
+            (recorded, events)
+        });
+        let name = &fixture.fixture.name;
+        assert!(recorded > 0 && events > 100, "{name}: {events} events");
+        assert_eq!(allocated, 0, "{name}");
+    }
 }
 
 /// Tables grow by doubling: that is all.

@@ -1,17 +1,20 @@
 //! `gotrace record` and `gotrace recover`, run as a person or a service manager would.
-#![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
 
 mod common;
 
+use common::live::Endless;
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
+use gotrace::wire::Chunk;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn gotrace(dir: &Path, args: &[&str]) -> Command {
@@ -250,14 +253,148 @@ fn a_killed_recorder_leaves_an_arena() {
     assert!(last == [&trace[..16], &trace[ends[1]..ends[2] - 1]].concat());
 
     // The next recorder saves what it finds before it begins.
+    let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
     let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
-    input.write_all(&fixture("gc-go1.27")).unwrap();
-    drop(input);
-    let errors = ended(child.wait_with_output().unwrap(), 0);
+    input.write_all(&trace[..ends[0]]).unwrap();
+    // This one is killed between two generations.
+    let between = |s: gotrace::recorder::Status| s.window.generations == 1 && s.progress.is_none();
+    wait_for(|| arena_status(&arena).is_some_and(between));
+    child.kill().unwrap();
+    let errors = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
     assert!(errors.contains("what a killed recorder left"), "{errors}");
-    assert!(std::fs::read(dir.join("snapshot-1.trace")).unwrap() == trace[..ends[1]]);
-    assert!(std::fs::read(dir.join("snapshot-2.trace")).unwrap() == fixture("gc-go1.27"));
+    assert!(read("snapshot-1.trace") == trace[..ends[1]]);
+    assert!(read("snapshot-1.trace.incomplete") == last);
+
+    let whole = |name| {
+        let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(&fixture(name))
+            .unwrap();
+        ended(child.wait_with_output().unwrap(), 0)
+    };
+    let errors = whole("gc-go1.27");
+    assert!(errors.contains("what a killed recorder left"), "{errors}");
+    assert!(read("snapshot-2.trace") == trace[..ends[0]]);
+    assert!(read("snapshot-3.trace") == fixture("gc-go1.27"));
+    // That one ended in good order: nothing is left to be saved.
+    let errors = whole("gc-go1.22");
+    assert!(!errors.contains("left"), "{errors}");
+    assert!(read("snapshot-4.trace") == fixture("gc-go1.22"));
+    // The directory has nothing else: four snapshots, an incomplete one, "arena", "out", "last".
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 8);
+}
+
+#[test]
+fn a_file_that_is_no_arena_stays_as_it_is() {
+    let dir = directory("foreign");
+    let trace = fixture("gc-go1.27");
+    std::fs::write(dir.join("a.trace"), &trace).unwrap();
+    let record = |arena: &str| {
+        let args = ["record", "--idle", "10ms", "--arena", arena, "a.trace"];
+        gotrace(&dir, &args).output().unwrap()
+    };
+    let errors = ended(record("a.trace"), 1);
+    assert!(errors.contains("not a flight recorder's arena"), "{errors}");
+    assert!(std::fs::read(dir.join("a.trace")).unwrap() == trace);
+    // An arena of another layout is somebody's window too.
+    let mut other = vec![0; 5000];
+    other[..9].copy_from_slice(b"gotraceR\x09");
+    std::fs::write(dir.join("other"), &other).unwrap();
+    let errors = ended(record("other"), 1);
+    assert!(errors.contains("layout 9"), "{errors}");
+    assert!(std::fs::read(dir.join("other")).unwrap() == other);
+    // Zeros are nobody's.
+    std::fs::write(dir.join("zeros"), [0; 5000]).unwrap();
+    ended(record("zeros"), 0);
+    let run = gotrace(&dir, &["recover", "zeros", "-"]).output().unwrap();
+    assert!(run.stdout == trace);
+    ended(run, 0);
+}
+
+#[test]
+fn what_is_lost_is_told_and_how_to_lose_none() {
+    let dir = directory("lost");
+    let trace = fixture("flight-go1.27");
+    std::fs::write(dir.join("a.trace"), &trace).unwrap();
+    let record = |size: &str| {
+        let args = ["record", "--max-bytes", size, "--idle", "10ms", "a.trace"];
+        ended(gotrace(&dir, &args).output().unwrap(), 0)
+    };
+    let errors = record("1KiB");
+    assert!(
+        errors.contains("no generation is complete yet, 3 lost (larger than the arena): no snap"),
+        "{errors}"
+    );
+    let (_, advice) = errors.split_once("--max-bytes ").expect(&errors);
+    let (size, _) = advice.split_once(' ').unwrap();
+    let errors = record(size);
+    assert!(!errors.contains("lost"), "{errors}");
+    assert!(std::fs::read(dir.join("snapshot-1.trace")).unwrap() == trace);
+}
+
+/// At a hundred megabytes a second, which few programs reach.
+#[test]
+fn an_arena_is_recovered_while_its_recorder_runs() {
+    let dir = directory("running");
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut live = Endless::new(&fixture("flight-go1.27"), u64::MAX).until(Arc::clone(&stop));
+    let args = ["record", "--max-bytes=2MiB", "--arena", "arena", "-"];
+    let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let feed = std::thread::spawn(move || io::copy(&mut live, &mut input).unwrap());
+    let arena = dir.join("arena");
+    let lost = |s: gotrace::recorder::Status| s.recorded.generations > s.window.generations;
+    wait_for(|| arena_status(&arena).is_some_and(lost));
+    let mut newest = 0;
+    for _ in 0..20 {
+        let run = gotrace(&dir, &["recover", "arena", "-"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&run.stderr), "");
+        let window = common::live::generations(&run.stdout);
+        assert!(run.status.success() && window.len() > 10);
+        // It may have been held up meanwhile.
+        assert!(window.last().unwrap().0 >= newest);
+        newest = window.last().unwrap().0;
+    }
+    stop.store(true, Ordering::Relaxed);
+    feed.join().unwrap();
+    ended(child.wait_with_output().unwrap(), 0);
+}
+
+#[test]
+fn a_terminal_shows_how_it_is_going() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let dir = directory("terminal");
+    let trace = fixture("flight-go1.27");
+    std::fs::write(dir.join("a.trace"), &trace).unwrap();
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let theirs = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let theirs = File::options().read(true).write(true).open(theirs).unwrap();
+    let args = ["record", "--idle", "1200ms", "a.trace"];
+    let mut command = gotrace(&dir, &args);
+    let mut child = command.env("TERM", "xterm").stderr(theirs).spawn().unwrap();
+    // Or it would keep the terminal open.
+    drop(command);
+    let shown = std::thread::spawn(move || {
+        let mut shown = Vec::new();
+        // Once nobody else has the terminal, reading it is an error.
+        File::from(ours).read_to_end(&mut shown).ok();
+        String::from_utf8(shown).unwrap()
+    });
+    assert!(child.wait().unwrap().success());
+    let shown = shown.join().unwrap();
+    for part in [
+        " MB/s, window 3 generations, ",
+        " MiB, 3.0 s, largest generation ",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert!(shown.contains("snapshot-1.trace: "), "{shown}");
 }
 
 #[test]
@@ -314,7 +451,14 @@ fn a_broken_trace_is_an_error_and_its_whole_generations_are_kept() {
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    input.write_all(&trace[..ends[1] + 100]).unwrap();
+    // The end of a whole batch of the third generation, and a few bytes.
+    let first = gotrace::Trace::new(&trace).unwrap();
+    let mut batches = first.batches_from(gotrace::Offset(ends[1] as u64));
+    let Ok(Some(Chunk::Batch(batch))) = batches.next() else {
+        panic!("no batch")
+    };
+    let end = batch.end().0 as usize;
+    input.write_all(&trace[..end + 5]).unwrap();
     drop(input);
     let errors = ended(child.wait_with_output().unwrap(), 1);
     assert!(
@@ -327,4 +471,7 @@ fn a_broken_trace_is_an_error_and_its_whole_generations_are_kept() {
         .read_to_end(&mut written)
         .unwrap();
     assert!(written == trace[..ends[1]]);
+    // The program that was traced may have died there: what there is of the generation is kept too.
+    let incomplete = std::fs::read(dir.join("snapshot-1.trace.incomplete")).unwrap();
+    assert!(incomplete == [&trace[..16], &trace[ends[1]..end]].concat());
 }

@@ -578,3 +578,15 @@ fn what_exceeds_a_limit_is_refused_both_ways() {
         (refused.0, refused.1, 0)
     );
 }
+
+/// Lines of the text form for the fuzzer to begin with.
+#[test]
+fn the_fuzzers_dictionary_has_every_event() {
+    let dictionary = include_str!("../fuzz/text.dict");
+    for ty in EventType::ALL {
+        let spec = ty.spec().unwrap();
+        let args = spec.args.iter().map(|arg| format!(" {}=1", arg.name));
+        let line = format!("\"{}{}\\x0a\"", spec.name, args.collect::<String>());
+        assert!(dictionary.lines().any(|l| l == line), "{line}");
+    }
+}

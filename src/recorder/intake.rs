@@ -10,7 +10,7 @@ use crate::wire::{BatchHead, EventType, HEADER_LEN, Head, Version};
 pub(super) struct Intake {
     expect: Expect,
     /// Bytes of the trace so far.
-    offset: u64,
+    pub(super) offset: u64,
     /// The beginning of a header whose end has not come yet.
     held: [u8; BatchHead::MAX_LEN],
     held_len: usize,
@@ -71,6 +71,12 @@ impl Intake {
 
     /// Waits for the header of another trace.
     pub(super) fn restart(&mut self, core: &mut Core, arena: &mut [u8]) {
+        self.forget(core, arena);
+        core.state.stream_version = 0;
+        core.publish(arena);
+    }
+
+    fn forget(&mut self, core: &mut Core, arena: &mut [u8]) {
         core.lose(arena, LossReason::Interrupted);
         core.fresh = true;
         *self = Self::new();
@@ -93,7 +99,7 @@ impl Intake {
         if more > 0 {
             return Err(Error::new(ErrorKind::TrailingBytes, more, len));
         }
-        self.restart(core, arena);
+        self.forget(core, arena);
         self.expect = Expect::Batch;
         self.offset = len;
         core.state.stream_version = version.minor();
@@ -397,7 +403,7 @@ impl Intake {
         }
     }
 
-    /// Errors before the first header, and inside a batch of a stream.
+    /// Errors without a header, and inside a batch of a stream.
     fn between_batches(&self, core: &Core) -> Result<(), Error> {
         if core.state.stream_version == 0 {
             return Err(Error::new(ErrorKind::NoHeader, 0, 0));

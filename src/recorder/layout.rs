@@ -83,7 +83,7 @@ pub(super) struct Record {
     pub(super) check: U32,
 }
 
-/// All that changes from batch to batch: two copies, of which the one with the higher sequence
+/// All that changes from batch to batch: two copies, of which the one with the later sequence
 /// number counts.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -158,10 +158,10 @@ impl State {
         state
     }
 
-    /// The sound copy with the higher sequence number.
+    /// The sound copy with the later sequence number.
     pub(super) fn newest(arena: &[u8]) -> Option<&State> {
         match (State::sane(arena, 0), State::sane(arena, 1)) {
-            (Some(a), Some(b)) if a.sequence > b.sequence => Some(a),
+            (Some(a), Some(b)) if is_later(a.sequence.get(), b.sequence.get()) => Some(a),
             (a, b) => b.or(a),
         }
     }
@@ -174,13 +174,13 @@ impl State {
         })
     }
 
-    /// The copy whose number is the higher, whether it is sound or not.
-    pub(super) fn higher(arena: &[u8]) -> u64 {
+    /// The copy whose number is the later, whether it is sound or not.
+    pub(super) fn later(arena: &[u8]) -> u64 {
         let sequence = |copy| {
             let state = arena.get(Geometry::state(copy)..).unwrap_or(&[]);
             U64::read_from_prefix(state).map_or(0, |(n, _)| n.get())
         };
-        u64::from(sequence(1) > sequence(0))
+        u64::from(is_later(sequence(1), sequence(0)))
     }
 }
 
@@ -277,9 +277,14 @@ pub(super) fn checksum(seed: u32, bytes: &[u8]) -> u32 {
     XxHash32::oneshot(seed, bytes)
 }
 
-/// Adds to a number in a structure.
-pub(super) fn add(n: &mut U64, more: u32) {
-    n.set(n.get().wrapping_add(u64::from(more)));
+/// Adds to a counter in a structure, which stays at its end when it gets there.
+fn add(n: &mut U64, more: u32) {
+    n.set(n.get().saturating_add(u64::from(more)));
+}
+
+/// Whether a sequence number comes after another: they begin again at 0 after the last.
+const fn is_later(a: u64, b: u64) -> bool {
+    a.wrapping_sub(b).cast_signed() > 0
 }
 
 /// Copies `bytes` into the arena. Every store into an arena is one of these; what lies outside is

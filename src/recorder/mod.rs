@@ -73,13 +73,15 @@
 //! | then | the ring of batches | what is left |
 //!
 //! The state holds a sequence number; the length of the arena; the place of the oldest record and
-//! the number of records in use; the trace's version; the place where the ring is free, and where
-//! it last began again at its start; the generation in progress; the clock's frequency; and the
-//! counters. Each change is stored into the copy that does not count yet, and counts by its higher
-//! sequence number once its checksum is right. A record holds a generation's number, where it
-//! begins, its length, its number of batches, the earliest and the latest time of a batch, and a
-//! checksum that runs over its batches one after the other. All checksums are XXH32; those of
-//! states and records stand in their last four bytes and have the layout version as their seed.
+//! the number of records in use; the version of the trace that is kept, and of the one that is being
+//! recorded, which is 0 before its header and after a recording that ended in good order; the place
+//! where the ring is free, and where it last began again at its start; the generation in progress;
+//! the clock's frequency; and the counters. Each change is stored into the copy that does not count
+//! yet, and counts by its later sequence number once its checksum is right. A record holds a
+//! generation's number, where it begins, its length, its number of batches, the earliest and the
+//! latest time of a batch, and a checksum that runs over its batches one after the other. All
+//! checksums are XXH32; those of states and records stand in their last four bytes and have the
+//! layout version as their seed.
 //!
 //! In the ring, batches stand as they came off the wire, one after the other; one that does not fit
 //! before the end of the ring stands at its start. Since nothing stands between them, hopping from
@@ -133,7 +135,7 @@ pub struct FlightRecorderConfig {
 impl FlightRecorderConfig {
     const DEFAULT: FlightRecorderConfig = FlightRecorderConfig {
         min_age: Duration::from_secs(10),
-        max_bytes: 10 << 20,
+        max_bytes: num::narrow(10 << 20),
     };
 
     /// At most `u32::MAX`.
@@ -277,9 +279,9 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
     ///
     /// Recording goes on with the generation after it; what comes of this one is counted as lost,
     /// without further errors. Two errors change nothing:
-    /// [`NoHeader`](crate::ErrorKind::NoHeader) before the first header, and
-    /// [`UnexpectedEnd`](crate::ErrorKind::UnexpectedEnd) while a batch handed to
-    /// [`write`](FlightRecorder::write) lacks its end.
+    /// [`NoHeader`](crate::ErrorKind::NoHeader) before the first header and after a
+    /// [`restart`](FlightRecorder::restart), and [`UnexpectedEnd`](crate::ErrorKind::UnexpectedEnd)
+    /// while a batch handed to [`write`](FlightRecorder::write) lacks its end.
     pub fn batch(&mut self, batch: &[u8]) -> Result<(), Error> {
         self.intake
             .batch(&mut self.core, self.arena.as_mut(), batch)
@@ -296,6 +298,9 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
 
     /// Forgets the stream, not the window: the next piece [written](FlightRecorder::write) begins
     /// another one, with its header. A generation in progress is lost.
+    ///
+    /// Whoever ends a recording in good order calls this last: then
+    /// [`was_recording`](Recovered::was_recording) tells from the arena that it was no crash.
     pub fn restart(&mut self) {
         self.intake.restart(&mut self.core, self.arena.as_mut());
     }

@@ -4,7 +4,9 @@
 
 use super::{FlightRecorder, FlightRecorderConfig, SharedError, SharedRecorder};
 use crate::generation::Trace;
+use crate::sync::{Condvar, Mutex, lock, wait};
 use crate::wire::Version;
+use core::time::Duration;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -76,6 +78,86 @@ fn a_snapshot_is_a_moment_of_the_recording() {
         let mut bytes = Vec::new();
         recorder.write_to(&mut bytes).unwrap();
         assert_eq!(numbers(&bytes), [1, 2, 3]);
+    });
+}
+
+/// A writer that is stuck until a generation was recorded.
+struct Stuck {
+    recorded: Arc<(Mutex<bool>, Condvar)>,
+    bytes: Vec<u8>,
+}
+
+impl io::Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (recorded, told) = &*self.recorded;
+        let mut guard = lock(recorded);
+        while !*guard {
+            guard = wait(told, guard);
+        }
+        self.bytes.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn recording_does_not_wait_for_the_writer() {
+    loom::model(|| {
+        let recorder = started();
+        recorder.write(&generation(1)).unwrap();
+        let recorded = Arc::new((Mutex::new(false), Condvar::new()));
+        let mut stuck = Stuck {
+            recorded: Arc::clone(&recorded),
+            bytes: Vec::new(),
+        };
+        let other = Arc::clone(&recorder);
+        let writing = thread::spawn(move || {
+            other.write_to(&mut stuck).unwrap();
+            numbers(&stuck.bytes)
+        });
+        // Were one of these to wait, this would be a deadlock.
+        recorder.write(&generation(2)).unwrap();
+        assert_eq!(recorder.status().unwrap().recorded.generations, 2);
+        assert!(recorder.enabled());
+        *lock(&recorded.0) = true;
+        recorded.1.notify_one();
+        // What was recorded before the copy is in it, whole.
+        let seen = writing.join().unwrap();
+        assert!(seen == [1] || seen == [1, 2], "{seen:?}");
+    });
+}
+
+#[test]
+fn settings_are_those_of_a_start() {
+    loom::model(|| {
+        let sizes = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&sizes);
+        let config = FlightRecorderConfig {
+            max_bytes: 1,
+            ..FlightRecorderConfig::default()
+        };
+        let recorder = Arc::new(SharedRecorder::with_arena(config, move |config| {
+            lock(&seen).push((config.max_bytes, config.min_age.as_secs()));
+            Ok(FlightRecorder::new(vec![0; 1024], config)?)
+        }));
+        recorder.start().unwrap();
+        let other = Arc::clone(&recorder);
+        let setting = thread::spawn(move || {
+            other.set_size(2);
+            other.set_period(Duration::from_secs(2));
+        });
+        recorder.stop();
+        recorder.start().unwrap();
+        setting.join().unwrap();
+        recorder.stop();
+        recorder.start().unwrap();
+        let sizes = lock(&sizes);
+        assert_eq!(sizes[0], (1, 10));
+        assert!([(1, 10), (2, 10), (2, 2)].contains(&sizes[1]), "{sizes:?}");
+        assert_eq!(sizes[2], (2, 2));
     });
 }
 

@@ -242,6 +242,13 @@ impl<'a> Recovered<'a> {
         })
     }
 
+    /// Whether a trace was being recorded when the recorder stopped: since its header, and until a
+    /// [restart](FlightRecorder::restart). A generation need not have been in progress: a program that
+    /// does little writes nothing for most of a second.
+    pub fn was_recording(&self) -> bool {
+        self.core.state.stream_version != 0
+    }
+
     /// What does not check out; nothing for an arena whose recorder was stopped between two batches.
     pub fn damage(&self) -> impl Iterator<Item = Damage> {
         let missing = u64::from(self.core.state.arena_len.get());

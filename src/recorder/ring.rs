@@ -3,7 +3,7 @@
 //!
 //! # Why a stop never loses a complete generation
 //!
-//! All that a reader of the arena believes hangs on the state with the highest sequence number that
+//! All that a reader of the arena believes hangs on the state with the latest sequence number that
 //! checks out. [`Core::publish`] is the only store into a state, and it stores into the copy that
 //! does not count; until that store is whole, the checksum refuses it, and the old state counts.
 //! Everything else is stored where the state that counts does not look:
@@ -19,7 +19,7 @@
 
 use super::FlightRecorderConfig;
 use super::layout::{
-    Checked, Geometry, NO_WRAP, Prefix, Record, Run, State, Tally, add, barrier, checksum, store,
+    Checked, Geometry, NO_WRAP, Prefix, Record, Run, State, Tally, barrier, checksum, store,
 };
 use super::status::LossReason;
 use crate::generation::earliest;
@@ -60,7 +60,7 @@ impl Core {
         };
         // Should a recorder's state stand there, the copy that counts goes last: until then all that
         // was recorded can be recovered, and nothing afterwards.
-        let counts = State::higher(arena);
+        let counts = State::later(arena);
         for copy in [counts.wrapping_add(1), counts] {
             barrier();
             store(arena, Geometry::state(copy), State::new_zeroed().as_bytes());
@@ -80,7 +80,8 @@ impl Core {
 
     /// Makes the state that is in memory the one that counts.
     pub(super) fn publish(&mut self, arena: &mut [u8]) {
-        add(&mut self.state.sequence, 1);
+        let next = self.state.sequence.get().wrapping_add(1);
+        self.state.sequence.set(next);
         self.state.seal();
         let at = Geometry::state(self.state.sequence.get());
         barrier();

@@ -208,6 +208,8 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> SharedRecorder<A> {
             let Some(missing) = missing else {
                 return Ok(copy);
             };
+            // What was had before goes first: there is never more than one copy.
+            copy = Vec::new();
             copy.try_reserve_exact(missing)
                 .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         }

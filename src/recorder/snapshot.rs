@@ -66,8 +66,8 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    /// The slices, in order: the header, and the generations in one or two more. Before the first
-    /// header was recorded, there is none.
+    /// The slices, in order: the header, and the generations in one or two more. None while there is
+    /// no trace: no generation, and no header either.
     pub fn pieces(&self) -> &[&'a [u8]] {
         let used = self.pieces.iter().take_while(|p| !p.is_empty()).count();
         self.pieces.get(..used).unwrap_or(&[])
@@ -85,15 +85,14 @@ impl<'a> Snapshot<'a> {
         self.generations.next >= self.generations.end
     }
 
-    /// The version of the trace; none before the first header was recorded.
+    /// The version of the trace; none while there is no trace.
     pub const fn version(&self) -> Option<Version> {
         self.version
     }
 
     /// The trace, read in place.
     ///
-    /// Errors: [`UnexpectedEnd`](crate::ErrorKind::UnexpectedEnd) before the first header was
-    /// recorded.
+    /// Errors: [`UnexpectedEnd`](crate::ErrorKind::UnexpectedEnd) while there is no trace.
     pub fn trace(&self) -> Result<Trace<'_>, Error> {
         Trace::from_pieces(self.pieces())
     }

@@ -123,7 +123,8 @@ pub struct Progress {
 
 /// What a recorder holds, has recorded and has lost.
 ///
-/// Counters count since the arena was made, over stops and resumptions.
+/// Counters count since the arena was made, over stops and resumptions; one that gets to `u64::MAX`
+/// stays there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

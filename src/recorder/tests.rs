@@ -1,6 +1,6 @@
 //! Stops at every store, and what else needs a look inside.
 
-use super::layout::{Geometry, Record, State};
+use super::layout::{Checked as _, Geometry, Record, State};
 use super::*;
 use crate::wire::{Encoder, EventType, Version};
 use crate::{Experiment, GenerationId, ThreadId, Timestamp};
@@ -8,6 +8,7 @@ use core::cell::RefCell;
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
+use zerocopy::IntoBytes as _;
 
 /// What was stored since the log was emptied, in order; barriers are empty stores.
 #[derive(Clone)]
@@ -248,12 +249,143 @@ proptest! {
             stop_everywhere(&mut bytewise, stores, newest);
         });
 
+        // While that ends in good order.
+        let newest = recorder.status().newest.map(GenerationId::get);
+        recorder.restart();
+        let ended = taken_log();
+        stop_everywhere(&mut bytewise, &ended, newest);
+        prop_assert!(!FlightRecorder::recover(&bytewise).unwrap().was_recording());
+
         // And while another recorder begins there.
         let recorder = FlightRecorder::new(recorder.into_arena(), config).unwrap();
         stop_between_barriers(&mut bytewise, &taken_log(), &plan.picks);
         prop_assert!(recorder.snapshot().is_empty());
         prop_assert_eq!(&bytewise, recorder.arena());
     }
+}
+
+/// An arena in which a recorder has been at work for longer than the world: every counter that
+/// stands there is about to end.
+fn old_arena(config: FlightRecorderConfig) -> Vec<u8> {
+    let mut arena = vec![0; 6000];
+    let mut recorder = FlightRecorder::new(&mut arena[..], config).unwrap();
+    recorder.header(Version::CURRENT.header()).unwrap();
+    recorder
+        .batch(&batch(u64::MAX - 10, u64::MAX - 2000, None, 50))
+        .unwrap();
+    recorder.end_generation().unwrap();
+    let mut state = *State::newest(&arena).unwrap();
+    for sequence in [u64::MAX - 4, u64::MAX - 3] {
+        state.sequence.set(sequence);
+        for tally in state.losses.iter_mut().chain([&mut state.recorded]) {
+            tally.generations.set(u64::MAX - 1);
+            tally.bytes.set(u64::MAX - 100);
+        }
+        state.seal();
+        let at = Geometry::state(sequence);
+        arena[at..at + size_of::<State>()].copy_from_slice(state.as_bytes());
+    }
+    arena
+}
+
+/// Every counter passes its end: a sequence number begins again, the others stay there; and no
+/// generation is lost for it, wherever the recorder is stopped.
+#[test]
+fn counters_pass_their_ends() {
+    let config = FlightRecorderConfig {
+        max_bytes: 1500,
+        ..Default::default()
+    };
+    let mut arena = old_arena(config);
+    let mut bytewise = arena.clone();
+    taken_log();
+    let mut recorder = FlightRecorder::resume(&mut arena[..], config).unwrap();
+    stop_everywhere(&mut bytewise, &taken_log(), Some(u64::MAX - 10));
+    let mut recorded = Vec::new();
+    // The last generation that a trace can have is one of them, and so is the last time.
+    for number in u64::MAX - 9..=u64::MAX {
+        let newest = recorder.status().newest.map(GenerationId::get);
+        // The first may have been in progress when the recorder was stopped.
+        let large = number == u64::MAX - 5;
+        let lost = large || number == u64::MAX - 9;
+        let times = [u64::MAX - 100 * (u64::MAX - number) - 1; 2];
+        for (time, len) in times.into_iter().zip([200, if large { 9000 } else { 300 }]) {
+            recorder.batch(&batch(number, time, None, len)).unwrap();
+            stop_everywhere(&mut bytewise, &taken_log(), newest);
+        }
+        recorder.end_generation().unwrap();
+        stop_everywhere(&mut bytewise, &taken_log(), newest);
+        if lost {
+            recorded.clear();
+        } else {
+            recorded.push(number);
+        }
+        let numbers = recorder.snapshot().generations().map(|g| g.number.get());
+        let numbers: Vec<u64> = numbers.collect();
+        if !recorded.is_empty() {
+            let enough = numbers.len() >= recorded.len().min(3);
+            assert!(recorded.ends_with(&numbers) && enough, "{numbers:?}");
+        }
+    }
+    assert!(State::newest(&bytewise).unwrap().sequence.get() < 100);
+    let status = recorder.status();
+    assert_eq!(status.newest, GenerationId::new(u64::MAX));
+    let end = Count {
+        generations: u64::MAX,
+        bytes: u64::MAX,
+    };
+    assert_eq!(status.recorded, end);
+    assert_eq!(status.losses.of(LossReason::TooLarge), end);
+    assert_eq!(status.losses.of(LossReason::Gap), end);
+    assert_eq!(status.losses.total(), end);
+    // What comes after the last is a jump.
+    assert!(recorder.batch(&batch(1, 1, None, 10)).is_err());
+
+    // Offsets count on from 0.
+    recorder.header(Version::CURRENT.header()).unwrap();
+    recorder.intake.offset = u64::MAX - 20;
+    let good = batch(1, 1, None, 100);
+    recorder.write(&good).unwrap();
+    let error = recorder.write(&[99]).unwrap_err();
+    assert_eq!(
+        error.offset().0,
+        (u64::MAX - 20).wrapping_add(good.len() as u64)
+    );
+}
+
+/// What a generation stores: its batch, its marker, its record, and a state after each of them.
+#[test]
+fn stores_do_not_grow_with_the_kept_generations() {
+    let mut seen = Vec::new();
+    for max_bytes in [1, 1000, 30_000] {
+        let config = FlightRecorderConfig {
+            max_bytes,
+            ..Default::default()
+        };
+        let mut arena = vec![0; 1 << 20];
+        let mut recorder = FlightRecorder::new(&mut arena[..], config).unwrap();
+        recorder.header(Version::CURRENT.header()).unwrap();
+        for number in 1..=600 {
+            taken_log();
+            recorder.batch(&batch(number, 1000, None, 80)).unwrap();
+            recorder.end_generation().unwrap();
+        }
+        let stored = taken_log().iter().fold((0, 0), |(stores, bytes), store| {
+            let is_store = !store.bytes.is_empty();
+            (stores + usize::from(is_store), bytes + store.bytes.len())
+        });
+        seen.push((recorder.status().window.generations, stored));
+    }
+    let record = size_of::<Record>();
+    let state = size_of::<State>();
+    let len = batch(600, 1000, None, 80).len();
+    let expected = (5, len + state + 1 + record + state);
+    let kept: Vec<u64> = seen.iter().map(|(kept, _)| *kept).collect();
+    assert!(kept[0] == 1 && kept[2] > 300, "{kept:?}");
+    assert!(
+        seen.iter().all(|(_, stored)| *stored == expected),
+        "{seen:?}"
+    );
 }
 
 #[test]

@@ -1,10 +1,13 @@
-//! Nearly valid traces: real ones with bits flipped, cut, with batches lost, doubled, changed, and
-//! with events whose arguments say something else.
+//! Nearly valid traces: real ones with bytes changed, cut, with batches and records lost, doubled,
+//! exchanged, with numbers that say something else.
 //!
-//! The property tests and the fuzz targets make them alike.
+//! The property tests and the fuzz targets make them alike. The header is left as it is: what
+//! follows it would hardly matter.
 
-use super::naive::{self, Batch, Chunk};
-use gotrace::wire::{BatchHead, Encoder, HEADER_LEN, MAX_BATCH_SIZE, TimedEvent};
+use gotrace::wire::{
+    Batch, BatchHead, Batches, Chunk, Encoder, EventType, HEADER_LEN, MAX_BATCH_SIZE, Record,
+    Records, varint,
+};
 use gotrace::{Experiment, GenerationId, ThreadId, Timestamp};
 
 /// A place in anything: a fraction of its length, so that it fits any trace.
@@ -18,6 +21,10 @@ impl Place {
     }
 }
 
+/// A record: its batch's place in the trace, and its place in the batch.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordPlace(Place, Place);
+
 /// A kind of damage.
 #[derive(Debug, Clone, Copy)]
 pub enum Damage {
@@ -27,6 +34,10 @@ pub enum Damage {
     Byte(Place, u8),
     /// A bit is another.
     Bit(Place, u8),
+    /// Some bytes are missing.
+    LostBytes(Place, u8),
+    /// Some bytes stand twice.
+    DoubledBytes(Place, u8),
     /// A batch is missing.
     Lost(Place),
     /// A batch stands somewhere else a second time.
@@ -34,11 +45,23 @@ pub enum Damage {
     /// Two batches have changed places.
     Swapped(Place, Place),
     /// A batch's header says something else, its payload is whole.
-    Header(Place, Field, u64),
-    /// An argument of an event in a batch is another.
-    Argument(Place, Place, u8, u64),
-    /// An event is missing.
-    LostEvent(Place, Place),
+    Header(Place, Field, Change),
+    /// All batches of a generation say another number.
+    Renumbered(Place, Change),
+    /// A batch's payload is cut between two records, and both halves are batches.
+    Split(RecordPlace),
+    /// A record is missing: an event, a string, a stack, a sample.
+    LostRecord(RecordPlace),
+    /// A record stands twice.
+    DoubledRecord(RecordPlace),
+    /// Two records of a batch have changed places.
+    SwappedRecords(RecordPlace, Place),
+    /// A record stands in another batch.
+    MovedRecord(RecordPlace, RecordPlace),
+    /// A number of a record is another: a time, an id, a length.
+    Number(RecordPlace, u8, Change),
+    /// Two records say each other's number.
+    SwappedNumbers(RecordPlace, RecordPlace, u8),
 }
 
 /// A field of a batch's header.
@@ -48,6 +71,23 @@ pub enum Field {
     Thread,
     Time,
     Experiment,
+}
+
+/// What becomes of a number.
+#[derive(Debug, Clone, Copy)]
+pub enum Change {
+    To(u64),
+    /// More, round the end: so less as well.
+    By(u64),
+}
+
+impl Change {
+    fn of(self, number: u64) -> u64 {
+        match self {
+            Change::To(other) => other,
+            Change::By(more) => number.wrapping_add(more),
+        }
+    }
 }
 
 /// Makes of any number one that is often small, or at which arithmetic has its limits.
@@ -65,117 +105,273 @@ pub fn number(random: u64) -> u64 {
 impl Damage {
     /// The damage that these numbers stand for.
     pub fn from_random([kind, a, b, c]: [u64; 4]) -> Damage {
-        let [a, b] = [a, b].map(|place| Place(place as u32));
-        match kind % 20 {
-            0 => Damage::Cut(a),
-            1..4 => Damage::Byte(a, c as u8),
-            4..7 => Damage::Bit(a, c as u8),
-            7 => Damage::Lost(a),
-            8 => Damage::Doubled(a, b),
-            9 => Damage::Swapped(a, b),
-            10 => Damage::Header(a, Field::Generation, number(c)),
-            11 => Damage::Header(a, Field::Thread, number(c)),
-            12 => Damage::Header(a, Field::Time, number(c)),
-            13 => Damage::Header(a, Field::Experiment, number(c)),
-            14 => Damage::LostEvent(a, b),
-            _ => Damage::Argument(a, b, (kind >> 32) as u8, number(c)),
+        let place = |random: u64| Place(random as u32);
+        let record = |random| RecordPlace(place(random), place(random >> 32));
+        let (byte, which) = (c as u8, (kind >> 32) as u8);
+        let change = match (kind >> 40) % 3 {
+            0 => Change::To(number(c)),
+            1 => Change::By(1 + c % 2),
+            _ => Change::By(u64::MAX - c % 2),
+        };
+        match kind % 32 {
+            0 => Damage::Cut(place(a)),
+            1..4 => Damage::Byte(place(a), byte),
+            4..7 => Damage::Bit(place(a), byte),
+            7 => Damage::LostBytes(place(a), byte),
+            8 => Damage::DoubledBytes(place(a), byte),
+            9 => Damage::Lost(place(a)),
+            10 => Damage::Doubled(place(a), place(b)),
+            11 | 12 => Damage::Swapped(place(a), place(b)),
+            13 => Damage::Header(place(a), Field::Generation, change),
+            14 => Damage::Header(place(a), Field::Thread, change),
+            15 | 16 => Damage::Header(place(a), Field::Time, change),
+            17 => Damage::Header(place(a), Field::Experiment, change),
+            18 => Damage::Renumbered(place(a), change),
+            19 => Damage::Split(record(a)),
+            20 | 21 => Damage::LostRecord(record(a)),
+            22 => Damage::DoubledRecord(record(a)),
+            23 => Damage::SwappedRecords(record(a), place(b)),
+            24 => Damage::MovedRecord(record(a), record(b)),
+            25 => Damage::SwappedNumbers(record(a), record(b), which),
+            _ => Damage::Number(record(a), which, change),
         }
     }
 
     /// The trace with this damage; as it is, if there is nothing to damage.
     pub fn apply(&self, trace: &[u8]) -> Vec<u8> {
-        let mut bytes = trace.to_vec();
-        if bytes.is_empty() {
-            return bytes;
+        let Some((header, body)) = trace.split_at_checked(HEADER_LEN) else {
+            return trace.to_vec();
+        };
+        if body.is_empty() {
+            return trace.to_vec();
         }
-        let len = bytes.len();
+        let body = self.apply_to_bytes(body);
+        let body = body.unwrap_or_else(|body| self.apply_to_batches(body));
+        [header, &body].concat()
+    }
+
+    /// `Err` for damage of another kind.
+    fn apply_to_bytes<'b>(&self, body: &'b [u8]) -> Result<Vec<u8>, &'b [u8]> {
+        let len = body.len();
+        let some = |at: Place, count: u8| {
+            let start = at.of(len);
+            start..len.min(start + 1 + usize::from(count % 40))
+        };
+        let mut bytes = body.to_vec();
         match *self {
             Damage::Cut(at) => bytes.truncate(at.of(len)),
             Damage::Byte(at, byte) => bytes[at.of(len)] = byte,
             Damage::Bit(at, bit) => bytes[at.of(len)] ^= 1 << (bit % 8),
-            _ => return self.apply_to_batches(trace),
+            Damage::LostBytes(at, count) => {
+                bytes.drain(some(at, count));
+            }
+            Damage::DoubledBytes(at, count) => {
+                bytes.splice(at.of(len)..at.of(len), body[some(at, count)].to_vec());
+            }
+            _ => return Err(body),
         }
+        Ok(bytes)
+    }
+
+    fn apply_to_batches(&self, body: &[u8]) -> Vec<u8> {
+        let mut parts = Vec::new();
+        let mut end = 0;
+        for chunk in Batches::new(body).map_while(Result::ok) {
+            match chunk {
+                Chunk::Batch(batch) => {
+                    end = batch.end().0;
+                    parts.push(Part::Batch(batch.head, records(&batch)));
+                }
+                Chunk::EndOfGeneration(at) => {
+                    end = at.0 + 1;
+                    parts.push(Part::Marker);
+                }
+            }
+        }
+        if parts.is_empty() {
+            return body.to_vec();
+        }
+        self.apply_to_parts(&mut parts);
+        let mut bytes: Vec<u8> = parts.iter().flat_map(Part::encoded).collect();
+        bytes.extend(&body[end as usize..]);
         bytes
     }
 
-    fn apply_to_batches(&self, trace: &[u8]) -> Vec<u8> {
-        let (chunks, _) = naive::walk(trace, HEADER_LEN.min(trace.len()));
-        if chunks.is_empty() {
-            return trace.to_vec();
-        }
-        let len = chunks.len();
-        let mut parts: Vec<Vec<u8>> = chunks
-            .iter()
-            .map(|chunk| trace[chunk.start()..chunk.end()].to_vec())
-            .collect();
+    fn apply_to_parts(&self, parts: &mut Vec<Part>) {
+        let len = parts.len();
         match *self {
             Damage::Lost(at) => {
                 parts.remove(at.of(len));
             }
             Damage::Doubled(from, to) => parts.insert(to.of(len), parts[from.of(len)].clone()),
             Damage::Swapped(a, b) => parts.swap(a.of(len), b.of(len)),
-            Damage::Header(at, ..) | Damage::Argument(at, ..) | Damage::LostEvent(at, _) => {
-                if let Chunk::Batch(batch) = &chunks[at.of(len)] {
-                    parts[at.of(len)] = self.apply_to_batch(batch, &trace[batch.data.clone()]);
+            Damage::Header(at, field, change) => {
+                if let Part::Batch(head, _) = &mut parts[at.of(len)] {
+                    field.change(head, change);
                 }
             }
-            Damage::Cut(_) | Damage::Byte(..) | Damage::Bit(..) => {}
-        }
-        let tail = &trace[chunks.last().map_or(0, Chunk::end)..];
-        [&trace[..HEADER_LEN], &parts.concat(), tail].concat()
-    }
-
-    fn apply_to_batch(&self, batch: &Batch, data: &[u8]) -> Vec<u8> {
-        let mut batch = batch.clone();
-        let (mut events, fault) = naive::events(data);
-        let of_events = fault.is_none() && batch.experiment == 0 && !events.is_empty();
-        let len = events.len();
-        match *self {
-            Damage::Header(_, Field::Generation, number) => batch.generation = number.max(1),
-            Damage::Header(_, Field::Thread, number) => batch.thread = number,
-            Damage::Header(_, Field::Time, number) => batch.time = number,
-            Damage::Header(_, Field::Experiment, number) => batch.experiment = number as u8,
-            Damage::Argument(_, at, arg, number) if of_events => {
-                let event = &mut events[at.of(len)];
-                let count = event.ty.timed_args();
-                match (usize::from(arg) % count).checked_sub(1) {
-                    None => event.dt = number,
-                    Some(arg) => event.args[arg] = number,
+            Damage::Renumbered(at, change) => {
+                let Part::Batch(BatchHead { generation, .. }, _) = parts[at.of(len)] else {
+                    return;
+                };
+                for part in parts {
+                    if let Part::Batch(head, _) = part
+                        && head.generation == generation
+                    {
+                        Field::Generation.change(head, change);
+                    }
                 }
-                return encode(&batch, &payload(&events));
             }
-            Damage::LostEvent(_, at) if of_events => {
-                events.remove(at.of(len));
-                return encode(&batch, &payload(&events));
+            Damage::Split(RecordPlace(at, record)) => {
+                if let Part::Batch(head, records) = &mut parts[at.of(len)] {
+                    let rest = records.split_off(record.of(records.len() + 1));
+                    let second = Part::Batch(*head, rest);
+                    parts.insert(at.of(len) + 1, second);
+                }
             }
-            _ => {}
+            Damage::LostRecord(place) => {
+                place.take(parts);
+            }
+            Damage::DoubledRecord(place) => {
+                if let Some((records, at)) = place.of(parts) {
+                    records.insert(at, records[at].clone());
+                }
+            }
+            Damage::SwappedRecords(place, other) => {
+                if let Some((records, at)) = place.of(parts) {
+                    let other = other.of(records.len());
+                    records.swap(at, other);
+                }
+            }
+            Damage::MovedRecord(from, to) => {
+                if let Some(record) = from.take(parts)
+                    && let Some((records, at)) = to.of(parts)
+                {
+                    records.insert(at, record);
+                }
+            }
+            Damage::Number(place, which, change) => {
+                if let Some((records, at)) = place.of(parts) {
+                    replace(&mut records[at], which, |n| change.of(n));
+                }
+            }
+            Damage::SwappedNumbers(a, b, which) => {
+                let mut number = |place: RecordPlace, other: Option<u64>| {
+                    let (records, at) = place.of(parts)?;
+                    replace(&mut records[at], which, |n| other.unwrap_or(n))
+                };
+                if let (Some(first), Some(second)) = (number(a, None), number(b, None)) {
+                    number(a, Some(second));
+                    number(b, Some(first));
+                }
+            }
+            Damage::Cut(_)
+            | Damage::Byte(..)
+            | Damage::Bit(..)
+            | Damage::LostBytes(..)
+            | Damage::DoubledBytes(..) => {}
         }
-        encode(&batch, data)
     }
 }
 
-fn payload(events: &[TimedEvent]) -> Vec<u8> {
-    let mut buffer = vec![0; events.len() * TimedEvent::MAX_LEN];
-    let mut out = Encoder::new(&mut buffer);
-    for event in events {
-        out.event(event).expect("room for an event");
+impl Field {
+    fn change(self, head: &mut BatchHead, change: Change) {
+        match self {
+            Field::Generation => {
+                let number = change.of(head.generation.get());
+                head.generation = GenerationId::new(number).unwrap_or(head.generation);
+            }
+            Field::Thread => {
+                let thread = change.of(head.thread.map_or(u64::MAX, ThreadId::get));
+                head.thread = ThreadId::new(thread);
+            }
+            Field::Time => head.time = Timestamp(change.of(head.time.0)),
+            Field::Experiment => {
+                let experiment = change.of(head.experiment.map_or(0, |e| u64::from(e.0)));
+                head.experiment = Some(Experiment(experiment as u8)).filter(|e| e.0 != 0);
+            }
+        }
     }
-    let mut bytes = out.into_bytes().to_vec();
-    bytes.truncate(MAX_BATCH_SIZE as usize);
-    bytes
 }
 
-fn encode(batch: &Batch, data: &[u8]) -> Vec<u8> {
-    let head = BatchHead {
-        generation: GenerationId::new(batch.generation).expect("not 0"),
-        thread: ThreadId::new(batch.thread),
-        time: Timestamp(batch.time),
-        experiment: Some(Experiment(batch.experiment)).filter(|e| e.0 != 0),
-        header_len: 0,
-        data_len: 0,
-    };
-    let mut buffer = vec![0; BatchHead::MAX_LEN + data.len()];
-    let mut out = Encoder::new(&mut buffer);
-    out.batch(&head, data).expect("room for a batch");
-    out.into_bytes().to_vec()
+/// A batch and its records, each as its bytes; or an end of generation.
+#[derive(Clone)]
+enum Part {
+    Batch(BatchHead, Vec<Vec<u8>>),
+    Marker,
+}
+
+impl Part {
+    fn encoded(&self) -> Vec<u8> {
+        let (head, mut data) = match self {
+            Part::Batch(head, records) => (head, records.concat()),
+            Part::Marker => return vec![EventType::END_OF_GENERATION.0],
+        };
+        data.truncate(MAX_BATCH_SIZE as usize);
+        let mut buffer = vec![0; BatchHead::MAX_LEN + data.len()];
+        let mut out = Encoder::new(&mut buffer);
+        out.batch(head, &data).expect("room for a batch");
+        out.into_bytes().to_vec()
+    }
+}
+
+/// The records of a payload; the last of them is what is none.
+fn records(batch: &Batch<'_>) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut records = Records::new(batch.data, 0);
+    let mut rest = batch.data;
+    if batch.head.experiment.is_none() {
+        let mut last = 0;
+        while let Ok(Some(_)) = records.next() {
+            let at = records.offset();
+            let (record, after) = rest.split_at((at - last) as usize);
+            all.push(record.to_vec());
+            (rest, last) = (after, at);
+        }
+    }
+    if !rest.is_empty() {
+        all.push(rest.to_vec());
+    }
+    all
+}
+
+impl RecordPlace {
+    /// The records among which it stands, and where; `None` if there are none.
+    fn of(self, parts: &mut [Part]) -> Option<(&mut Vec<Vec<u8>>, usize)> {
+        let at = self.0.of(parts.len());
+        match &mut parts[at] {
+            Part::Batch(_, records) if !records.is_empty() => {
+                let at = self.1.of(records.len());
+                Some((records, at))
+            }
+            _ => None,
+        }
+    }
+
+    fn take(self, parts: &mut [Part]) -> Option<Vec<u8>> {
+        let (records, at) = self.of(parts)?;
+        Some(records.remove(at))
+    }
+}
+
+/// Makes one of a record's numbers another, and gives what it was; `None` if it has none.
+fn replace(record: &mut Vec<u8>, which: u8, other: impl Fn(u64) -> u64) -> Option<u64> {
+    let of_string = matches!(Records::new(record, 0).next(), Ok(Some(Record::String(_))));
+    let mut places = Vec::new();
+    let mut at = 1;
+    // Behind a string's length, its bytes.
+    while (!of_string || places.len() < 2)
+        && let Some(rest) = record.get(at..)
+        && let Ok((value, len)) = varint::read(rest)
+    {
+        places.push((at..at + len, value));
+        at += len;
+    }
+    let count = places.len();
+    let (range, value) = places
+        .into_iter()
+        .nth(usize::from(which).checked_rem(count)?)?;
+    let (bytes, len) = varint::encode(other(value));
+    record.splice(range, bytes[..len].iter().copied());
+    Some(value)
 }

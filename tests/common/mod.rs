@@ -182,12 +182,14 @@ pub fn number() -> impl Strategy<Value = u64> {
     any::<u64>().prop_map(damage::number)
 }
 
+/// A kind of damage.
+pub fn damage() -> impl Strategy<Value = damage::Damage> {
+    any::<[u64; 4]>().prop_map(damage::Damage::from_random)
+}
+
 /// One of [`TRACES`] with up to four kinds of damage.
 pub fn damaged() -> impl Strategy<Value = Vec<u8>> {
-    let damages = prop::collection::vec(
-        any::<[u64; 4]>().prop_map(damage::Damage::from_random),
-        0..4,
-    );
+    let damages = prop::collection::vec(damage(), 0..4);
     (trace(), damages).prop_map(|(trace, damages)| {
         let apply = |bytes: Vec<u8>, damage: &damage::Damage| damage.apply(&bytes);
         damages.iter().fold(trace.bytes.clone(), apply)

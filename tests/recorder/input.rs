@@ -287,6 +287,24 @@ fn what_changes_nothing() {
         (2, 2 * batch.len() as u64)
     );
 
+    // A recording that ended in good order says so, and a batch without a header is none of another.
+    let was_recording = |recorder: &Recorder<'_>| {
+        FlightRecorder::recover(recorder.arena())
+            .unwrap()
+            .was_recording()
+    };
+    assert!(was_recording(&recorder));
+    recorder.end_generation().unwrap();
+    let before = recorder.snapshot().pieces().concat();
+    recorder.restart();
+    assert!(!was_recording(&recorder));
+    let error = recorder.batch(&batch).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoHeader);
+    assert_eq!(recorder.snapshot().pieces().concat(), before);
+    recorder.write(version.header()).unwrap();
+    assert!(was_recording(&recorder));
+    recorder.write(&batch).unwrap();
+
     // A marker without a generation ends nothing.
     recorder.end_generation().unwrap();
     let before = recorder.snapshot().pieces().concat();

@@ -10,14 +10,16 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Kills; `GOTRACE_KILLS` sets another number.
-const KILLS: u64 = 1000;
+/// Kills; `GOTRACE_KILLS` sets another number, `.ci/run` a thousand.
+const KILLS: u64 = 200;
 /// Holds one to a few of the larger generations, and some of the smaller ones beside them.
 const ARENA: usize = 700 << 10;
 const CONFIG: FlightRecorderConfig = FlightRecorderConfig {
     min_age: Duration::from_secs(1 << 20),
     max_bytes: 500 << 10,
 };
+/// How many generations a recorder has at hand, when it begins.
+const AHEAD: u64 = 300;
 /// Tells a test process that it is the one to be killed, and where it finds its files.
 const DIR: &str = "GOTRACE_KILL_DIR";
 
@@ -57,13 +59,19 @@ fn child() {
     };
     let mut number = recorder.status().newest.map_or(7, |n| n.get() + 1);
     let sources = sources();
+    // Made before, so that until it dies it does little but record.
+    let ready: Vec<Vec<u8>> = (number..number + AHEAD)
+        .map(|number| generation(&sources, number))
+        .collect();
+    let mut ready = ready.into_iter();
     // Pieces of a few sizes, so that batches come whole and in parts.
     let mut sizes = [65_536, 3_000, 200_000, 41].into_iter().cycle();
     recorder
         .write(gotrace::wire::Version::Go126.header())
         .expect("a header");
     loop {
-        let bytes = generation(&sources, number);
+        let made = ready.next();
+        let bytes = made.unwrap_or_else(|| generation(&sources, number));
         let mut rest = &bytes[..];
         while let Some(size) = sizes.next().filter(|_| !rest.is_empty()) {
             let (piece, after) = rest.split_at(size.min(rest.len()));
@@ -92,6 +100,7 @@ fn a_killed_recorder_leaves_every_complete_generation() {
         .unwrap();
     let sources = sources();
     let mut random = u64::from(std::process::id()) << 20 | 1;
+    let (mut bytes, mut before) = (0, 0);
     let (mut torn, mut wrapped, mut most) = (0, 0, 0);
     for kill in 0..kills {
         // One in four begins anew, the others go on in the arena of the one before.
@@ -148,11 +157,16 @@ fn a_killed_recorder_leaves_every_complete_generation() {
             let whole = generation(&sources, newest + 1);
             assert!(whole.starts_with(&incomplete.pieces.concat()));
         }
+        let recorded = recovered.status().recorded.bytes;
+        bytes += recorded - if kill % 4 == 0 { 0 } else { before };
+        before = recorded;
         wrapped += usize::from(snapshot.pieces().len() == 3);
         most = most.max(numbers.len());
     }
     std::fs::remove_dir_all(&dir).unwrap();
     println!(
-        "{kills} kills: {torn} torn states, {wrapped} wrapped rings, up to {most} generations"
+        "{kills} kills, {} MB each: {torn} torn states, {wrapped} wrapped rings, up to {most} \
+         generations",
+        bytes / kills / 1_000_000,
     );
 }

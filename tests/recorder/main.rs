@@ -4,9 +4,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod damage;
+mod endurance;
 mod fixtures;
+mod harm;
 mod input;
 #[cfg(all(unix, feature = "mmap"))]
 mod kill;
 mod model;
+mod shared;
 mod synth;
+mod twin;

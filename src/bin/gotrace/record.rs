@@ -2,13 +2,14 @@
 
 use crate::live::{self, Live};
 use crate::output::{Failure, Result, name, note};
+use crate::recover::write;
 use crate::signals;
-use crate::snapshots::Snapshots;
+use crate::snapshots::{Snapshots, losses};
 use gotrace::mmap::MappedArena;
 use gotrace::mux::{Callback, EndReason, QueueConfig, Signal, Subscription, TraceMultiplexer};
 use gotrace::recorder::{
-    FlightRecorder, FlightRecorderConfig, LossReason, SharedError, SharedRecorder, Status,
-    arena_size_for,
+    ArenaError, FlightRecorder, FlightRecorderConfig, Recovered, SharedError, SharedRecorder,
+    Status, arena_size_for,
 };
 use gotrace::source::StreamSource;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -25,7 +26,8 @@ use std::time::{Duration, Instant};
 /// A snapshot of the window is written on SIGUSR1, when the input ends, and on SIGINT or SIGTERM
 /// before leaving. It holds the newest complete generations: a generation is about a second of the
 /// traced program, less with GODEBUG=traceadvanceperiod=100000000 (in nanoseconds) in its
-/// environment.
+/// environment. If the input breaks in the middle of a generation, because the program died, what
+/// there is of it is written too, with ".incomplete" at the end of the name.
 ///
 /// Memory is fixed: twice --max-bytes and a little, so that no generation of up to --max-bytes is
 /// lost. While a snapshot is written, there is a copy of the window as well.
@@ -35,7 +37,7 @@ use std::time::{Duration, Instant};
 
 Examples:
   curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=86400' | gotrace record - &
-  kill -USR1 %1
+  kill -USR1 $!
   gotrace record --arena /var/tmp/app.arena --out 'app-{{time}}.trace' unix-listen:/run/app.sock",
 Live::HELP))]
 pub struct Args {
@@ -50,7 +52,8 @@ pub struct Args {
     /// Keep the window in this file, mapped into memory: should this process be killed, "gotrace
     /// recover" finds it there
     ///
-    /// A window that a killed process left there is written as a snapshot first.
+    /// What a killed process left there is written first: the window as a snapshot, and the generation
+    /// that was being recorded with ".incomplete" at the end of the name.
     #[arg(long, value_name = "FILE")]
     arena: Option<PathBuf>,
 
@@ -125,11 +128,16 @@ pub fn run(args: Args) -> Result {
     };
     let result = session.run(&messages, &args.input);
     session.leave();
-    let result = result.and(session.snapshot());
-    // What is in progress was not lost to a kill: the next start need not save it.
-    session.recorder.with(FlightRecorder::restart).ok();
+    let mut written = session.snapshot();
+    if result.is_err() {
+        written = written.and(session.incomplete());
+    }
+    if written.is_ok() {
+        // This is no crash: the next start need not save what is in the arena.
+        session.recorder.with(FlightRecorder::restart).ok();
+    }
     session.recorder.stop();
-    result
+    result.and(written)
 }
 
 /// The recorder, started; what a killed one left in its arena is saved before.
@@ -138,9 +146,10 @@ fn start(args: &Args, config: FlightRecorderConfig, snapshots: &Snapshots) -> Re
     let mut arena = Some(match &args.arena {
         None => Memory::Heap(vec![0; len]),
         Some(path) => {
-            let map = MappedArena::open(path, len).map_err(|e| Failure::file(path, e))?;
-            save(path, map.as_ref(), snapshots)?;
-            Memory::Mapped(map)
+            let open = |len| MappedArena::open(path, len).map_err(|e| Failure::file(path, e));
+            // As it is, before it is made longer: it may be no arena.
+            save(path, open(0)?.as_ref(), snapshots)?;
+            Memory::Mapped(open(len)?)
         }
     });
     let open = move |config| {
@@ -157,20 +166,47 @@ fn start(args: &Args, config: FlightRecorderConfig, snapshots: &Snapshots) -> Re
     Ok(Arc::new(recorder))
 }
 
+/// Writes what a killed recorder left, and refuses a file that is something else.
 fn save(path: &Path, arena: &[u8], snapshots: &Snapshots) -> Result {
-    let Ok(recovered) = FlightRecorder::recover(arena) else {
-        return Ok(());
+    let recovered = match FlightRecorder::recover(arena) {
+        Ok(recovered) => recovered,
+        // New, or made long enough by someone.
+        Err(ArenaError::NotAnArena) if arena.iter().all(|byte| *byte == 0) => return Ok(()),
+        Err(error @ (ArenaError::NotAnArena | ArenaError::UnknownLayout { .. })) => {
+            let error = format!("{error}: it stays as it is");
+            return Err(Failure::file(path, error));
+        }
+        Err(error) => {
+            note(format_args!("{}: {error}, it is made anew", name(path)));
+            return Ok(());
+        }
     };
-    let snapshot = recovered.snapshot();
-    if recovered.in_progress().is_none() || snapshot.is_empty() {
+    if !recovered.was_recording() {
         return Ok(());
     }
-    let (file, bytes) = snapshots.write(|file| snapshot.write_to(file))?;
-    note(format_args!(
-        "{}: what a killed recorder left, {bytes} bytes, is in {}",
-        name(path),
-        name(&file)
-    ));
+    let snapshot = recovered.snapshot();
+    if !snapshot.is_empty() {
+        let (file, bytes) = snapshots.write(|file| snapshot.write_to(file))?;
+        note(format_args!(
+            "{}: what a killed recorder left, {bytes} bytes, is in {}",
+            name(path),
+            name(&file)
+        ));
+    }
+    save_incomplete(&recovered, snapshots)
+}
+
+fn save_incomplete(recovered: &Recovered<'_>, snapshots: &Snapshots) -> Result {
+    if let Some(incomplete) = recovered.in_progress() {
+        let (file, bytes) = snapshots
+            .incomplete()
+            .write(|file| write(&incomplete, file))?;
+        note(format_args!(
+            "{}: {bytes} bytes of generation {}, which is not complete",
+            name(&file),
+            incomplete.number
+        ));
+    }
     Ok(())
 }
 
@@ -271,6 +307,16 @@ impl Session {
     fn snapshot(&self) -> Result {
         self.snapshots.take(&self.recorder)
     }
+
+    /// Writes what there is of the generation in the middle of which the input broke: it may say why.
+    fn incomplete(&self) -> Result {
+        let saved = self.recorder.with(|recorder| {
+            FlightRecorder::recover(recorder.arena()).map_or(Ok(()), |recovered| {
+                save_incomplete(&recovered, &self.snapshots)
+            })
+        });
+        saved.unwrap_or(Ok(()))
+    }
 }
 
 /// One line on a terminal: rate, window, losses.
@@ -337,11 +383,6 @@ fn describe(status: &Status) -> String {
         text += &format!(", {:.1} s", span.as_secs_f64());
     }
     text += &format!(", largest generation {:.1} MiB", mebibytes(status.largest));
-    for reason in LossReason::ALL {
-        let lost = status.losses.of(reason);
-        if lost.generations > 0 {
-            text += &format!(", {} lost ({reason})", lost.generations);
-        }
-    }
+    text += &losses(status);
     text
 }

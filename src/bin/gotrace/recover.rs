@@ -1,7 +1,7 @@
 //! `gotrace recover`: the snapshot out of an arena.
 
 use crate::output::{Failure, Result, is_stdin, name, note, report, write_file};
-use gotrace::recorder::{Damage, FlightRecorder, Recovered};
+use gotrace::recorder::{Damage, FlightRecorder, Incomplete, Recovered};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -39,10 +39,7 @@ pub fn run(args: Args) -> Result {
 
     let incomplete = recovered.in_progress();
     if let (Some(path), Some(incomplete)) = (&args.incomplete, &incomplete) {
-        write_file(path, |mut file| {
-            file.write_all(incomplete.version.header())?;
-            incomplete.pieces.iter().try_for_each(|p| file.write_all(p))
-        })?;
+        write_file(path, |file| write(incomplete, file))?;
     }
     if args.incomplete.is_some() && incomplete.is_none() {
         note("no generation was in progress");
@@ -74,6 +71,14 @@ pub fn run(args: Args) -> Result {
         true => Err(Failure::Reported),
         false => Ok(()),
     }
+}
+
+/// Writes an incomplete generation after a trace's header, and says how many bytes that is.
+pub fn write(incomplete: &Incomplete<'_>, mut file: &File) -> io::Result<u64> {
+    let [before, after] = incomplete.pieces;
+    let all = [incomplete.version.header(), before, after];
+    all.iter().try_for_each(|piece| file.write_all(piece))?;
+    Ok(all.iter().map(|piece| piece.len() as u64).sum())
 }
 
 /// The arena's bytes. While its recorder runs, what is recorded as they are read does not check out;

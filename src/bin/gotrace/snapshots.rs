@@ -2,7 +2,7 @@
 
 use crate::output::{Failure, Result, name, note, write_file};
 use gotrace::WallTime;
-use gotrace::recorder::{SharedError, SharedRecorder};
+use gotrace::recorder::{LossReason, SharedError, SharedRecorder, Status};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
@@ -21,17 +21,29 @@ impl Snapshots {
         }
     }
 
+    /// Names like these, for what is no trace that Go's tools open.
+    pub fn incomplete(&self) -> Snapshots {
+        Snapshots {
+            pattern: format!("{}.incomplete", self.pattern),
+        }
+    }
+
     /// Writes what a recorder keeps, if that is anything.
     pub fn take<A>(&self, recorder: &SharedRecorder<A>) -> Result
     where
         A: AsRef<[u8]> + AsMut<[u8]> + Send,
     {
-        let generations = match recorder.status() {
-            Ok(status) => status.window.generations,
-            Err(_) => 0,
+        let Ok(status) = recorder.status() else {
+            note("nothing is recorded yet: no snapshot");
+            return Ok(());
         };
+        let generations = status.window.generations;
         if generations == 0 {
-            note("no generation is complete yet: no snapshot");
+            note(format_args!(
+                "no generation is complete yet{}: no snapshot",
+                losses(&status)
+            ));
+            advise(&status);
             return Ok(());
         }
         let (file, bytes) = self.write(|file| {
@@ -41,9 +53,11 @@ impl Snapshots {
             })
         })?;
         note(format_args!(
-            "{}: {bytes} bytes, {generations} generations",
-            name(&file)
+            "{}: {bytes} bytes, {generations} generations{}",
+            name(&file),
+            losses(&status)
         ));
+        advise(&status);
         Ok(())
     }
 
@@ -68,6 +82,34 @@ impl Snapshots {
                 }
             };
         }
+    }
+}
+
+/// What was lost and why, as in `, 3 lost (larger than the arena)`.
+pub fn losses(status: &Status) -> String {
+    let mut text = String::new();
+    for reason in LossReason::ALL {
+        let lost = status.losses.of(reason);
+        if lost.generations > 0 {
+            text += &format!(", {} lost ({reason})", lost.generations);
+        }
+    }
+    text
+}
+
+/// Says how to lose none for want of room.
+fn advise(status: &Status) {
+    let lost = [LossReason::NoRoom, LossReason::TooLarge]
+        .iter()
+        .any(|reason| status.losses.of(*reason).generations > 0);
+    if lost {
+        let mebibytes = status.largest.div_ceil(1 << 20);
+        note(format_args!(
+            "the largest generation has {} bytes: --max-bytes {mebibytes}MiB has room for each; or \
+             make them smaller, with GODEBUG=traceadvanceperiod=100000000 (in nanoseconds) in the \
+             traced program's environment",
+            status.largest
+        ));
     }
 }
 
