@@ -6,6 +6,7 @@
 //! #[global_allocator]
 //! static HEAP: Heap = Heap::new();
 //! ```
+#![allow(dead_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
