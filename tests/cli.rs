@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::tool::{Run, directory, dump, file, gotrace, gzip, run, run_with_input, zstd};
+use common::tool::{
+    Run, directory, dump, file, gotrace, gzip, on_a_terminal, run, run_with_input, zstd,
+};
 use common::{Fixture, expected, fixture, fixtures, sha256};
 use serde_json::Value;
 use std::fs::File;
@@ -387,19 +389,6 @@ fn stat_survives_any_damage() {
     let errors = summaries.iter().filter(|s| !s["error"].is_null()).count();
     assert!(errors > 100, "{errors}");
     assert_eq!(all.stderr.lines().count(), errors);
-}
-
-/// A terminal of its own is what `script` gives; without it the test has nothing to run on.
-fn on_a_terminal(command: &str, environment: &[(&str, &str)]) -> Option<String> {
-    let output = Command::new("script")
-        .args(["-qec", command, "/dev/null"])
-        .stdin(Stdio::null())
-        .env_remove("NO_COLOR")
-        .env("TERM", "xterm")
-        .envs(environment.iter().copied())
-        .output()
-        .ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The multiplexer fed with recorded traces.
-#![cfg(feature = "std")]
+#![cfg(all(unix, feature = "std"))]
 
 mod common;
 
 use common::live::{Endless, Random, RandomReads, generations, is_part_of};
 use gotrace::mux::{
-    Callback, EndReason, LiveError, LiveReader, Outcome, QueueConfig, Signal, Subscriber,
-    SubscriberError, Subscription, TraceCut, TraceMultiplexer, TraceWriter,
+    Callback, EndReason, Hold, LiveError, LiveReader, Outcome, QueueConfig, Receiver, Signal,
+    Subscriber, SubscriberError, Subscription, TraceCut, TraceMultiplexer, TraceWriter,
 };
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, SharedError, SharedRecorder};
 use gotrace::source::{
@@ -17,6 +17,9 @@ use gotrace::wire::Version;
 use gotrace::{ErrorKind, GenerationId, Growing, Reader, Trace};
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -857,5 +860,168 @@ fn a_flight_recorder_keeps_its_window_when_the_source_breaks() {
             Some(SharedError::NotStarted)
         )),
         other => panic!("{other}"),
+    }
+}
+
+/// What may be used from any thread, or moved to another: this compiles, or not.
+const _: () = {
+    const fn send<T: Send>() {}
+    const fn share<T: Send + Sync>() {}
+    share::<TraceMultiplexer>();
+    share::<Hold>();
+    share::<Subscription<TraceWriter<Vec<u8>>>>();
+    share::<Subscription<Arc<SharedRecorder>>>();
+    share::<Receiver>();
+    share::<Signal>();
+    share::<SharedBatches>();
+    share::<EndReason>();
+    share::<LiveError>();
+    share::<Arc<dyn SourceControl>>();
+    send::<Box<dyn TraceSource>>();
+    send::<StreamSource<std::fs::File>>();
+    send::<Playback>();
+    send::<Box<dyn Subscriber>>();
+    send::<TraceWriter<std::fs::File>>();
+    send::<FlightRecorder<Vec<u8>>>();
+    send::<LiveReader>();
+    send::<Outcome<TraceWriter<Vec<u8>>>>();
+};
+
+#[test]
+fn pipes_and_sockets_bring_every_version() {
+    fn check(trace: &[u8], reader: impl Read + AsFd + Send + 'static, mut to: impl Write + Send) {
+        let source = StreamSource::polled(reader).unwrap();
+        let mux = TraceMultiplexer::new(source).unwrap();
+        let writer = mux.start(Vec::new()).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (mut random, mut rest) = (Random::new(trace.len() as u64), trace);
+                while !rest.is_empty() {
+                    let most = [3, 100, 5000, 1 << 20][random.below(4)];
+                    let (now, later) = rest.split_at(1 + random.below(rest.len().min(most)));
+                    to.write_all(now).unwrap();
+                    rest = later;
+                }
+            });
+            let outcome = writer.wait();
+            assert!(matches!(outcome.end, EndReason::Finished));
+            assert!(written(outcome) == *trace);
+        });
+    }
+    for version in [22, 23, 25, 26, 27] {
+        let mut fixtures = v2_fixtures().into_iter();
+        let Some(fixture) = fixtures.find(|f| f.go_version == version) else {
+            continue;
+        };
+        let trace = fixture.bytes();
+        let (reader, to) = io::pipe().unwrap();
+        check(&trace, reader, to);
+        let (reader, to) = UnixStream::pair().unwrap();
+        check(&trace, reader, to);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let to = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        check(&trace, listener.accept().unwrap().0, to);
+    }
+}
+
+#[test]
+fn all_are_given_the_same_bytes_not_copies() {
+    let trace = common::fixture("flight-go1.27").bytes();
+    for dropping in [false, true] {
+        let source = StreamSource::new(io::Cursor::new(trace.clone()));
+        let mux = TraceMultiplexer::new(source).unwrap();
+        let config = match dropping {
+            false => QueueConfig::default(),
+            true => QueueConfig::dropping(1 << 30),
+        };
+        let hold = mux.hold();
+        let first = mux.channel(QueueConfig::default());
+        let others = [(); 3].map(|()| mux.channel(config));
+        drop(hold);
+        let places = |channel: Receiver| -> Vec<usize> {
+            let batches = channel.filter_map(|signal| match signal {
+                Signal::Batches(batches) => Some(batches),
+                _ => None,
+            });
+            // Held until all are there: no place is used twice.
+            let all: Vec<_> = batches.collect();
+            all.iter().map(|b| b.as_bytes().as_ptr().addr()).collect()
+        };
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| places(first));
+            let others = others.map(|other| scope.spawn(|| places(other)));
+            let first = first.join().unwrap();
+            assert!(first.len() > 2);
+            for other in others {
+                assert_eq!(other.join().unwrap(), first);
+            }
+        });
+    }
+}
+
+/// Generations that end only when someone asks for it.
+struct Patient {
+    asked: Arc<AtomicBool>,
+    at: u64,
+}
+
+impl TraceSource for Patient {
+    fn start(&mut self) -> Result<Version, SourceError> {
+        Ok(Version::CURRENT)
+    }
+    fn next(&mut self) -> Result<Option<Part>, SourceError> {
+        if self.asked.swap(false, Ordering::SeqCst) {
+            self.at += 1;
+            return Ok(Some(Part::EndOfGeneration(number(self.at))));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        Ok(Some(Part::Batches(SharedBatches::from(vec![0; 10]))))
+    }
+    fn stop(&mut self) {}
+    fn control(&self) -> Arc<dyn SourceControl> {
+        struct Ask(Arc<AtomicBool>);
+        impl SourceControl for Ask {
+            fn advance(&self) -> Result<(), AdvanceUnsupported> {
+                self.0.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            fn interrupt(&self) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+        Arc::new(Ask(Arc::clone(&self.asked)))
+    }
+}
+
+/// Whoever joins or leaves asks the source to end the generation, so as not to wait for it.
+#[test]
+fn a_source_that_can_is_asked_to_advance() {
+    let asked = Arc::new(AtomicBool::new(false));
+    let at = 0;
+    let mux = TraceMultiplexer::new(Patient { asked, at }).unwrap();
+    let stays = mux.channel(QueueConfig::dropping(1 << 20));
+    for _ in 0..5 {
+        let soon = Duration::from_secs(20);
+        let joins = mux.channel(QueueConfig::default());
+        assert!(matches!(
+            joins.recv_timeout(soon),
+            Ok(Some(Signal::Header(_)))
+        ));
+        let generations = joins.stats().generations;
+        assert_eq!(mux.advance(), Ok(()));
+        while joins.stats().generations == generations {
+            joins.recv_timeout(soon).unwrap();
+        }
+        joins.leave();
+        while joins.recv_timeout(soon).unwrap().is_some() {}
+        assert!(matches!(joins.end(), Some(EndReason::Left)));
+    }
+    let writer = mux.start(Vec::new()).unwrap().stop();
+    assert!(matches!(writer.end, EndReason::Left));
+    drop(stays);
+    let waiting = Instant::now();
+    while mux.enabled() {
+        assert!(waiting.elapsed() < Duration::from_secs(20));
+        std::thread::yield_now();
     }
 }

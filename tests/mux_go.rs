@@ -1,12 +1,11 @@
 //! The multiplexer fed by real Go programs, which end or are killed.
-#![cfg(feature = "std")]
 #![cfg(all(unix, feature = "std"))]
 
 mod common;
 
 use common::go::{Go, Serve};
 use common::live::{Random, generations, is_part_of};
-use gotrace::mux::{EndReason, QueueConfig, TraceMultiplexer};
+use gotrace::mux::{EndReason, LiveError, QueueConfig, Signal, TraceMultiplexer};
 use gotrace::recorder::{FlightRecorderConfig, SharedRecorder};
 use gotrace::source::{SourceError, StreamSource, TraceSource};
 use gotrace::{ErrorKind, Growing, Reader, Trace};
@@ -70,6 +69,76 @@ fn read(trace: &[u8], serve: &Mutex<Serve>) -> u64 {
     events
 }
 
+/// What one of those who come and go got.
+enum Part {
+    Bytes(Vec<u8>),
+    /// The first and the last generation, and how many events.
+    Events(Option<(u64, u64)>, u64),
+}
+
+/// Subscribes in one of several ways, for a while; gives what came, and whether the source goes on.
+fn visit(mux: &TraceMultiplexer, random: &mut Random) -> (Part, bool) {
+    let how = random.below(3);
+    let pause = Duration::from_millis(random.below(60) as u64);
+    let stays = random.below(5) == 0;
+    match how {
+        0 => {
+            let writer = mux.start(Vec::new()).unwrap();
+            std::thread::sleep(pause);
+            let outcome = match stays {
+                true => writer.wait(),
+                false => writer.stop(),
+            };
+            let bytes = outcome.subscriber.and_then(|w| w.into_inner());
+            let left = matches!(outcome.end, EndReason::Left);
+            (Part::Bytes(bytes.unwrap()), left)
+        }
+        1 => {
+            let channel = mux.channel(QueueConfig::default());
+            std::thread::sleep(pause);
+            if !stays {
+                channel.leave();
+            }
+            let (mut bytes, mut whole, mut left) = (Vec::new(), 0, false);
+            for signal in channel {
+                match &signal {
+                    Signal::Header(version) => bytes.extend_from_slice(version.header()),
+                    Signal::Batches(batches) => bytes.extend_from_slice(batches.as_bytes()),
+                    Signal::EndOfGeneration(_) => {}
+                    Signal::EndOfTrace(end) => left = matches!(end, EndReason::Left),
+                    other => panic!("{other:?}"),
+                }
+                if let Signal::Header(_) | Signal::EndOfGeneration(_) = signal {
+                    whole = bytes.len();
+                }
+            }
+            assert!(!left || whole == bytes.len(), "cut short");
+            bytes.truncate(whole);
+            (Part::Bytes(bytes), left)
+        }
+        _ => {
+            let mut events = mux.events(QueueConfig::default());
+            std::thread::sleep(pause);
+            if !stays {
+                events.leave();
+            }
+            let (mut seen, mut count) = (None, 0);
+            loop {
+                match events.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(LiveError::Source(_)) => break,
+                    Err(error) => panic!("{error}"),
+                }
+                let number = events.generation().unwrap().get();
+                seen = Some((seen.map_or(number, |(first, _)| first), number));
+                count += 1;
+            }
+            let left = matches!(events.end(), Some(EndReason::Left));
+            (Part::Events(seen, count), left)
+        }
+    }
+}
+
 /// Lets subscribers come and go while the program runs; kills it after a while, or waits.
 fn come_and_go(
     serve: &Mutex<Serve>,
@@ -101,18 +170,9 @@ fn come_and_go(
             scope.spawn(move || {
                 let mut random = Random::new(seed);
                 loop {
-                    let writer = mux.start(Vec::new()).unwrap();
-                    std::thread::sleep(Duration::from_millis(random.below(60) as u64));
-                    let outcome = match random.below(5) {
-                        0 => writer.wait(),
-                        _ => writer.stop(),
-                    };
-                    if let Some(bytes) = outcome.subscriber.and_then(|w| w.into_inner())
-                        && !bytes.is_empty()
-                    {
-                        parts.lock().unwrap().push(bytes);
-                    }
-                    if !matches!(outcome.end, EndReason::Left) {
+                    let (part, goes_on) = visit(mux, &mut random);
+                    parts.lock().unwrap().push(part);
+                    if !goes_on {
                         return;
                     }
                 }
@@ -175,10 +235,20 @@ fn come_and_go(
     assert_eq!(generations(&end).last(), whole.last());
     let mut compared = 0;
     for part in &parts {
-        if is_part_of(part, &whole) > 0 {
-            read(part, serve);
-            compared += 1;
+        match part {
+            Part::Bytes(bytes) if !bytes.is_empty() && is_part_of(bytes, &whole) > 0 => {
+                read(bytes, serve);
+            }
+            // A reader of the same generations sees as many events.
+            Part::Events(Some((first, last)), count) => {
+                let seen = whole.iter().filter(|(n, _)| (first..=last).contains(&n));
+                let mut bytes = all[..16].to_vec();
+                bytes.extend(seen.flat_map(|(_, bytes)| *bytes));
+                assert_eq!(read(&bytes, serve), *count);
+            }
+            _ => continue,
         }
+        compared += 1;
     }
     assert!(compared > 0, "{compared} of {} parts", parts.len());
 }

@@ -14,7 +14,7 @@ use gotrace::wire::Version;
 use gotrace::{GenerationId, Growing, Reader, Trace};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Keeps the first generation that it gets, and fails or panics after some.
 struct Fickle {
@@ -58,6 +58,11 @@ fn status(name: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// How many files are open.
+fn files() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
+}
+
 /// `GOTRACE_SOAK` is the number of generations, of about 100 KB; without it, 5000. At ten a second,
 /// which is a megabyte a second, 36000 are an hour's worth; a program that is busy writes ten times
 /// as much.
@@ -66,7 +71,8 @@ fn memory_stays_flat_while_subscribers_join_fail_and_leave() {
     let set = std::env::var("GOTRACE_SOAK").ok();
     let count: u64 = set.map_or(5000, |n| n.parse().expect("a number of generations"));
     let trace = common::fixture("flight-go1.27").bytes();
-    let threads = status("Threads:");
+    let (threads, open) = (status("Threads:"), files());
+    let began = Instant::now();
     let mux = TraceMultiplexer::new(StreamSource::new(Endless::new(&trace, count))).unwrap();
     let at = Arc::new(AtomicU64::new(0));
     let seen = Arc::clone(&at);
@@ -116,21 +122,34 @@ fn memory_stays_flat_while_subscribers_join_fail_and_leave() {
         }
     }
     let late = status("VmRSS:");
-    for end in [witness.wait().end, recording.wait().end] {
+    let witness = witness.wait();
+    for end in [witness.end, recording.wait().end] {
         assert!(matches!(end, EndReason::Finished), "{end}");
     }
+    assert_eq!(witness.stats.generations, count);
     assert_eq!(at.load(Ordering::Relaxed), count);
     assert!(recorder.status().unwrap().newest == GenerationId::new(count));
-    eprintln!("{rounds} rounds, {read} events read, resident {early:?} then {late:?} KiB");
+    let (megabytes, time) = (
+        witness.stats.bytes as f64 / 1e6,
+        began.elapsed().as_secs_f64(),
+    );
+    eprintln!(
+        "{count} generations, {megabytes:.0} MB in {time:.1} s; {rounds} rounds, {read} events read; \
+         resident {early:?} KiB after a quarter, {late:?} at the end, {:?} at most",
+        status("VmHWM:")
+    );
     assert!(rounds > 3 && read > 0);
     if let (Some(early), Some(late)) = (early, late) {
         // Queues of 4 MiB each, and what the allocator keeps.
         assert!(late < early + (32 << 10), "from {early} KiB to {late} KiB");
+        let most = status("VmHWM:").unwrap_or(late);
+        assert!(most < early + (64 << 10), "from {early} KiB to {most} KiB");
     }
     drop(mux);
     // Threads that were told to end may take a while.
     for _ in 0..100 {
         if status("Threads:") == threads {
+            assert_eq!(files(), open);
             return;
         }
         std::thread::sleep(Duration::from_millis(20));

@@ -4,7 +4,7 @@
 mod common;
 
 use common::live::{Endless, generations, is_part_of};
-use common::tool::{Run, directory, gotrace, run, run_with_input};
+use common::tool::{Run, directory, gotrace, on_a_terminal, run, run_with_input};
 use common::{Fixture, fixture, fixtures};
 use gotrace::{Change, Details, GoState, Metric, RangeName, Trace};
 use std::collections::HashMap;
@@ -206,6 +206,145 @@ fn bad_usage_is_refused() {
         &["stat", "--idle", "1s", "a"],
     ] {
         assert_eq!(run(args).status, 2, "{args:?}");
+    }
+    // Files follow --out: a "-" there is the standard output.
+    let run = run(["tee", "--out", "a", "-"]);
+    assert_eq!(run.status, 2);
+    assert!(
+        run.stderr.contains("<INPUT>") && run.stderr.contains("tip: --out takes all"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_copy_does_not_destroy_the_input() {
+    let dir = clean("tee-itself");
+    let trace = fixture("cgo-go1.27").bytes();
+    let path = dir.join("a");
+    std::fs::write(&path, &trace).unwrap();
+    std::os::unix::fs::symlink("a", dir.join("link")).unwrap();
+    for [input, out] in [["a", "./a"], ["a", "link"], ["-", "a"]] {
+        let mut command = gotrace(["tee", input, "--idle", "1s", "--out", out]);
+        command.stdin(std::fs::File::open(&path).unwrap());
+        let run = Run::of(command.current_dir(&dir).output().unwrap());
+        assert_eq!(run.status, 1);
+        assert!(run.stderr.contains("the input"), "{}", run.stderr);
+        assert!(std::fs::read(&path).unwrap() == trace);
+    }
+    // Another file of that name is another file.
+    let mut command = gotrace(["tee", "--out", "b", "--", "-"]);
+    command.stdin(std::fs::File::open(&path).unwrap());
+    assert!(Run::of(command.current_dir(&dir).output().unwrap()).status == 0);
+    assert!(std::fs::read(dir.join("b")).unwrap() == trace);
+}
+
+/// What stands on a terminal after these bytes: for what a multi-line display makes use of.
+fn screen(shown: &str) -> Vec<String> {
+    const WIDTH: usize = 120;
+    let mut lines = vec![Vec::new()];
+    let (mut row, mut column) = (0usize, 0usize);
+    let mut chars = shown.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\n' => row += 1,
+            '\r' => column = 0,
+            '\x1b' => {
+                assert_eq!(chars.next(), Some('['));
+                let (mut number, mut is_private) = (0, false);
+                let command = loop {
+                    match chars.next().expect("a command") {
+                        '?' => is_private = true,
+                        digit @ '0'..='9' => number = number * 10 + digit as usize - '0' as usize,
+                        command => break command,
+                    }
+                };
+                match command {
+                    'A' => row -= number.max(1),
+                    'B' => row += number.max(1),
+                    'K' => lines[row].clear(),
+                    'h' | 'l' if is_private => {}
+                    other => panic!("{other}"),
+                }
+            }
+            c => {
+                if column == WIDTH {
+                    (row, column) = (row + 1, 0);
+                }
+                lines.resize(lines.len().max(row + 1), Vec::new());
+                let len = lines[row].len().max(column + 1);
+                lines[row].resize(len, ' ');
+                lines[row][column] = c;
+                column += 1;
+            }
+        }
+        lines.resize(lines.len().max(row + 1), Vec::new());
+    }
+    let lines = lines.into_iter().map(String::from_iter);
+    let lines = lines.map(|line| line.trim_end().to_owned());
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// On a terminal, one generation takes the place of the other, and the last one stays.
+#[test]
+fn what_is_live_is_refreshed_in_place() {
+    let dir = clean("tee-terminal");
+    let path = fixture("annotate-go1.27").path;
+    let trace = path.display();
+    let binary = env!("CARGO_BIN_EXE_gotrace");
+    let (first, second) = {
+        let trace = std::fs::read(&path).unwrap();
+        (end_of(&trace, 0), end_of(&trace, 1))
+    };
+    // Generation by generation: what comes faster than that is not drawn.
+    let feed = format!(
+        "stty cols 120 rows 50 </dev/tty; (head -c {first} {trace}; sleep 0.6; tail -c +{} {trace} \
+         | head -c {}; sleep 0.6; tail -c +{} {trace})",
+        first + 1,
+        second - first,
+        second + 1
+    );
+    for (command, notes) in [
+        (format!("{feed} | {binary} stat --follow -"), 0),
+        // A snapshot is told of above, while the status is on the screen.
+        (
+            format!(
+                "cd {}; {feed} | {binary} tee - --out a --record r --stat & i=0; \
+                 until [ -s a ] || [ $i = 400 ]; do sleep 0.05; i=$((i + 1)); done; sleep 0.4; \
+                 kill -USR1 $!; wait",
+                dir.display()
+            ),
+            1,
+        ),
+    ] {
+        let Some(shown) = on_a_terminal(&command, &[]) else {
+            eprintln!("skipped: no command `script`");
+            return;
+        };
+        for generation in 1..=3 {
+            let line = format!("generation      {generation}, ");
+            assert!(shown.contains(&line), "{shown:?}");
+        }
+        let lines = screen(&shown);
+        let blocks: Vec<usize> = (0..lines.len())
+            .filter(|at| lines[*at].starts_with("  generation "))
+            .collect();
+        assert_eq!(blocks, [notes], "{lines:#?}");
+        let block = &lines[notes..];
+        assert!(block[0].starts_with("  generation      3, "), "{lines:#?}");
+        for (line, label) in block[1..].iter().zip([
+            "goroutines",
+            "heap",
+            "GC",
+            "world stopped",
+            "events a second",
+        ]) {
+            assert!(line.trim_start().starts_with(label), "{lines:#?}");
+        }
+        if notes > 0 {
+            assert!(lines[0].starts_with("r: "), "{lines:#?}");
+            assert!(lines[lines.len() - 1].starts_with("r-2: "), "{lines:#?}");
+        }
     }
 }
 

@@ -58,7 +58,11 @@ impl Hub {
         let mut state = self.lock();
         match &state.closed {
             Some(reason) => queue.close(reason.clone()),
-            None => state.joining.push(queue),
+            None => {
+                // However long the source keeps newcomers waiting, those who left do not gather.
+                state.joining.retain(|queue| queue.is_open());
+                state.joining.push(queue);
+            }
         }
         self.wake.notify_one();
     }
@@ -158,5 +162,23 @@ impl State {
         for queue in self.joining.drain(..).chain(self.members.drain(..)) {
             queue.close(reason.clone());
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::mux::QueueConfig;
+
+    #[test]
+    fn those_who_left_before_they_began_do_not_gather() {
+        let hub = Hub::new();
+        hub.hold();
+        for _ in 0..100 {
+            let queue = Arc::new(Queue::new(QueueConfig::default(), false));
+            hub.subscribe(Arc::clone(&queue));
+            queue.leave();
+        }
+        assert_eq!(hub.lock().joining.len(), 1);
     }
 }

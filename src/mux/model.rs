@@ -3,10 +3,15 @@
 //!     RUSTFLAGS="--cfg loom" cargo test --release --lib mux::model
 //!
 //! It fails at a deadlock, which a lost wake-up is, and at a generation that was cut.
+//!
+//! What runs here is what runs in earnest: the hub's loop, the queues, and the loop that feeds a
+//! subscriber, whose locks are `loom`'s (`crate::sync`). Left out are the threads' starts and ends,
+//! and sources that wait.
 
 use super::hub::Hub;
 use super::queue::Queue;
-use super::{EndReason, QueueConfig, Signal};
+use super::subscription;
+use super::{EndReason, QueueConfig, Signal, Subscriber, SubscriberError};
 use crate::ids::GenerationId;
 use crate::source::{AdvanceUnsupported, Part, SharedBatches, SourceControl};
 use crate::source::{SourceError, TraceSource};
@@ -215,25 +220,59 @@ fn a_slow_subscriber_loses_whole_generations_and_holds_up_nobody() {
     });
 }
 
+/// Fails at this signal: 0 is the header, when the source may already wait for room.
+struct FailsAt(usize);
+
+impl FailsAt {
+    fn signal(&mut self) -> Result<(), SubscriberError> {
+        match self.0 {
+            0 => Err("enough".into()),
+            _ => {
+                self.0 -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Subscriber for FailsAt {
+    fn header(&mut self, _: Version) -> Result<(), SubscriberError> {
+        self.signal()
+    }
+
+    fn batches(&mut self, _: &SharedBatches) -> Result<(), SubscriberError> {
+        self.signal()
+    }
+
+    fn end_of_generation(&mut self, _: GenerationId) -> Result<(), SubscriberError> {
+        Ok(())
+    }
+}
+
 #[test]
 fn a_subscriber_that_fails_while_it_is_waited_for_harms_nobody() {
-    all_orders(2, || {
-        let hub = Arc::new(Hub::new());
-        let fails = Arc::new(Queue::new(QueueConfig::waiting(1), false));
-        let stays = Arc::new(Queue::new(QueueConfig::waiting(8), true));
-        hub.subscribe(Arc::clone(&fails));
-        hub.subscribe(Arc::clone(&stays));
-        let thread = feed(&hub, script(1, false));
-        let failing = thread::spawn(move || {
-            fails.recv();
-            fails.abandon(EndReason::Panicked("on purpose".into()));
-            assert!(fails.recv().is_none());
-        });
-        assert!(matches!(drain(&stays), (1, EndReason::Finished)));
-        failing.join().unwrap();
-        hub.close(EndReason::Stopped);
-        thread.join().unwrap();
+    for signal in 0..BATCHES + 1 {
+        all_orders(2, move || fails_at(signal));
+    }
+}
+
+fn fails_at(signal: usize) {
+    let hub = Arc::new(Hub::new());
+    let fails = Arc::new(Queue::new(QueueConfig::waiting(1), false));
+    let stays = Arc::new(Queue::new(QueueConfig::waiting(8), true));
+    hub.subscribe(Arc::clone(&fails));
+    hub.subscribe(Arc::clone(&stays));
+    let thread = feed(&hub, script(1, false));
+    let failing = thread::spawn(move || {
+        let subscriber = subscription::feed(&fails, FailsAt(signal));
+        assert!(subscriber.is_some_and(|subscriber| subscriber.0 == 0));
+        assert!(matches!(fails.end(), Some(EndReason::Failed(_))));
+        assert!(fails.recv().is_none());
     });
+    assert!(matches!(drain(&stays), (1, EndReason::Finished)));
+    failing.join().unwrap();
+    hub.close(EndReason::Stopped);
+    thread.join().unwrap();
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl<S> fmt::Debug for Subscription<S> {
 }
 
 /// Feeds a subscriber until the end; gives it back if it can still be used.
-fn feed<S: Subscriber>(queue: &Queue, mut subscriber: S) -> Option<S> {
+pub(super) fn feed<S: Subscriber>(queue: &Queue, mut subscriber: S) -> Option<S> {
     while let Some(signal) = queue.recv() {
         let handed = catch_unwind(AssertUnwindSafe(|| hand(&mut subscriber, &signal)));
         match handed {

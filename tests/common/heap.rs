@@ -6,6 +6,7 @@
 //! #[global_allocator]
 //! static HEAP: Heap = Heap::new();
 //! ```
+#![allow(dead_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -30,6 +31,11 @@ impl Heap {
         self.peak.store(before, Relaxed);
         let result = work();
         (result, self.peak.load(Relaxed).saturating_sub(before))
+    }
+
+    /// How many bytes are in use.
+    pub fn used(&self) -> usize {
+        self.used.load(Relaxed)
     }
 
     fn add(&self, bytes: usize) {

@@ -41,7 +41,6 @@ pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
     let show_in_place = !json && io::stdout().is_terminal();
     let mut display = Display::new(show_in_place.then(ProgressDrawTarget::stdout));
     let mut mux = None;
-    let mut last = None;
     let mut result = Ok(());
     for message in &messages {
         match message {
@@ -51,10 +50,7 @@ pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
                 mux = Some(live);
             }
             Message::Pulse(pulse) if json => output::json_line(&mut output::styled(), &*pulse)?,
-            Message::Pulse(pulse) if show_in_place => {
-                display.show(&pulse);
-                last = Some(pulse);
-            }
+            Message::Pulse(pulse) if show_in_place => display.show(*pulse),
             Message::Pulse(pulse) => writeln!(output::styled(), "{}", pulse.line())?,
             Message::Ended(ended) => {
                 result = ended.map_err(|error| failed(&error));
@@ -69,10 +65,8 @@ pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
             }
         }
     }
-    drop(display);
-    // What was shown last stays.
-    if let Some(pulse) = last {
-        writeln!(output::styled(), "{}", pulse.block())?;
+    if let Some(block) = display.finish() {
+        writeln!(output::styled(), "{block}")?;
     }
     result
 }
@@ -97,30 +91,50 @@ pub fn complaint(end: &EndReason) -> Option<String> {
 }
 
 /// The latest pulse, in place on a terminal.
-pub struct Display(Option<ProgressBar>);
+pub struct Display {
+    bar: Option<ProgressBar>,
+    last: Option<Pulse>,
+}
 
 impl Display {
+    /// Without a target, shows nothing.
     pub fn new(target: Option<ProgressDrawTarget>) -> Display {
-        Display(target.map(|target| {
+        let bar = target.map(|target| {
             let bar = ProgressBar::with_draw_target(None, target);
             if let Ok(style) = ProgressStyle::with_template("{msg}") {
                 bar.set_style(style);
             }
             bar
-        }))
+        });
+        Display { bar, last: None }
     }
 
-    pub fn show(&mut self, pulse: &Pulse) {
-        if let Some(bar) = &self.0 {
+    pub fn show(&mut self, pulse: Pulse) {
+        if let Some(bar) = &self.bar {
             bar.set_message(pulse.block());
             bar.tick();
+            self.last = Some(pulse);
         }
+    }
+
+    /// Lets something else print lines, which stay above it.
+    pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Takes it away; gives what was shown last, which is to stay as plain lines: all of it, however
+    /// small the terminal.
+    pub fn finish(mut self) -> Option<String> {
+        self.last.take().map(|pulse| pulse.block())
     }
 }
 
 impl Drop for Display {
     fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,6 +58,22 @@ INPUT is where the trace comes from:
             Live::Path(file) => path(file),
             Live::Tcp(address) | Live::TcpListen(address) => path(address.as_ref()),
             Live::Unix(socket) | Live::UnixListen(socket) => path(socket),
+        }
+    }
+
+    /// Whether it is this file, which must not be written then.
+    pub fn is_file(&self, path: &Path) -> bool {
+        let input = match self {
+            Live::Stdin => {
+                let stdin = io::stdin().as_fd().try_clone_to_owned();
+                stdin.and_then(|stdin| File::from(stdin).metadata())
+            }
+            Live::Path(input) => input.metadata(),
+            _ => return false,
+        };
+        match (input, path.metadata()) {
+            (Ok(a), Ok(b)) => a.is_file() && (a.dev(), a.ino()) == (b.dev(), b.ino()),
+            _ => false,
         }
     }
 

@@ -36,6 +36,7 @@ mod stat;
 #[cfg(unix)]
 mod tee;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -74,7 +75,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = Cli::try_parse().unwrap_or_else(|error| advise(error).exit());
+    let result = match cli.command {
         Command::Dump(args) => dump::run(args),
         Command::Check(args) => check::run(args),
         Command::Stat(args) => stat::run(args),
@@ -88,4 +90,19 @@ fn main() -> ExitCode {
         Command::Man(args) => docs::man(args),
     };
     output::exit_code(result)
+}
+
+/// Adds to an error of usage what the user may not know.
+fn advise(mut error: clap::Error) -> clap::Error {
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(names)) => names.iter().any(|name| name == "<INPUT>"),
+        _ => false,
+    };
+    let mut args = std::env::args_os().skip(1);
+    if missing && args.next().is_some_and(|arg| arg == "tee") && args.any(|arg| arg == "--out") {
+        let tip = "--out takes all that follows it, also \"-\": name the INPUT before it, or behind \"--\"";
+        let tips = vec![tip.to_owned().into()];
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
 }

@@ -7,8 +7,8 @@ use crate::pulse::{self, Pulse};
 use crate::signals;
 use crate::snapshots::Snapshots;
 use gotrace::mux::{
-    Callback, EndReason, QueueConfig, Signal, SubscriberError, Subscription, TraceMultiplexer,
-    TraceWriter,
+    Callback, EndReason, LiveError, QueueConfig, Signal, SubscriberError, Subscription,
+    TraceMultiplexer, TraceWriter,
 };
 use gotrace::recorder::{FlightRecorderConfig, SharedRecorder};
 use gotrace::source::StreamSource;
@@ -72,13 +72,13 @@ enum Message {
     Snapshot,
     Stop,
     Pulse(Box<Pulse>),
-    /// There are no more of them.
-    Watched,
+    /// There are no more of them; the error says why, if that is not the end.
+    Watched(std::result::Result<(), LiveError>),
     Ended(EndReason),
 }
 
 pub fn run(args: Args) -> Result {
-    let copies = args.out.iter().map(|path| Copy::open(path));
+    let copies = args.out.iter().map(|path| Copy::open(path, &args.input));
     let mut tee = Tee {
         copies: copies.collect::<Result<_>>()?,
         recorder: args.record.as_deref().map(|pattern| {
@@ -118,8 +118,12 @@ struct Copy {
 }
 
 impl Copy {
-    fn open(path: &Path) -> Result<Copy> {
+    fn open(path: &Path, input: &Live) -> Result<Copy> {
         let failed = |e: io::Error| Failure::file(path, e);
+        if !is_stdin(path) && input.is_file(path) {
+            let error = io::Error::other("a copy cannot take the place of the input");
+            return Err(failed(error));
+        }
         let file = if is_stdin(path) {
             io::stdout().as_fd().try_clone_to_owned().map(File::from)
         } else {
@@ -146,21 +150,18 @@ impl Copy {
         }
     }
 
-    /// Whether it failed; then that is reported, once.
-    fn check(&mut self) -> bool {
-        let end = self.subscription.as_ref().and_then(Subscription::end);
+    /// Why it failed, if it did.
+    fn failure(&self, end: EndReason) -> Option<Failure> {
         let error = match end {
-            Some(EndReason::Failed(error)) => error.to_string(),
-            Some(EndReason::Panicked(message)) => message,
-            _ => return false,
+            EndReason::Failed(error) => error.to_string(),
+            EndReason::Panicked(message) => message,
+            _ => return None,
         };
-        self.subscription = None;
-        report(&Failure::File {
+        Some(Failure::File {
             name: self.name(),
             error,
             offset: None,
-        });
-        true
+        })
     }
 }
 
@@ -185,7 +186,6 @@ impl Tee {
     /// How often it is looked whether a copy failed.
     const LOOK: Duration = Duration::from_millis(200);
 
-    /// Until the input ends, a signal asks to leave, or nobody is left to feed.
     fn run(
         &mut self,
         sender: &Sender<Message>,
@@ -194,6 +194,22 @@ impl Tee {
     ) -> Result {
         let in_place = self.stat && io::stderr().is_terminal();
         let mut display = Display::new(in_place.then(ProgressDrawTarget::stderr));
+        let result = self.serve(sender, messages, input, in_place, &mut display);
+        if let Some(block) = display.finish() {
+            note(block);
+        }
+        result
+    }
+
+    /// Until the input ends, a signal asks to leave, or nobody is left to feed.
+    fn serve(
+        &mut self,
+        sender: &Sender<Message>,
+        messages: &Receiver<Message>,
+        input: &Live,
+        in_place: bool,
+        display: &mut Display,
+    ) -> Result {
         let mut mux = None;
         let (mut is_watched, mut end) = (self.stat, None);
         loop {
@@ -209,7 +225,7 @@ impl Tee {
             let message = match messages.recv_timeout(Self::LOOK) {
                 Ok(message) => message,
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.is_over() {
+                    if self.is_over(display) {
                         return Ok(());
                     }
                     continue;
@@ -218,14 +234,21 @@ impl Tee {
             };
             match message {
                 Message::Opened(source) => mux = Some(self.feed(source?, sender)?),
-                Message::Pulse(pulse) if in_place => display.show(&pulse),
+                Message::Pulse(pulse) if in_place => display.show(*pulse),
                 Message::Pulse(pulse) => note(pulse.line()),
-                Message::Snapshot => self.snapshot(),
+                Message::Snapshot => display.aside(|| self.snapshot()),
                 Message::Stop => {
                     drop(mux);
                     return Ok(());
                 }
-                Message::Watched => is_watched = false,
+                Message::Watched(told) => {
+                    is_watched = false;
+                    // That the input broke is told by the others, too.
+                    if let Err(LiveError::Trace(error)) = told {
+                        display.aside(|| note(format_args!("status: {error}")));
+                        (self.stat, self.failed) = (false, true);
+                    }
+                }
                 // What was read is shown before that.
                 Message::Ended(reason) => end = Some(reason),
             }
@@ -255,10 +278,7 @@ impl Tee {
                 let told = pulse::watch(events, |pulse| {
                     sender.send(Message::Pulse(Box::new(pulse))).ok();
                 });
-                if let Err(error) = told {
-                    note(format_args!("status: {error}"));
-                }
-                sender.send(Message::Watched).ok();
+                sender.send(Message::Watched(told)).ok();
             })?;
         }
         let sender = sender.clone();
@@ -275,11 +295,16 @@ impl Tee {
     }
 
     /// Reports copies that failed; says whether nobody is left.
-    fn is_over(&mut self) -> bool {
-        let before = self.copies.len();
-        self.copies.retain_mut(|copy| !copy.check());
-        let failures = before - self.copies.len();
-        self.failed |= failures > 0;
+    fn is_over(&mut self, display: &Display) -> bool {
+        self.copies.retain(|copy| {
+            let end = copy.subscription.as_ref().and_then(Subscription::end);
+            let failure = end.and_then(|end| copy.failure(end));
+            if let Some(failure) = &failure {
+                display.aside(|| report(failure));
+                self.failed = true;
+            }
+            failure.is_none()
+        });
         self.failed && self.copies.is_empty() && self.recorder.is_none() && !self.stat
     }
 
@@ -301,13 +326,9 @@ impl Tee {
         for copy in &mut self.copies {
             if let Some(subscription) = copy.subscription.take() {
                 let outcome = subscription.wait();
-                if let EndReason::Failed(error) = outcome.end {
+                if let Some(failure) = copy.failure(outcome.end) {
                     self.failed = true;
-                    report(&Failure::File {
-                        name: copy.name(),
-                        error: error.to_string(),
-                        offset: None,
-                    });
+                    report(&failure);
                 }
             }
         }
