@@ -760,14 +760,19 @@ fn errors_of_a_writer_reach_its_handle() {
 
 #[test]
 fn what_was_written_at_once_of_a_half_generation_is_taken_back() {
-    let trace = common::fixture("flight-go1.27").bytes();
+    // Of about two megabytes each, of which half a megabyte is written at a time.
+    let trace = Endless::new(&common::fixture("flight-go1.27").bytes(), 3);
+    let trace = trace.joined(20).bytes();
     let whole = generations(&trace);
     let first = 16 + whole[0].1.len();
+    assert!(first > 1 << 20);
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("mux-at-once.trace");
     for cut in [
         first,
         first + 1,
         first + 70_000,
+        first + 700_000,
+        first + 1_300_000,
         trace.len() - 1,
         trace.len(),
     ] {

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 
 /// Why a subscriber gives up: any error.
 pub type SubscriberError = Box<dyn Error + Send + Sync>;
@@ -122,8 +122,8 @@ impl<F: FnMut(&Signal) -> Result<(), SubscriberError> + Send> Subscriber for Cal
 ///
 /// Made by [`new`](TraceWriter::new), it writes a generation when it has all of it, and flushes; until
 /// then it holds the batches, which are shared with all other subscribers. Made by
-/// [`at_once`](TraceWriter::at_once), it writes batches as they come, and takes back a generation that
-/// remains half done.
+/// [`at_once`](TraceWriter::at_once), it writes batches as they come, half a megabyte at a time, and
+/// takes back a generation that remains half done.
 ///
 /// One writer takes one trace. When generations were dropped, another trace begins: that is the
 /// error [`TraceCut`], or, with [`parts`](TraceWriter::parts), one more writer.
@@ -135,10 +135,14 @@ pub struct TraceWriter<W> {
     take_back: Option<fn(&mut W, u64) -> io::Result<()>>,
     traces: u64,
     held: Vec<SharedBatches>,
+    held_bytes: usize,
     written: u64,
     /// How many of the bytes written are of the generation in progress.
     unfinished: u64,
 }
+
+/// What is written at once, about.
+const AT_ONCE: usize = 512 << 10;
 
 type Open<W> = Box<dyn FnMut(u64) -> io::Result<W> + Send>;
 
@@ -174,12 +178,13 @@ impl<W: Write + Send> TraceWriter<W> {
             take_back: None,
             traces: 0,
             held: Vec::new(),
+            held_bytes: 0,
             written: 0,
             unfinished: 0,
         }
     }
 
-    /// Writes one trace, batches as they come: that holds no memory, and costs less for large
+    /// Writes one trace, batches as they come: that holds little memory, and costs less for large
     /// generations. If the trace ends in the middle of one, what was written of it is taken back; if
     /// this process is killed there, it stays, as behind Go's own `trace.Start`.
     pub fn at_once(writer: W) -> TraceWriter<W>
@@ -200,6 +205,7 @@ impl<W: Write + Send> TraceWriter<W> {
             take_back: None,
             traces: 0,
             held: Vec::new(),
+            held_bytes: 0,
             written: 0,
             unfinished: 0,
         }
@@ -216,28 +222,51 @@ impl<W: Write + Send> TraceWriter<W> {
         self.writer
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(writer) = &mut self.writer {
-            let mut rest = bytes;
-            while !rest.is_empty() {
-                let n = match writer.write(rest) {
-                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(n) => n,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => return Err(error),
-                };
-                // Counted one by one: an error may come after the first of several.
-                self.written = self.written.saturating_add(num::wide(n));
-                self.unfinished = self.unfinished.saturating_add(num::wide(n));
-                rest = rest.get(n..).unwrap_or(&[]);
-            }
+    /// Writes what is held, in as few writes as the writer allows: each costs a file system much.
+    fn write_held(&mut self) -> io::Result<()> {
+        let mut held = core::mem::take(&mut self.held);
+        self.held_bytes = 0;
+        let mut slices: Vec<_> = held.iter().map(|b| IoSlice::new(b.as_bytes())).collect();
+        let result = self.write(&mut slices);
+        held.clear();
+        self.held = held;
+        result
+    }
+
+    fn write(&mut self, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let mut rest = slices.iter().fold(0usize, |n, s| n.saturating_add(s.len()));
+        while rest > 0 {
+            let n = match writer.write_vectored(slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => n.min(rest),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            // Counted one by one: an error may come after the first of several.
+            self.written = self.written.saturating_add(num::wide(n));
+            self.unfinished = self.unfinished.saturating_add(num::wide(n));
+            rest = rest.saturating_sub(n);
+            IoSlice::advance_slices(&mut slices, n);
         }
         Ok(())
+    }
+
+    /// As [`write_held`](Self::write_held); after an error, what is there is a trace, if it can be.
+    fn write_or_take_back(&mut self) -> Result<(), SubscriberError> {
+        self.write_held().map_err(|error| {
+            // The first error is the one to know.
+            let _ = self.forget();
+            error.into()
+        })
     }
 
     /// Gives up the generation in progress.
     fn forget(&mut self) -> io::Result<()> {
         self.held.clear();
+        self.held_bytes = 0;
         let unfinished = core::mem::take(&mut self.unfinished);
         match (self.take_back, &mut self.writer) {
             (Some(take_back), Some(writer)) if unfinished > 0 => {
@@ -261,27 +290,22 @@ impl<W: Write + Send> Subscriber for TraceWriter<W> {
             None => {}
         }
         self.traces = self.traces.saturating_add(1);
-        self.write(version.header())?;
+        self.write(&mut [IoSlice::new(version.header())])?;
         self.unfinished = 0;
         Ok(())
     }
 
     fn batches(&mut self, batches: &SharedBatches) -> Result<(), SubscriberError> {
-        if self.take_back.is_none() {
-            self.held.push(batches.clone());
-            return Ok(());
+        self.held.push(batches.clone());
+        self.held_bytes = self.held_bytes.saturating_add(batches.len());
+        if self.take_back.is_some() && self.held_bytes >= AT_ONCE {
+            self.write_or_take_back()?;
         }
-        self.write(batches.as_bytes()).map_err(|error| {
-            // What is there should be a trace, if it can be; the first error is the one to know.
-            let _ = self.forget();
-            error.into()
-        })
+        Ok(())
     }
 
     fn end_of_generation(&mut self, _: GenerationId) -> Result<(), SubscriberError> {
-        for batches in core::mem::take(&mut self.held) {
-            self.write(batches.as_bytes())?;
-        }
+        self.write_or_take_back()?;
         self.unfinished = 0;
         self.flush()
     }
