@@ -5,6 +5,7 @@
 pub mod damage;
 #[path = "../../tests/recorder/harm.rs"]
 pub mod harm;
+#[expect(clippy::new_without_default, reason = "a static needs a constant")]
 #[path = "../../tests/common/heap.rs"]
 pub mod heap;
 #[path = "../../tests/common/naive.rs"]

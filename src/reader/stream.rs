@@ -12,8 +12,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use std::io::{self, Read};
 
-/// How much is asked of the source at once, at least: the largest batch.
-const CHUNK: usize = 64 << 10;
+/// How much is asked of the source at once: twice what it gave last, from the one to the other, since
+/// what is asked for must be cleared before.
+const SMALLEST: usize = 4 << 10;
+const LARGEST: usize = 64 << 10;
 
 /// Reads the events of a trace from anything that implements [`Read`], in the order in which they
 /// happened (`trace.NewReader`).
@@ -38,6 +40,8 @@ pub struct StreamReader<R, S: Storage = Growing> {
     source: R,
     window: Window<S>,
     splitter: Splitter,
+    /// How much to ask for.
+    ask: usize,
     /// Why the source ended, if it broke.
     broken: Option<io::Error>,
 }
@@ -75,6 +79,7 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             source,
             window: Window::new(version),
             splitter: Splitter::new(version),
+            ask: SMALLEST,
             broken: None,
         })
     }
@@ -152,17 +157,17 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         }
     }
 
-    /// Reads at least one byte into the buffer, and `wanted` if they come at once; says whether the
+    /// Reads at least one byte into the buffer, which will have to hold `wanted`; says whether the
     /// source goes on.
     fn read_more(&mut self, wanted: usize) -> bool {
         let buffer = &mut self.window.buffer;
         let len = buffer.len();
-        let more = wanted.max(CHUNK);
+        let more = wanted.max(self.ask);
         // By a quarter at most: a generation may be large, and room for two of it a burden.
         if buffer.capacity().saturating_sub(len) < more {
             buffer.reserve_exact(more.max(len.wrapping_shr(2)));
         }
-        buffer.resize(len.saturating_add(more), 0);
+        buffer.resize(len.saturating_add(self.ask), 0);
         let read = loop {
             match self.source.read(buffer.get_mut(len..).unwrap_or(&mut [])) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -174,6 +179,8 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             0
         });
         buffer.truncate(len.saturating_add(read));
+        let ask = read.saturating_mul(2).next_power_of_two();
+        self.ask = ask.clamp(SMALLEST, LARGEST);
         read > 0
     }
 }
