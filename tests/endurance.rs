@@ -5,7 +5,7 @@
 mod common;
 
 use common::live::Endless;
-use common::tool::{Run, directory};
+use common::tool::{Run, clean};
 use common::{Fixture, fixture, fixtures};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -91,9 +91,7 @@ fn there_are_no_memory_errors_and_no_leaks() {
     let chosen: Vec<&Fixture> = all.iter().filter(chosen).collect();
     assert!(chosen.len() >= everyday.len());
     for fixture in chosen {
-        let dir = directory(&format!("valgrind-{}", fixture.name));
-        std::fs::remove_dir_all(&dir).ok();
-        std::fs::create_dir_all(&dir).expect("a directory");
+        let dir = clean(&format!("valgrind-{}", fixture.name));
         for args in commands(&fixture.path) {
             let output = checked(&args).current_dir(&dir).output().expect("valgrind");
             let run = Run::of(output);
@@ -116,9 +114,7 @@ const HEAP: &str = "ulimit -d 65536;";
 #[test]
 fn a_limited_heap_is_enough_for_every_trace() {
     for fixture in fixtures() {
-        let dir = directory(&format!("heap-{}", fixture.name));
-        std::fs::remove_dir_all(&dir).ok();
-        std::fs::create_dir_all(&dir).expect("a directory");
+        let dir = clean(&format!("heap-{}", fixture.name));
         for args in commands(&fixture.path) {
             let output = after(HEAP, &args).current_dir(&dir).output();
             let run = Run::of(output.expect("a shell"));
@@ -131,7 +127,7 @@ fn a_limited_heap_is_enough_for_every_trace() {
 #[test]
 fn a_limited_heap_is_enough_for_a_trace_without_end() {
     let long: u64 = if thorough() { 4 << 30 } else { 128 << 20 };
-    let dir = directory("heap-long");
+    let dir = clean("heap-long");
     let commands = [
         &["record", "--out", "kept", "-"][..],
         &["tee", "--out", "/dev/null", "--record", "kept", "-"],
@@ -191,9 +187,7 @@ fn names(dir: &Path) -> Vec<String> {
 
 #[test]
 fn a_disk_that_is_full_is_an_error_and_leaves_no_half_of_a_file() {
-    let dir = directory("full");
-    std::fs::remove_dir_all(&dir).ok();
-    std::fs::create_dir_all(&dir).expect("a directory");
+    let dir = clean("full");
 
     // The room for an arena is taken at the start: a map cannot say later that there is none.
     let run = full(&["record", "--arena", "arena", "-"], &dir);

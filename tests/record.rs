@@ -4,6 +4,7 @@
 mod common;
 
 use common::live::Endless;
+use common::tool::{clean, signal, wait_for};
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
 use gotrace::wire::Chunk;
 use std::fs::File;
@@ -27,14 +28,8 @@ fn gotrace(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// An empty directory for one test.
 fn directory(test: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("record")
-        .join(test);
-    std::fs::remove_dir_all(&dir).ok();
-    std::fs::create_dir_all(&dir).unwrap();
-    dir
+    clean(&format!("record-{test}"))
 }
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -48,24 +43,6 @@ fn ends(trace: &[u8]) -> Vec<usize> {
         .generations()
         .map(|g| g.unwrap().end.0 as usize)
         .collect()
-}
-
-#[track_caller]
-fn wait_for(what: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !what() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "it takes too long"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    let id = child.id().to_string();
-    let status = Command::new("kill").args([name, &id]).status().unwrap();
-    assert!(status.success());
 }
 
 /// Standard error of a command that ended with this status.

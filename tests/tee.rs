@@ -4,15 +4,15 @@
 mod common;
 
 use common::live::{Endless, generations, is_part_of};
-use common::tool::{Run, directory, gotrace, on_a_terminal, run, run_with_input};
+use common::tool::{Run, clean, gotrace, on_a_terminal, run, run_with_input, signal, wait_for};
 use common::{Fixture, fixture, fixtures};
 use gotrace::{Change, Details, GoState, Metric, RangeName, Trace};
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A trace of many generations.
 fn long() -> Vec<u8> {
@@ -33,33 +33,8 @@ fn start(args: &[&str], dir: &Path) -> Child {
     command.spawn().expect("running gotrace")
 }
 
-fn signal(child: &Child, name: &str) {
-    let id = child.id().to_string();
-    let status = std::process::Command::new("kill")
-        .args([name, &id])
-        .status();
-    assert!(status.unwrap().success());
-}
-
 fn end(child: Child) -> Run {
     Run::of(child.wait_with_output().expect("waiting for gotrace"))
-}
-
-#[track_caller]
-fn wait_for(what: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !what() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "it takes too long"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn clean(test: &str) -> PathBuf {
-    std::fs::remove_dir_all(directory(test)).ok();
-    directory(test)
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 pub fn gotrace<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
@@ -81,6 +82,12 @@ pub fn directory(test: &str) -> PathBuf {
     dir
 }
 
+/// The same, without what an earlier run left there.
+pub fn clean(test: &str) -> PathBuf {
+    std::fs::remove_dir_all(directory(test)).ok();
+    directory(test)
+}
+
 pub fn file(test: &str, name: &str, bytes: &[u8]) -> PathBuf {
     let path = directory(test).join(name);
     std::fs::write(&path, bytes).expect("writing a file");
@@ -112,4 +119,23 @@ pub fn on_a_terminal(command: &str, environment: &[(&str, &str)]) -> Option<Stri
         .output()
         .ok()?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Sends a signal, by its name as `-USR1`.
+pub fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let status = Command::new("kill").args([name, &id]).status();
+    assert!(status.expect("a command kill").success());
+}
+
+#[track_caller]
+pub fn wait_for(what: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !what() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it takes too long"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }

@@ -28,11 +28,7 @@ enum Message {
 pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
     let (sender, messages) = channel();
     signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
-    let (opening, opened) = (input.clone(), sender.clone());
-    // It may wait for a connection, and must not be waited for.
-    signals::spawn("input", move || {
-        opened.send(Message::Opened(opening.open(idle))).ok();
-    })?;
+    input.open_aside(idle, &sender, Message::Opened)?;
     let failed = |error: &dyn std::fmt::Display| Failure::File {
         name: input.name(),
         error: error.to_string(),

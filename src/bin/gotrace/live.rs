@@ -1,6 +1,7 @@
 //! Live inputs: where a running Go program's trace comes from.
 
 use crate::output::{Failure, Result};
+use crate::signals;
 use gotrace::source::StreamSource;
 use std::fs::File;
 use std::io;
@@ -9,6 +10,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// What [`Live::HELP`] says.
@@ -84,6 +86,20 @@ INPUT is where the trace comes from:
             name: self.name(),
             error: e.to_string(),
             offset: None,
+        })
+    }
+
+    /// Opens it on a thread of its own, since nobody must wait for a connection, and sends a message
+    /// with what that gives.
+    pub fn open_aside<M: Send + 'static>(
+        &self,
+        idle: Option<Duration>,
+        sender: &Sender<M>,
+        opened: fn(Result<StreamSource<File>>) -> M,
+    ) -> Result {
+        let (input, sender) = (self.clone(), sender.clone());
+        signals::spawn("input", move || {
+            sender.send(opened(input.open(idle))).ok();
         })
     }
 

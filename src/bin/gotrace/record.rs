@@ -114,11 +114,7 @@ pub fn run(args: Args) -> Result {
     let recorder = start(&args, config, &snapshots)?;
     let (sender, messages) = channel();
     signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
-    let (input, idle, opened) = (args.input.clone(), args.idle, sender.clone());
-    // It may wait for a connection, and must not be waited for.
-    signals::spawn("input", move || {
-        opened.send(Message::Opened(input.open(idle))).ok();
-    })?;
+    args.input.open_aside(args.idle, &sender, Message::Opened)?;
     let mut session = Session {
         recorder,
         snapshots,

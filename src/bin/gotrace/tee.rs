@@ -97,11 +97,7 @@ pub fn run(args: Args) -> Result {
     };
     let (sender, messages) = channel();
     signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
-    let (input, idle, opened) = (args.input.clone(), args.idle, sender.clone());
-    // It may wait for a connection, and must not be waited for.
-    signals::spawn("input", move || {
-        opened.send(Message::Opened(input.open(idle))).ok();
-    })?;
+    args.input.open_aside(args.idle, &sender, Message::Opened)?;
     let result = tee.run(&sender, &messages, &args.input);
     let result = result.and(tee.finish());
     match tee.failed {
