@@ -27,12 +27,12 @@ pub enum Live {
 impl Live {
     pub const HELP: &str = "\
 INPUT is where the trace comes from:
-  -                  the standard input
-  FILE               a file that another process writes, or a named pipe
-  tcp:HOST:PORT      a TCP address to connect to
+  -                     the standard input
+  FILE                  a file that another process writes, or a named pipe
+  tcp:HOST:PORT         a TCP address to connect to
   tcp-listen:HOST:PORT  one to wait at for a connection
-  unix:PATH          a Unix socket to connect to
-  unix-listen:PATH   one to make, and to wait at for a connection";
+  unix:PATH             a Unix socket to connect to
+  unix-listen:PATH      one to make, and to wait at for a connection";
 
     /// Never fails: everything that is nothing else is a file.
     pub fn parse(text: &str) -> std::result::Result<Live, std::convert::Infallible> {
