@@ -137,7 +137,10 @@ impl MappedArena {
             ),
             TryLockError::Error(error) => error,
         })?;
-        allocate(&file, metadata.len().max(crate::num::wide(len)))?;
+        // What is only looked at stays as it is.
+        if len > 0 {
+            allocate(&file, metadata.len().max(crate::num::wide(len)))?;
+        }
         // SAFETY: the map lives as long as the slices of it. The lock keeps other recorders away;
         // against other writers no operating system protects. Whatever they store, every index that
         // is read from an arena is checked against it when it is used.
@@ -148,10 +151,6 @@ impl MappedArena {
 
 /// Makes a file so long at least, with room on the disk for all of it.
 fn allocate(file: &File, len: u64) -> io::Result<()> {
-    if len == 0 {
-        // The operating system would refuse that.
-        return Ok(());
-    }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         use rustix::fs::{FallocateFlags, fallocate};

@@ -67,6 +67,40 @@ fn a_dump_with_its_header_is_assembled_again() {
     );
 }
 
+/// What is written over a file takes its place, with its mode; nothing else is touched.
+#[cfg(unix)]
+#[test]
+fn a_file_is_replaced_as_a_whole_and_keeps_its_mode() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let dir = common::tool::clean("replaced");
+    let text = dir.join("text");
+    std::fs::write(&text, dump(&fixture("coro-go1.27").path)).unwrap();
+    let (out, link, stranger) = (dir.join("out"), dir.join("link"), dir.join("out.part"));
+    std::fs::write(&stranger, "precious").unwrap();
+    std::fs::write(&out, "secret").unwrap();
+    std::fs::set_permissions(&out, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink("out", &link).unwrap();
+    let assemble = |text: &Path, out: &Path| {
+        let args = ["assemble", "--go-version", "1.26"].map(Path::new);
+        run(args.into_iter().chain([text, out]))
+    };
+    assemble(&text, &out).ok();
+    let trace = std::fs::read(&out).unwrap();
+    assert!(trace.starts_with(b"go 1.26 trace"));
+    assert_eq!(std::fs::metadata(&out).unwrap().mode() & 0o777, 0o600);
+    // A link stays one.
+    std::fs::write(&out, "").unwrap();
+    assemble(&text, &link).ok();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(std::fs::read(&out).unwrap() == trace);
+    // An error leaves what was there.
+    std::fs::write(&text, "nonsense").unwrap();
+    assert_eq!(assemble(&text, &out).status, 1);
+    assert!(std::fs::read(&out).unwrap() == trace);
+    assert_eq!(std::fs::read(&stranger).unwrap(), b"precious");
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 4);
+}
+
 #[test]
 fn errors_in_a_text_name_its_line() {
     for (text, error) in [

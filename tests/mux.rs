@@ -755,6 +755,8 @@ fn errors_of_a_writer_reach_its_handle() {
     };
     let error = error.downcast_ref::<io::Error>().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    // The header; of the generation only a part could be written.
+    assert_eq!(outcome.subscriber.unwrap().written(), 16);
     assert!(written(fine.wait()) == trace);
 }
 

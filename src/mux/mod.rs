@@ -239,7 +239,7 @@ pub enum Signal {
 /// How large a queue is, and what happens when it is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// The most bytes of batches in the queue. The buffers that they stand in may take twice that;
+    /// The most bytes of batches in the queue. The buffers that they stand in may take four times that;
     /// what is shared with other subscribers is there once.
     pub capacity: usize,
     /// What happens when there is no room.

@@ -172,8 +172,12 @@ impl TakeBack for File {
 impl<W: Write + Send> TraceWriter<W> {
     /// Writes one trace.
     pub fn new(writer: W) -> TraceWriter<W> {
+        TraceWriter::with(Some(writer))
+    }
+
+    const fn with(writer: Option<W>) -> TraceWriter<W> {
         TraceWriter {
-            writer: Some(writer),
+            writer,
             open: None,
             take_back: None,
             traces: 0,
@@ -200,14 +204,8 @@ impl<W: Write + Send> TraceWriter<W> {
     /// Writes each trace to a writer of its own, which `open` gives, counting from 0.
     pub fn parts(open: impl FnMut(u64) -> io::Result<W> + Send + 'static) -> TraceWriter<W> {
         TraceWriter {
-            writer: None,
             open: Some(Box::new(open)),
-            take_back: None,
-            traces: 0,
-            held: Vec::new(),
-            held_bytes: 0,
-            written: 0,
-            unfinished: 0,
+            ..TraceWriter::with(None)
         }
     }
 
@@ -268,11 +266,9 @@ impl<W: Write + Send> TraceWriter<W> {
         self.held.clear();
         self.held_bytes = 0;
         let unfinished = core::mem::take(&mut self.unfinished);
+        self.written = self.written.saturating_sub(unfinished);
         match (self.take_back, &mut self.writer) {
-            (Some(take_back), Some(writer)) if unfinished > 0 => {
-                self.written = self.written.saturating_sub(unfinished);
-                take_back(writer, unfinished)
-            }
+            (Some(take_back), Some(writer)) if unfinished > 0 => take_back(writer, unfinished),
             _ => Ok(()),
         }
     }

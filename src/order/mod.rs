@@ -15,7 +15,7 @@
 //!   assist had ever stood in that list; the runtime has one range at a time;
 //! - of a proc that two threads claim at a time the last is known to have it; Go takes any of them;
 //! - at most [`MAX_RANGES`] stop-the-world ranges may be open in one goroutine; the runtime has one;
-//! - where more than [`EXACT`] threads have events at a time, see `parking`.
+//! - of a generation in which more than [`EXACT`] threads have events at a time, see `parking`.
 
 mod extra;
 mod frontier;

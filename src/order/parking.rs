@@ -4,7 +4,8 @@
 //! wait: with ten thousand threads that wait, ten thousand tries an event. Here an event that waits
 //! is put aside, and is tried again when what it waits for has come. What comes next is the same,
 //! the earliest event that can, since an event put aside is one that would have to wait. There are
-//! two differences, and both need more threads than [`EXACT`], up to which nothing is put aside:
+//! two differences, and both only in a generation in which more threads than [`EXACT`] had events
+//! while the earliest had to wait: in others nothing is put aside.
 //! - of events on different threads at one time, another may come first than in Go, where that is
 //!   the outcome of an unstable sort;
 //! - a coroutine switch that waits, while another thread moves the same running goroutine on, is an
@@ -24,7 +25,7 @@ use crate::table::NIL;
 use crate::time::Time;
 use crate::wire::{EventType, GoStatus, ProcStatus, Role};
 
-/// With so many threads at a time, and fewer, the order is Go's to the last detail.
+/// In a generation that never has more threads at a time, the order is Go's to the last detail.
 pub(crate) const EXACT: usize = 256;
 
 /// What kind of thing an event waits for.

@@ -20,9 +20,10 @@ const LARGEST: usize = 64 << 10;
 /// Reads the events of a trace from anything that implements [`Read`], in the order in which they
 /// happened (`trace.NewReader`).
 ///
-/// It holds one generation at a time, and gives the events of a generation when it has all of it.
-/// Events and what they give out borrow the reader, until the next one is asked for. Sources are
-/// read in pieces of 64 KiB and more: a buffered reader around them gains nothing.
+/// It holds one generation at a time, or a few that are small, and gives the events of a generation
+/// when it has all of it. Events and what they give out borrow the reader, until the next one is
+/// asked for. Sources are read in pieces of up to 64 KiB, as large as they give: a buffered reader
+/// around them gains nothing.
 ///
 /// ```
 /// use gotrace::StreamReader;

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use tempfile::NamedTempFile;
 
 /// The style of the word "error", the same as clap's.
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -217,22 +218,41 @@ impl serde_json::ser::Formatter for EveryControl {
     }
 }
 
+/// A file beside this one, with a name of its own, which is removed unless it takes a place.
+fn temporary(path: &Path) -> io::Result<NamedTempFile> {
+    let mut options = tempfile::Builder::new();
+    options.prefix(".gotrace-").suffix(".part");
+    // The user's mask takes away from it what it is to, as from any new file.
+    #[cfg(unix)]
+    options.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    match path.parent() {
+        Some(dir) if dir != Path::new("") => options.tempfile_in(dir),
+        _ => options.tempfile_in("."),
+    }
+}
+
 /// Writes a file whose contents are there all at once, or not at all; gives what `write` gives.
 pub fn write_file<T>(path: &Path, write: impl FnOnce(&File) -> io::Result<T>) -> Result<T> {
     let failed = |e: io::Error| Failure::file(path, e);
-    // What is no file, or a link to one, stays what it is.
-    if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+    let there = std::fs::symlink_metadata(path).ok();
+    let part = match (&there, temporary(path)) {
+        // What is no file, or a link to one, stays what it is.
+        (Some(there), _) if !there.is_file() => None,
+        (_, Ok(part)) => Some(part),
+        // A directory may refuse what a file in it allows.
+        (Some(_), Err(_)) => None,
+        (None, Err(error)) => return Err(failed(error)),
+    };
+    let Some(part) = part else {
         return File::create(path)
             .and_then(|file| write(&file))
             .map_err(failed);
+    };
+    if let Some(there) = there {
+        let same = part.as_file().set_permissions(there.permissions());
+        same.map_err(failed)?;
     }
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let written = File::create(&part)
-        .and_then(|file| write(&file))
-        .and_then(|result| std::fs::rename(&part, path).map(|()| result));
-    written.map_err(|e| {
-        std::fs::remove_file(&part).ok();
-        failed(e)
-    })
+    let result = write(part.as_file()).map_err(failed)?;
+    part.persist(path).map_err(|e| failed(e.error))?;
+    Ok(result)
 }

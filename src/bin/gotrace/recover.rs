@@ -34,6 +34,11 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result {
     let failed = |e: &dyn std::fmt::Display| Failure::file(&args.arena, e);
+    for written in args.incomplete.iter().chain([&args.out]) {
+        if is_same(written, &args.arena) {
+            return Err(failed(&"the trace cannot take the place of its arena"));
+        }
+    }
     let bytes = read(&args.arena).map_err(|e| failed(&e))?;
     let recovered = FlightRecorder::recover(&bytes).map_err(|e| failed(&e))?;
 
@@ -71,6 +76,11 @@ pub fn run(args: Args) -> Result {
         true => Err(Failure::Reported),
         false => Ok(()),
     }
+}
+
+/// Whether two names are those of one file.
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Writes an incomplete generation after a trace's header, and says how many bytes that is.

@@ -335,7 +335,7 @@ impl<S: Storage> Engine<S> {
     /// The earliest event must wait: tries the others in the order of their times.
     #[cold]
     fn advance_later(&mut self, input: &Input<'_>) -> Result<bool, Error> {
-        if self.has_parked() || self.frontier.len() > self.exact() {
+        if self.can_park() && (self.has_parked() || self.frontier.len() > self.exact()) {
             return self.advance_parking(input);
         }
         self.frontier.sort();

@@ -27,10 +27,15 @@ impl<S: Storage> Engine<S> {
         self.fail_to_advance(input, self.parking.len(), place)
     }
 
+    /// Whether there may be threads enough: known when this is compiled, so that no code is linked
+    /// for tables that are small.
+    pub(super) fn can_park(&self) -> bool {
+        <S::Threads<Next>>::limit() > self.exact()
+    }
+
     /// Whether cursors are parked.
     pub(super) fn has_parked(&self) -> bool {
-        // Known when this is compiled, for tables that are small.
-        <S::Threads<Next>>::limit() > self.exact() && self.parking.len() > 0
+        self.can_park() && self.parking.len() > 0
     }
 
     /// The earliest cursor parked.
