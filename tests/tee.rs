@@ -8,11 +8,10 @@ use common::tool::{Run, clean, gotrace, on_a_terminal, run, run_with_input, sign
 use common::{Fixture, fixture, fixtures};
 use gotrace::{Change, Details, GoState, Metric, RangeName, Trace};
 use std::collections::HashMap;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -118,23 +117,26 @@ fn a_copy_that_fails_is_reported_and_harms_no_other() {
     assert_eq!(end(child).status, 1);
     drop(stdin);
 
-    // It is told when it fails, however much there is to tell of the rest.
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut live = Endless::new(&trace, u64::MAX).until(Arc::clone(&stop));
-    let mut child = start(&["tee", "-", "--stat", "--out", "/dev/full"], &dir);
-    let mut stdin = child.stdin.take().unwrap();
-    let feed = std::thread::spawn(move || io::copy(&mut live, &mut stdin).unwrap());
+    // It is told when it fails, however many messages there are.
+    let args = ["tee", "unix-listen:s", "--out", "/dev/full", "good"];
+    let mut child = start(&args, &dir);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let begun = Instant::now();
-    while !lines.next().unwrap().unwrap().contains("/dev/full") {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it is not told");
-    }
-    stop.store(true, Ordering::Relaxed);
-    let rest = lines
-        .map(Result::unwrap)
-        .filter(|l| l.contains("/dev/full"));
-    assert_eq!(rest.count(), 0);
-    feed.join().unwrap();
+    wait_for(|| dir.join("s").exists());
+    let told = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let begun = Instant::now();
+            while !told.load(Ordering::Relaxed) {
+                assert!(begun.elapsed() < Duration::from_secs(60), "nobody is told");
+                signal(&child, "-USR1");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let mut stream = UnixStream::connect(dir.join("s")).unwrap();
+        stream.write_all(&trace).unwrap();
+        let named = lines.find(|line| line.as_ref().unwrap().contains("/dev/full"));
+        told.store(named.is_some(), Ordering::Relaxed);
+    });
     assert_eq!(end(child).status, 1);
 
     // A file that cannot be made is known at once.
