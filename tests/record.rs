@@ -421,6 +421,8 @@ fn what_does_not_check_out_is_named() {
 #[test]
 fn a_broken_trace_is_an_error_and_its_whole_generations_are_kept() {
     let dir = directory("broken");
+    // The numbers of a snapshot and of what comes after it are the same, whatever stands there.
+    std::fs::write(dir.join("snapshot-1.trace"), "other").unwrap();
     let trace = fixture("annotate-go1.23");
     let ends = ends(&trace);
     let mut child = gotrace(&dir, &["record", "-"])
@@ -443,12 +445,121 @@ fn a_broken_trace_is_an_error_and_its_whole_generations_are_kept() {
         "{errors}"
     );
     let mut written = Vec::new();
-    File::open(dir.join("snapshot-1.trace"))
+    File::open(dir.join("snapshot-2.trace"))
         .unwrap()
         .read_to_end(&mut written)
         .unwrap();
     assert!(written == trace[..ends[1]]);
     // The program that was traced may have died there: what there is of the generation is kept too.
-    let incomplete = std::fs::read(dir.join("snapshot-1.trace.incomplete")).unwrap();
+    let incomplete = std::fs::read(dir.join("snapshot-2.trace.incomplete")).unwrap();
     assert!(incomplete == [&trace[..16], &trace[ends[1]..end]].concat());
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 3);
+}
+
+#[test]
+fn what_cannot_be_written_is_told_beside_what_cannot_be_read() {
+    let dir = directory("both");
+    let trace = fixture("annotate-go1.27");
+    let end = ends(&trace)[0];
+    for args in [
+        &["record", "--out", "nowhere/r", "-"][..],
+        &["tee", "--record", "nowhere/r", "-"],
+    ] {
+        let mut child = gotrace(&dir, args).stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&trace[..end + 50]).unwrap();
+        drop(input);
+        let errors = ended(child.wait_with_output().unwrap(), 1);
+        assert!(
+            errors.contains("error: nowhere/r: No such file"),
+            "{errors}"
+        );
+        assert!(
+            errors.contains("error: standard input: the trace is cut"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn a_gap_costs_a_generation_and_recording_goes_on() {
+    let dir = directory("gap");
+    let trace = fixture("annotate-go1.27");
+    let more = Endless::new(&trace, 8).bytes();
+    for (name, trace, given, expected, lost) in [
+        ("annotate", trace, &[1, 3][..], &[1][..], 1),
+        // The third begins nothing: what it follows is not there. Then it goes on, twice.
+        ("more", more, &[1, 3, 4, 6, 7, 8], &[7, 8], 2),
+    ] {
+        let all = common::live::generations(&trace);
+        let of = |numbers: &[u64]| {
+            let chosen = numbers
+                .iter()
+                .map(|n| all.iter().find(|g| g.0 == *n).unwrap());
+            chosen.fold(trace[..16].to_vec(), |mut sum, (_, bytes)| {
+                sum.extend_from_slice(bytes);
+                sum
+            })
+        };
+        let first = of(&given[..1]).len();
+        for command in ["record", "tee"] {
+            let out = format!("{command}-{name}");
+            let args: &[&str] = match command {
+                "record" => &["record", "--min-age", "1h", "--out", &out, "-"],
+                _ => &["tee", "--min-age", "1h", "--record", &out, "-"],
+            };
+            let mut child = gotrace(&dir, args).stdin(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(&of(given)).unwrap();
+            let running = std::cell::RefCell::new(&mut child);
+            wait_for(|| running.borrow_mut().try_wait().unwrap().is_some());
+            let errors = ended(child.wait_with_output().unwrap(), 0);
+            let notes: Vec<_> = errors.lines().filter(|l| l.contains("goes on")).collect();
+            assert_eq!(notes.len(), 1, "{errors}");
+            let at = format!(", at byte {first}: ");
+            assert!(
+                notes[0].starts_with("standard input: ") && notes[0].contains(&at),
+                "{errors}"
+            );
+            assert!(
+                errors.contains(&format!(", {lost} lost (damaged)")),
+                "{errors}"
+            );
+            assert!(
+                std::fs::read(dir.join(&out)).unwrap() == of(expected),
+                "{out}: {errors}"
+            );
+        }
+    }
+}
+
+#[test]
+fn all_that_a_killed_recorder_left_is_saved() {
+    let dir = directory("runs");
+    let trace = fixture("flight-go1.27");
+    let ends = ends(&trace);
+    let config = FlightRecorderConfig {
+        min_age: Duration::from_secs(3600),
+        max_bytes: 1 << 20,
+    };
+    let mut arena = vec![0; arena_size_for(1 << 20)];
+    FlightRecorder::new(&mut arena[..], config)
+        .unwrap()
+        .write(&trace)
+        .unwrap();
+    // In the ring, within generation 4 of 3 to 5.
+    let at = arena.len() - FlightRecorder::recover(&arena).unwrap().status().capacity as usize;
+    arena[at + ends[0] + 5000] ^= 1;
+    std::fs::write(dir.join("arena"), &arena).unwrap();
+    std::fs::write(dir.join("a.trace"), fixture("gc-go1.27")).unwrap();
+    let args = "record --max-bytes 1MiB --idle 10ms --arena arena a.trace";
+    let args: Vec<_> = args.split(' ').collect();
+    let errors = ended(gotrace(&dir, &args).output().unwrap(), 0);
+    assert!(
+        errors.contains("arena: generation 4 is damaged"),
+        "{errors}"
+    );
+    let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
+    assert!(read("snapshot-1.trace") == trace[..ends[0]]);
+    assert!(read("snapshot-2.trace") == [&trace[..16], &trace[ends[1]..]].concat());
+    assert!(read("snapshot-3.trace") == fixture("gc-go1.27"));
 }

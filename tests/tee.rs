@@ -8,11 +8,12 @@ use common::tool::{Run, clean, gotrace, on_a_terminal, run, run_with_input, sign
 use common::{Fixture, fixture, fixtures};
 use gotrace::{Change, Details, GoState, Metric, RangeName, Trace};
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// A trace of many generations.
 fn long() -> Vec<u8> {
@@ -111,9 +112,32 @@ fn a_copy_that_fails_is_reported_and_harms_no_other() {
     // When it is the only one, nothing is left to do, though the input goes on.
     let mut child = start(&["tee", "-", "--out", "/dev/full"], &dir);
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&trace).unwrap();
+    // It may be gone before it has read all.
+    stdin.write_all(&trace).ok();
     assert_eq!(end(child).status, 1);
     drop(stdin);
+
+    // It is told when it fails, however many messages there are.
+    let args = ["tee", "unix-listen:s", "--out", "/dev/full", "good"];
+    let mut child = start(&args, &dir);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    wait_for(|| dir.join("s").exists());
+    let told = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let begun = Instant::now();
+            while !told.load(Ordering::Relaxed) {
+                assert!(begun.elapsed() < Duration::from_secs(60), "nobody is told");
+                signal(&child, "-USR1");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let mut stream = UnixStream::connect(dir.join("s")).unwrap();
+        stream.write_all(&trace).unwrap();
+        let named = lines.find(|line| line.as_ref().unwrap().contains("/dev/full"));
+        told.store(named.is_some(), Ordering::Relaxed);
+    });
+    assert_eq!(end(child).status, 1);
 
     // A file that cannot be made is known at once.
     let run = common::tool::run(["tee", "-", "--out", "/nowhere/at/all"]);
@@ -149,12 +173,14 @@ fn signals_ask_for_a_snapshot_and_to_leave() {
     };
     // The copy and the recorder are on different threads: one may be ahead of the other.
     wait_for(written(middle));
-    std::thread::sleep(Duration::from_millis(500));
-    signal(&child, "-USR1");
     let first = dir.join("r-1");
-    wait_for(|| std::fs::metadata(&first).is_ok_and(|m| m.len() > 0));
+    wait_for(|| {
+        signal(&child, "-USR1");
+        std::thread::sleep(Duration::from_millis(20));
+        first.exists()
+    });
     let snapshot = std::fs::read(first).unwrap();
-    assert!(is_part_of(&snapshot, &generations(&trace)) > 1);
+    assert!(is_part_of(&snapshot, &generations(&trace)) > 0);
 
     let rest = &trace[begun..end_of(&trace, 16) - 1];
     stream.write_all(rest).unwrap();
@@ -169,7 +195,11 @@ fn signals_ask_for_a_snapshot_and_to_leave() {
         "{}",
         copy.len()
     );
-    let last = std::fs::read(dir.join("r-2")).unwrap();
+    // The one at the end, after those that were asked for.
+    let snapshots = (1..).map(|n| dir.join(format!("r-{n}")));
+    let last = snapshots.take_while(|path| path.exists()).last().unwrap();
+    assert_ne!(last, dir.join("r-1"));
+    let last = std::fs::read(last).unwrap();
     assert!(is_part_of(&last, &generations(&trace)) > 1);
 }
 
@@ -273,24 +303,31 @@ fn what_is_live_is_refreshed_in_place() {
         (end_of(&trace, 0), end_of(&trace, 1))
     };
     // Generation by generation: what comes faster than that is not drawn.
-    let feed = format!(
-        "stty cols 120 rows 50 </dev/tty; (head -c {first} {trace}; sleep 0.6; tail -c +{} {trace} \
-         | head -c {}; sleep 0.6; tail -c +{} {trace})",
-        first + 1,
-        second - first,
-        second + 1
-    );
-    for (command, notes) in [
-        (format!("{feed} | {binary} stat --follow -"), 0),
-        // A snapshot is told of above, while the status is on the screen.
+    let feed = |wait: &str| {
+        format!(
+            "stty cols 120 rows 50 </dev/tty; (head -c {first} {trace}; sleep 0.6; \
+             tail -c +{} {trace} | head -c {}; sleep 0.6; {wait} tail -c +{} {trace})",
+            first + 1,
+            second - first,
+            second + 1
+        )
+    };
+    let until = |what: &str, step: &str| {
+        format!("i=0; until [ {what} ] || [ $i = 600 ]; do {step} sleep 0.1; i=$((i + 1)); done;")
+    };
+    for (command, has_notes) in [
+        (format!("{} | {binary} stat --follow -", feed("")), false),
+        // A snapshot is told of above, while the status is on the screen. The recorder may not have
+        // what the copy has: then it is asked again.
         (
             format!(
-                "cd {}; {feed} | {binary} tee - --out a --record r --stat & i=0; \
-                 until [ -s a ] || [ $i = 400 ]; do sleep 0.05; i=$((i + 1)); done; sleep 0.4; \
-                 kill -USR1 $!; wait",
-                dir.display()
+                "cd {}; {} | {binary} tee - --out a --record r --stat & {} {} wait",
+                dir.display(),
+                feed(&until("-e r", "")),
+                until("-s a", ""),
+                until("-e r", "kill -USR1 $!;"),
             ),
-            1,
+            true,
         ),
     ] {
         let Some(shown) = on_a_terminal(&command, &[]) else {
@@ -305,7 +342,9 @@ fn what_is_live_is_refreshed_in_place() {
         let blocks: Vec<usize> = (0..lines.len())
             .filter(|at| lines[*at].starts_with("  generation "))
             .collect();
-        assert_eq!(blocks, [notes], "{lines:#?}");
+        assert_eq!(blocks.len(), 1, "{lines:#?}");
+        let notes = blocks[0];
+        assert_eq!(notes > 0, has_notes, "{lines:#?}");
         let block = &lines[notes..];
         assert!(block[0].starts_with("  generation      3, "), "{lines:#?}");
         for (line, label) in block[1..].iter().zip([
@@ -317,9 +356,16 @@ fn what_is_live_is_refreshed_in_place() {
         ]) {
             assert!(line.trim_start().starts_with(label), "{lines:#?}");
         }
-        if notes > 0 {
-            assert!(lines[0].starts_with("r: "), "{lines:#?}");
-            assert!(lines[lines.len() - 1].starts_with("r-2: "), "{lines:#?}");
+        if has_notes {
+            let told = |start| {
+                lines[..notes]
+                    .iter()
+                    .filter(|l| l.starts_with(start))
+                    .count()
+            };
+            assert_eq!(told("r: "), 1, "{lines:#?}");
+            assert_eq!(told("r") + told("no generation"), notes, "{lines:#?}");
+            assert!(lines[lines.len() - 1].starts_with("r-"), "{lines:#?}");
         }
     }
 }
@@ -395,6 +441,8 @@ fn follow_shows_each_generation() {
             let rates = shown["rates"].as_object().unwrap().values();
             let rates: f64 = rates.map(|rate| rate.as_f64().unwrap()).sum();
             let events = rates * shown["seconds"].as_f64().unwrap();
+            let marking = shown["gc"]["marking"].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&marking), "{name}: {shown}");
             // All but the sync event.
             assert!((events + 1.0 - number(&shown["events"]) as f64).abs() <= 1.0);
         }
@@ -405,7 +453,6 @@ fn follow_shows_each_generation() {
 
 #[test]
 fn follow_shows_a_file_that_grows_while_it_does() {
-    use std::io::{BufRead as _, BufReader};
     let dir = clean("follow");
     let path = dir.join("growing.trace");
     let trace = fixture("annotate-go1.27").bytes();
@@ -430,4 +477,35 @@ fn follow_shows_a_file_that_grows_while_it_does() {
     assert!(lines.next().is_none());
     let run = end(child);
     assert_eq!((run.status, &*run.stderr), (0, ""));
+}
+
+/// While the input goes on: nobody sees the rest of it.
+#[test]
+fn follow_ends_when_nobody_reads_it_or_the_disk_is_full() {
+    let trace = fixture("annotate-go1.27").bytes();
+    let second = end_of(&trace, 1);
+    for args in [
+        &["stat", "--follow", "-"][..],
+        &["stat", "--follow", "--json", "-"],
+    ] {
+        let mut child = start(args, Path::new("."));
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&trace[..second]).unwrap();
+        let run = end(child);
+        assert_eq!((run.status, &*run.stderr), (0, ""), "{args:?}");
+        drop(stdin);
+
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let mut command = gotrace(args);
+        command.stdin(Stdio::piped()).stdout(full.unwrap());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&trace[..second]).unwrap();
+        let run = end(child);
+        assert_eq!(run.status, 1, "{args:?}");
+        let error = "error: standard output: No space left";
+        assert!(run.stderr.starts_with(error), "{args:?}: {}", run.stderr);
+        drop(stdin);
+    }
 }

@@ -3,13 +3,51 @@
 //! They get batches as they come, if the source waits for them: when the source breaks, the half
 //! generation is in the arena, where [`recover`](FlightRecorder::recover) finds it, and in no
 //! snapshot.
+//!
+//! What is wrong with the trace does not end their subscription: it costs the generation that it is
+//! part of, which is [counted](crate::recorder::Status::losses), and recording goes on.
 
 use super::{QueueConfig, Subscriber, SubscriberError, Subscription, TraceMultiplexer};
+use crate::error::{Error, ErrorKind};
 use crate::ids::GenerationId;
 use crate::recorder::{FlightRecorder, SharedError, SharedRecorder};
 use crate::source::SharedBatches;
-use crate::wire::Version;
+use crate::wire::{Head, Version};
 use alloc::sync::Arc;
+
+impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
+    /// Records what a source handed over, batch by batch.
+    ///
+    /// All of it is taken, whatever the result, which is the first error.
+    ///
+    /// Errors: those of [`batch`](FlightRecorder::batch). After each of them recording goes on, with
+    /// the generation after the one that it cost; except after
+    /// [`NoHeader`](crate::ErrorKind::NoHeader), where nothing is recorded.
+    pub fn record(&mut self, batches: &SharedBatches) -> Result<(), Error> {
+        let mut result = Ok(());
+        let mut rest = batches.as_bytes();
+        while !rest.is_empty() {
+            let len = match Head::parse(rest) {
+                Ok(Some(Head::Batch(head))) => head.total_len().min(rest.len()),
+                Ok(Some(Head::EndOfGeneration)) => 1,
+                // Where the next one begins is not known.
+                Ok(None) | Err(_) => rest.len(),
+            };
+            let (batch, more) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+            result = result.and(self.batch(batch));
+            rest = more;
+        }
+        result
+    }
+}
+
+/// Leaves out the errors after which recording goes on.
+fn go_on(result: Result<(), Error>) -> Result<(), Error> {
+    result.or_else(|error| match error.kind() {
+        ErrorKind::NoHeader => Err(error),
+        _ => Ok(()),
+    })
+}
 
 /// Records what it is fed. [`Outcome::subscriber`](super::Outcome::subscriber) gives it back.
 impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for FlightRecorder<A> {
@@ -18,7 +56,7 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for FlightRecorder<A> {
     }
 
     fn batches(&mut self, batches: &SharedBatches) -> Result<(), SubscriberError> {
-        Ok(self.write(batches.as_bytes())?)
+        Ok(go_on(self.record(batches))?)
     }
 
     fn end_of_generation(&mut self, _: GenerationId) -> Result<(), SubscriberError> {
@@ -35,7 +73,7 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for Arc<SharedRecorder<A>> 
     }
 
     fn batches(&mut self, batches: &SharedBatches) -> Result<(), SubscriberError> {
-        Ok(self.write(batches.as_bytes())?)
+        Ok(self.with(|recorder| go_on(recorder.record(batches)))??)
     }
 
     fn end_of_generation(&mut self, _: GenerationId) -> Result<(), SubscriberError> {

@@ -1,15 +1,15 @@
 //! `gotrace stat --follow`: a live trace as it comes.
 
-use crate::live::Live;
+use crate::live::{Live, both};
 use crate::output::{self, Failure, Result};
-use crate::pulse::{self, Pulse};
+use crate::pulse::{self, Pulse, WatchError};
 use crate::signals;
-use gotrace::mux::{EndReason, LiveError, LiveReader, QueueConfig, TraceMultiplexer};
+use gotrace::mux::{EndReason, QueueConfig, TraceMultiplexer};
 use gotrace::source::StreamSource;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// The most bytes that wait to be shown: a few large generations.
@@ -18,7 +18,7 @@ pub const QUEUE: QueueConfig = QueueConfig::dropping(256 << 20);
 enum Message {
     Opened(Result<StreamSource<File>>),
     Pulse(Box<Pulse>),
-    Ended(std::result::Result<(), LiveError>),
+    Ended(std::result::Result<(), WatchError>),
     /// There is nothing to take a snapshot of: to ask is no reason to die.
     Snapshot,
     Stop,
@@ -36,18 +36,25 @@ pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
     };
     let show_in_place = !json && io::stdout().is_terminal();
     let mut display = Display::new(show_in_place.then(ProgressDrawTarget::stdout));
+    let mut out = output::styled();
     let mut mux = None;
     let mut result = Ok(());
     for message in &messages {
         match message {
             Message::Opened(source) => {
                 let live = TraceMultiplexer::new(source?)?;
-                watch(live.events(QUEUE), &sender)?;
+                pulse::spawn(live.events(QUEUE), &sender, Message::Pulse, Message::Ended)?;
                 mux = Some(live);
             }
-            Message::Pulse(pulse) if json => output::json_line(&mut output::styled(), &*pulse)?,
             Message::Pulse(pulse) if show_in_place => display.show(*pulse),
-            Message::Pulse(pulse) => writeln!(output::styled(), "{}", pulse.line())?,
+            Message::Pulse(pulse) => {
+                if json {
+                    output::json_line(&mut out, &*pulse)?;
+                } else {
+                    writeln!(out, "{}", pulse.line())?;
+                }
+                out.flush()?;
+            }
             Message::Ended(ended) => {
                 result = ended.map_err(|error| failed(&error));
                 break;
@@ -62,20 +69,10 @@ pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
         }
     }
     if let Some(block) = display.finish() {
-        writeln!(output::styled(), "{block}")?;
+        let shown = writeln!(out, "{block}").and_then(|()| out.flush());
+        result = both(result, shown.map_err(Failure::from));
     }
     result
-}
-
-fn watch(events: LiveReader, sender: &Sender<Message>) -> Result {
-    let sender = sender.clone();
-    signals::spawn("status", move || {
-        let told = sender.clone();
-        let ended = pulse::watch(events, |pulse| {
-            told.send(Message::Pulse(Box::new(pulse))).ok();
-        });
-        sender.send(Message::Ended(ended)).ok();
-    })
 }
 
 /// Why a trace ended, if that is something to complain about.

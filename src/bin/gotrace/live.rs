@@ -1,7 +1,8 @@
 //! Live inputs: where a running Go program's trace comes from.
 
-use crate::output::{Failure, Result};
+use crate::output::{Failure, Result, report};
 use crate::signals;
+use gotrace::recorder::FlightRecorderConfig;
 use gotrace::source::StreamSource;
 use std::fs::File;
 use std::io;
@@ -147,6 +148,49 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         }
         result => result,
     }
+}
+
+/// The first failure of two; the second is reported here, or nobody would learn of it.
+pub fn both(first: Result, second: Result) -> Result {
+    if let (Err(_), Err(failure)) = (&first, &second)
+        && !matches!(failure, Failure::Reported)
+    {
+        report(failure);
+    }
+    first.and(second)
+}
+
+// No documentation of the struct itself: it would take the place of the command's.
+#[derive(clap::Args)]
+pub struct Window {
+    /// Bytes up to which the recorder keeps generations, whatever their age
+    #[arg(long, value_name = "SIZE", default_value = "10MiB", value_parser = size)]
+    pub max_bytes: usize,
+
+    /// Age up to which the recorder keeps generations, if --max-bytes allows
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub min_age: Duration,
+}
+
+impl Window {
+    pub fn config(&self) -> FlightRecorderConfig {
+        FlightRecorderConfig {
+            min_age: self.min_age,
+            max_bytes: self.max_bytes,
+        }
+    }
+}
+
+// As above.
+#[derive(clap::Args)]
+pub struct Input {
+    /// Take a file to be complete when nothing was added to it for so long
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub idle: Option<Duration>,
+
+    /// Where the trace comes from
+    #[arg(value_name = "INPUT", value_parser = Live::parse)]
+    pub input: Live,
 }
 
 /// A number of bytes: `64KiB`, `10MiB`, `1GB`, `4096`.

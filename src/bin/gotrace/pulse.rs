@@ -1,12 +1,16 @@
 //! How a live program is doing: what its trace says, generation by generation.
 
+use crate::output;
+use crate::signals;
 use gotrace::mux::{LiveError, LiveReader};
 use gotrace::{
     Change, Details, Event, EventKind, GoId, GoState, Metric, RangeName, Resource, Time,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Sender;
 
 /// A program as a generation of its trace shows it. This is the schema of the JSON form: a field may
 /// be added, none will change its meaning.
@@ -16,8 +20,9 @@ pub struct Pulse {
     pub generation: u64,
     /// From its first event to its last.
     pub seconds: f64,
+    /// All of them, those of kind Sync included, which say where generations begin.
     pub events: u64,
-    /// Events a second, by kind.
+    /// Events a second, by kind; those of kind Sync are left out.
     pub rates: BTreeMap<&'static str, f64>,
     /// Goroutines at the end of the generation, by state.
     pub goroutines: Goroutines,
@@ -57,8 +62,47 @@ impl Goroutines {
     }
 }
 
+/// Why there are no more pulses.
+#[derive(Debug)]
+pub enum WatchError {
+    Live(LiveError),
+    Panicked,
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WatchError::Live(error) => error.fmt(f),
+            WatchError::Panicked => f.write_str("the thread that reads the events panicked"),
+        }
+    }
+}
+
+/// Watches on a thread of its own, which sends each pulse as a message, and one at the end, whatever
+/// happens: somebody waits for it.
+pub fn spawn<M: Send + 'static>(
+    events: LiveReader,
+    sender: &Sender<M>,
+    pulse: fn(Box<Pulse>) -> M,
+    ended: fn(Result<(), WatchError>) -> M,
+) -> output::Result {
+    let sender = sender.clone();
+    signals::spawn("status", move || {
+        let watched = catch_unwind(AssertUnwindSafe(|| {
+            watch(events, |shown| {
+                sender.send(pulse(Box::new(shown))).ok();
+            })
+        }));
+        let watched = match watched {
+            Ok(result) => result.map_err(WatchError::Live),
+            Err(_) => Err(WatchError::Panicked),
+        };
+        sender.send(ended(watched)).ok();
+    })
+}
+
 /// Reads events, and tells each generation's pulse as soon as its events were read.
-pub fn watch(mut events: LiveReader, mut tell: impl FnMut(Pulse)) -> Result<(), LiveError> {
+fn watch(mut events: LiveReader, mut tell: impl FnMut(Pulse)) -> Result<(), LiveError> {
     let mut model = Model::default();
     let mut lost = 0;
     loop {
@@ -152,7 +196,7 @@ impl Model {
                 RangeName::GcMark => {
                     self.gc.collections += 1;
                     if let Some(since) = self.marking.take() {
-                        self.marked += time.since(since);
+                        self.mark(since, time);
                     }
                 }
                 RangeName::StopTheWorld(_) => {
@@ -169,19 +213,28 @@ impl Model {
         }
     }
 
+    /// Counts the part of a time of marking that is in this generation: it may have begun before.
+    fn mark(&mut self, since: Time, until: Time) {
+        let first = self.times.map_or(since, |(first, _)| first);
+        let marked = until.since(since.max(first));
+        self.marked = self.marked.saturating_add(marked);
+    }
+
     /// The pulse of what was added since the last one; none if nothing was.
     fn take(&mut self, generation: u64, lost_generations: u64) -> Option<Pulse> {
-        let (first, last) = self.times.take()?;
+        let (first, last) = self.times?;
+        if let Some(since) = self.marking {
+            self.mark(since, last);
+            self.marking = Some(last);
+        }
+        self.times = None;
         let counts = std::mem::take(&mut self.counts);
         let mut gc = std::mem::take(&mut self.gc);
-        let mut marked = std::mem::take(&mut self.marked);
-        if let Some(since) = &mut self.marking {
-            marked += last.since(*since);
-            *since = last;
-        }
+        let marked = std::mem::take(&mut self.marked);
         // A generation of one event takes no time, but one it takes.
         let seconds = seconds(last.since(first)).max(1e-9);
-        gc.marking = self::seconds(marked) / seconds;
+        // The times of a damaged trace may be anything.
+        gc.marking = (self::seconds(marked) / seconds).clamp(0.0, 1.0);
         let rates = EventKind::ALL.iter().zip(counts);
         let mut goroutines = Goroutines::default();
         for state in self.goroutines.values() {
@@ -302,5 +355,49 @@ impl Pulse {
             let _ = write!(text, "\n    {kind:<15} {rate:>10.0}");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gotrace::mux::{QueueConfig, TraceMultiplexer};
+    use gotrace::source::Playback;
+
+    #[test]
+    fn marking_that_began_before_the_generation_is_no_part_of_it() {
+        let since = Some(Time(40));
+        for (until, part) in [(None, 1.0), (Some(Time(150)), 0.5)] {
+            let mut model = Model {
+                marking: since,
+                times: Some((Time(100), Time(200))),
+                ..Model::default()
+            };
+            if let Some(until) = until {
+                model.marking = None;
+                model.mark(Time(40), until);
+            }
+            let pulse = model.take(1, 0).unwrap();
+            assert!((pulse.gc.marking - part).abs() < 1e-9, "{pulse:?}");
+        }
+    }
+
+    #[test]
+    fn a_panic_is_told() {
+        type Told = std::result::Result<(), WatchError>;
+        let trace = include_bytes!("../../../tests/fixtures/gc-go1.22.trace");
+        let mux = TraceMultiplexer::new(Playback::new(trace.to_vec()).unwrap()).unwrap();
+        let (sender, messages) = std::sync::mpsc::channel::<Told>();
+        let events = mux.events(QueueConfig::default());
+        spawn(
+            events,
+            &sender,
+            |_| panic!("as this test wants"),
+            |told| told,
+        )
+        .unwrap();
+        // It would be waited for.
+        let told = messages.recv().unwrap();
+        assert!(matches!(told, Err(WatchError::Panicked)), "{told:?}");
     }
 }

@@ -1,17 +1,19 @@
 //! `gotrace record`: the last seconds of a live trace, kept until someone wants them.
 
-use crate::live::{self, Live};
+use crate::live::{self, Live, both};
 use crate::output::{Failure, Result, name, note};
 use crate::recover::write;
 use crate::signals;
 use crate::snapshots::{Snapshots, losses};
 use gotrace::mmap::MappedArena;
-use gotrace::mux::{Callback, EndReason, QueueConfig, Signal, Subscription, TraceMultiplexer};
+use gotrace::mux::{EndReason, QueueConfig, Subscriber, SubscriberError, TraceMultiplexer};
 use gotrace::recorder::{
-    ArenaError, FlightRecorder, FlightRecorderConfig, Recovered, SharedError, SharedRecorder,
-    Status, arena_size_for,
+    ArenaError, Damage, FlightRecorder, FlightRecorderConfig, Recovered, SharedError,
+    SharedRecorder, Status, arena_size_for,
 };
-use gotrace::source::StreamSource;
+use gotrace::source::{SharedBatches, StreamSource};
+use gotrace::wire::Version;
+use gotrace::{ErrorKind, GenerationId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Keep the last seconds of a live trace, and write them when asked to.
@@ -41,13 +44,8 @@ Examples:
   gotrace record --arena /var/tmp/app.arena --out 'app-{{time}}.trace' unix-listen:/run/app.sock",
 Live::HELP))]
 pub struct Args {
-    /// Bytes up to which generations are kept, whatever their age
-    #[arg(long, value_name = "SIZE", default_value = "10MiB", value_parser = live::size)]
-    max_bytes: usize,
-
-    /// Age up to which generations are kept, if --max-bytes allows
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = live::duration)]
-    min_age: Duration,
+    #[command(flatten)]
+    window: live::Window,
 
     /// Keep the window in this file, mapped into memory: should this process be killed, "gotrace
     /// recover" finds it there
@@ -62,13 +60,8 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "snapshot-{number}.trace")]
     out: String,
 
-    /// Take a file to be complete when nothing was added to it for so long
-    #[arg(long, value_name = "TIME", value_parser = live::duration)]
-    idle: Option<Duration>,
-
-    /// Where the trace comes from
-    #[arg(value_name = "INPUT", value_parser = Live::parse)]
-    input: Live,
+    #[command(flatten)]
+    input: live::Input,
 }
 
 type Shared = Arc<SharedRecorder<Memory>>;
@@ -102,38 +95,43 @@ enum Message {
     Opened(Result<StreamSource<File>>),
     Snapshot,
     Stop,
+    /// What is wrong with the trace, which is recorded nevertheless.
+    Damaged(gotrace::Error),
+    /// Nothing more is recorded.
     Ended(EndReason),
 }
 
 pub fn run(args: Args) -> Result {
-    let config = FlightRecorderConfig {
-        min_age: args.min_age,
-        max_bytes: args.max_bytes,
-    };
+    let config = args.window.config();
+    let live::Input { idle, input } = &args.input;
     let snapshots = Snapshots::new(&args.out);
     let recorder = start(&args, config, &snapshots)?;
     let (sender, messages) = channel();
     signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
-    args.input.open_aside(args.idle, &sender, Message::Opened)?;
+    input.open_aside(*idle, &sender, Message::Opened)?;
     let mut session = Session {
         recorder,
         snapshots,
         sender,
+        input: input.name(),
         recorded: Arc::default(),
         live: None,
     };
-    let result = session.run(&messages, &args.input);
-    session.leave();
-    let mut written = session.snapshot();
-    if result.is_err() {
-        written = written.and(session.incomplete());
-    }
+    let result = session.run(&messages);
+    session.leave(&messages);
+    let snapshot = session.snapshot();
+    let file = snapshot.as_ref().ok().and_then(Option::as_deref);
+    let mut written = match &result {
+        Ok(()) => Ok(()),
+        Err(_) => session.incomplete(file),
+    };
+    written = both(snapshot.map(drop), written);
     if written.is_ok() {
         // This is no crash: the next start need not save what is in the arena.
         session.recorder.with(FlightRecorder::restart).ok();
     }
     session.recorder.stop();
-    result.and(written)
+    both(result, written)
 }
 
 /// The recorder, started; what a killed one left in its arena is saved before.
@@ -180,23 +178,34 @@ fn save(path: &Path, arena: &[u8], snapshots: &Snapshots) -> Result {
     if !recovered.was_recording() {
         return Ok(());
     }
-    let snapshot = recovered.snapshot();
-    if !snapshot.is_empty() {
+    for damage in recovered.damage() {
+        // That is what a kill amid a store leaves, with nothing lost.
+        if damage != Damage::State {
+            note(format_args!("{}: {damage}", name(path)));
+        }
+    }
+    let mut last = None;
+    for snapshot in recovered.snapshots() {
         let (file, bytes) = snapshots.write(|file| snapshot.write_to(file))?;
         note(format_args!(
             "{}: what a killed recorder left, {bytes} bytes, is in {}",
             name(path),
             name(&file)
         ));
+        last = Some(file);
     }
-    save_incomplete(&recovered, snapshots)
+    save_incomplete(&recovered, snapshots, last.as_deref())
 }
 
-fn save_incomplete(recovered: &Recovered<'_>, snapshots: &Snapshots) -> Result {
+/// Writes the generation in progress, which comes after this snapshot.
+fn save_incomplete(
+    recovered: &Recovered<'_>,
+    snapshots: &Snapshots,
+    snapshot: Option<&Path>,
+) -> Result {
     if let Some(incomplete) = recovered.in_progress() {
-        let (file, bytes) = snapshots
-            .incomplete()
-            .write(|file| write(&incomplete, file))?;
+        let (file, bytes) =
+            snapshots.write_incomplete(snapshot, |file| write(&incomplete, file))?;
         note(format_args!(
             "{}: {bytes} bytes of generation {}, which is not complete",
             name(&file),
@@ -206,22 +215,65 @@ fn save_incomplete(recovered: &Recovered<'_>, snapshots: &Snapshots) -> Result {
     Ok(())
 }
 
+/// Feeds a recorder, and tells of the first thing that is wrong with the trace: what there is of
+/// them costs the generations that [`losses`] counts, and no other.
+pub struct Feed<A> {
+    pub recorder: Arc<SharedRecorder<A>>,
+    /// Bytes of batches so far.
+    pub recorded: Arc<AtomicU64>,
+    pub tell: Option<Tell>,
+}
+
+pub type Tell = Box<dyn FnOnce(gotrace::Error) + Send>;
+
+impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for Feed<A> {
+    fn header(&mut self, version: Version) -> std::result::Result<(), SubscriberError> {
+        Ok(self.recorder.with(|r| r.header(version.header()))??)
+    }
+
+    fn batches(&mut self, batches: &SharedBatches) -> std::result::Result<(), SubscriberError> {
+        match self.recorder.with(|r| r.record(batches))? {
+            Err(error) if error.kind() == ErrorKind::NoHeader => return Err(error.into()),
+            Err(error) => {
+                if let Some(tell) = self.tell.take() {
+                    tell(error);
+                }
+            }
+            Ok(()) => {}
+        }
+        let bytes = batches.len() as u64;
+        self.recorded.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn end_of_generation(&mut self, _: GenerationId) -> std::result::Result<(), SubscriberError> {
+        Ok(self.recorder.with(|r| r.end_generation())??)
+    }
+}
+
+/// Prints what a [`Feed`] told, about the input of this name.
+pub fn note_damage(input: &str, error: gotrace::Error) {
+    note(format_args!(
+        "{input}: {error}: what this is part of is lost, recording goes on"
+    ));
+}
+
 /// A recording.
 struct Session {
     recorder: Shared,
     snapshots: Snapshots,
     sender: Sender<Message>,
+    /// The input's name.
+    input: String,
     /// Bytes of batches so far.
     recorded: Arc<AtomicU64>,
-    live: Option<(TraceMultiplexer, Subscription<Feed>)>,
+    /// The reading, and the thread that waits for its end.
+    live: Option<(TraceMultiplexer, JoinHandle<()>)>,
 }
-
-type Feed = Callback<Box<dyn FnMut(&Signal) -> std::result::Result<(), Error> + Send>>;
-type Error = gotrace::mux::SubscriberError;
 
 impl Session {
     /// Until the input ends, or a signal asks to leave.
-    fn run(&mut self, messages: &Receiver<Message>, input: &Live) -> Result {
+    fn run(&mut self, messages: &Receiver<Message>) -> Result {
         let mut line = StatusLine::new();
         loop {
             let message = match line.wait() {
@@ -250,10 +302,11 @@ impl Session {
                         crate::output::report(&failure);
                     }
                 }
+                Message::Damaged(error) => note_damage(&self.input, error),
                 Message::Stop | Message::Ended(EndReason::Finished) => return Ok(()),
                 Message::Ended(reason) => {
                     return Err(Failure::File {
-                        name: input.name(),
+                        name: self.input.clone(),
                         error: reason.to_string(),
                         offset: None,
                     });
@@ -263,52 +316,51 @@ impl Session {
     }
 
     fn follow(&mut self, source: StreamSource<File>) -> Result {
-        let recorder = Arc::clone(&self.recorder);
-        let recorded = Arc::clone(&self.recorded);
         let sender = self.sender.clone();
-        let feed: Feed = Callback(Box::new(move |signal| {
-            match signal {
-                Signal::Header(version) => {
-                    recorder.with(|r| {
-                        r.restart();
-                        r.write(version.header())
-                    })??;
-                }
-                Signal::Batches(batches) => {
-                    recorder.write(batches.as_bytes())?;
-                    recorded.fetch_add(batches.as_bytes().len() as u64, Ordering::Relaxed);
-                }
-                Signal::EndOfGeneration(_) => recorder.with(|r| r.end_generation())??,
-                Signal::Lost(_) => {}
-                Signal::EndOfTrace(reason) => {
-                    sender.send(Message::Ended(reason.clone())).ok();
-                }
-            }
-            Ok(())
-        }));
+        let feed = Feed {
+            recorder: Arc::clone(&self.recorder),
+            recorded: Arc::clone(&self.recorded),
+            tell: Some(Box::new(move |error| {
+                sender.send(Message::Damaged(error)).ok();
+            })),
+        };
         let mux = TraceMultiplexer::new(source)?;
         let subscription = mux.subscribe(feed, QueueConfig::default())?;
-        self.live = Some((mux, subscription));
+        let sender = self.sender.clone();
+        // However it ends: the recorder may fail as well as the input.
+        let end = thread::Builder::new()
+            .name("end".to_owned())
+            .spawn(move || {
+                sender.send(Message::Ended(subscription.wait().end)).ok();
+            })?;
+        self.live = Some((mux, end));
         Ok(())
     }
 
     /// Ends the reading; what was read is recorded.
-    fn leave(&mut self) {
-        if let Some((mux, subscription)) = self.live.take() {
+    fn leave(&mut self, messages: &Receiver<Message>) {
+        if let Some((mux, end)) = self.live.take() {
             drop(mux);
-            subscription.wait();
+            // It does not panic.
+            end.join().ok();
+        }
+        for message in messages.try_iter() {
+            if let Message::Damaged(error) = message {
+                note_damage(&self.input, error);
+            }
         }
     }
 
-    fn snapshot(&self) -> Result {
+    fn snapshot(&self) -> Result<Option<PathBuf>> {
         self.snapshots.take(&self.recorder)
     }
 
     /// Writes what there is of the generation in the middle of which the input broke: it may say why.
-    fn incomplete(&self) -> Result {
+    /// It comes after this snapshot.
+    fn incomplete(&self, snapshot: Option<&Path>) -> Result {
         let saved = self.recorder.with(|recorder| {
             FlightRecorder::recover(recorder.arena()).map_or(Ok(()), |recovered| {
-                save_incomplete(&recovered, &self.snapshots)
+                save_incomplete(&recovered, &self.snapshots, snapshot)
             })
         });
         saved.unwrap_or(Ok(()))
@@ -381,4 +433,42 @@ fn describe(status: &Status) -> String {
     text += &format!(", largest generation {:.1} MiB", mebibytes(status.largest));
     text += &losses(status);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    /// The input goes on then, and nobody would notice.
+    #[test]
+    fn a_recorder_that_fails_ends_the_recording() {
+        let config = FlightRecorderConfig::default();
+        let recorder = SharedRecorder::with_arena(config, |config| {
+            let arena = Memory::Heap(vec![0; arena_size_for(0)]);
+            Ok(FlightRecorder::new(arena, config)?)
+        });
+        let (sender, messages) = channel();
+        let mut session = Session {
+            recorder: Arc::new(recorder),
+            snapshots: Snapshots::new("none"),
+            sender,
+            input: "the input".to_owned(),
+            recorded: Arc::default(),
+            live: None,
+        };
+        let (mut input, read) = UnixStream::pair().unwrap();
+        let source = StreamSource::polled(File::from(OwnedFd::from(read))).unwrap();
+        // It was not started.
+        session.follow(source).unwrap();
+        let trace = include_bytes!("../../../tests/fixtures/gc-go1.22.trace");
+        input.write_all(&trace[..5000]).unwrap();
+        let failure = session.run(&messages).unwrap_err();
+        session.leave(&messages);
+        let failure = failure.to_string();
+        assert!(failure.contains("the input: "), "{failure}");
+        assert!(failure.contains("is not started"), "{failure}");
+    }
 }

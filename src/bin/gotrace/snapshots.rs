@@ -1,11 +1,11 @@
 //! Files for snapshots: named by a pattern, never over another file, and there only when complete.
 
-use crate::output::{Failure, Result, name, note, write_file};
+use crate::output::{Failure, Result, name, note};
 use gotrace::WallTime;
 use gotrace::recorder::{LossReason, SharedError, SharedRecorder, Status};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// The pattern of their names.
@@ -21,21 +21,14 @@ impl Snapshots {
         }
     }
 
-    /// Names like these, for what is no trace that Go's tools open.
-    pub fn incomplete(&self) -> Snapshots {
-        Snapshots {
-            pattern: format!("{}.incomplete", self.pattern),
-        }
-    }
-
-    /// Writes what a recorder keeps, if that is anything.
-    pub fn take<A>(&self, recorder: &SharedRecorder<A>) -> Result
+    /// Writes what a recorder keeps, if that is anything; says where.
+    pub fn take<A>(&self, recorder: &SharedRecorder<A>) -> Result<Option<PathBuf>>
     where
         A: AsRef<[u8]> + AsMut<[u8]> + Send,
     {
         let Ok(status) = recorder.status() else {
             note("nothing is recorded yet: no snapshot");
-            return Ok(());
+            return Ok(None);
         };
         let generations = status.window.generations;
         if generations == 0 {
@@ -44,7 +37,7 @@ impl Snapshots {
                 losses(&status)
             ));
             advise(&status);
-            return Ok(());
+            return Ok(None);
         }
         let (file, bytes) = self.write(|file| {
             recorder.write_to(file).map_err(|error| match error {
@@ -58,30 +51,100 @@ impl Snapshots {
             losses(&status)
         ));
         advise(&status);
-        Ok(())
+        Ok(Some(file))
     }
 
     /// Writes a file that did not exist; gives its name, and what `write` gives: its length.
     pub fn write(&self, write: impl FnOnce(&File) -> io::Result<u64>) -> Result<(PathBuf, u64)> {
+        write_new(self.names(), write)
+    }
+
+    /// The same for what belongs after this snapshot, or after one that there is not, and is no
+    /// trace that Go's tools open.
+    pub fn write_incomplete(
+        &self,
+        snapshot: Option<&Path>,
+        write: impl FnOnce(&File) -> io::Result<u64>,
+    ) -> Result<(PathBuf, u64)> {
+        let Some(snapshot) = snapshot else {
+            return write_new(self.names().map(|path| incomplete(&path)), write);
+        };
+        let name = incomplete(snapshot);
+        write_new((0..).map(|n| with_number(&name, n)), write)
+    }
+
+    /// Names for a snapshot that are free: no incomplete generation has them either, which would
+    /// seem to belong to it.
+    fn names(&self) -> impl Iterator<Item = PathBuf> {
         let pattern = self.pattern.replace("{time}", &now());
-        let mut number = 0u64;
-        loop {
-            let path = numbered(&pattern, number);
-            number += 1;
-            // Its name is taken first, and its contents are there all at once.
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(e) => return Err(Failure::file(&path, e)),
-                Ok(_) => {}
-            }
-            return match write_file(&path, write) {
-                Ok(len) => Ok((path, len)),
-                Err(failure) => {
-                    std::fs::remove_file(&path).ok();
-                    Err(failure)
+        let all = (0..).map(move |n| numbered(&pattern, n));
+        all.filter(|path| is_free(path) && is_free(&incomplete(path)))
+    }
+}
+
+fn is_free(path: &Path) -> bool {
+    path.symlink_metadata().is_err()
+}
+
+/// The name of what was in progress when this snapshot was taken.
+fn incomplete(snapshot: &Path) -> PathBuf {
+    let mut name = snapshot.as_os_str().to_owned();
+    name.push(".incomplete");
+    name.into()
+}
+
+/// Writes a file under the first of these names that is free, when it is complete: a process that is
+/// killed before leaves nothing under it.
+fn write_new(
+    names: impl Iterator<Item = PathBuf>,
+    write: impl FnOnce(&File) -> io::Result<u64>,
+) -> Result<(PathBuf, u64)> {
+    let mut names = names.skip_while(|path| !is_free(path));
+    // There are more names than files.
+    let mut path = names.next().unwrap_or_default();
+    let (part, file) = temporary(&path).map_err(|e| Failure::file(&path, e))?;
+    let placed = write(&file)
+        .map_err(|e| Failure::file(&path, e))
+        .and_then(|len| {
+            loop {
+                match place(&part, &path) {
+                    Ok(()) => return Ok((path, len)),
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                        path = names.next().unwrap_or_default();
+                    }
+                    Err(e) => return Err(Failure::file(&path, e)),
                 }
-            };
+            }
+        });
+    // Where it was linked, this is its second name; where it was renamed, nothing is there.
+    std::fs::remove_file(&part).ok();
+    placed
+}
+
+/// A new file beside this one.
+fn temporary(path: &Path) -> io::Result<(PathBuf, File)> {
+    let mut number = 0u64;
+    loop {
+        let mut part = path.as_os_str().to_owned();
+        part.push(format!(".{}-{number}.part", std::process::id()));
+        match File::create_new(&part) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            file => return Ok((part.into(), file?)),
         }
+    }
+}
+
+/// Gives a complete file its name, if nothing has it.
+fn place(part: &Path, path: &Path) -> io::Result<()> {
+    match std::fs::hard_link(part, path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            // Not every file system has links: then the name is taken first.
+            File::create_new(path)?;
+            std::fs::rename(part, path).inspect_err(|_| {
+                std::fs::remove_file(path).ok();
+            })
+        }
+        result => result,
     }
 }
 
@@ -120,9 +183,14 @@ fn numbered(pattern: &str, before: u64) -> PathBuf {
             .replace("{number}", &(before + 1).to_string())
             .into();
     }
-    let path = PathBuf::from(pattern);
+    with_number(Path::new(pattern), before)
+}
+
+fn with_number(path: &Path, before: u64) -> PathBuf {
     match (before, path.file_stem(), path.extension()) {
-        (0, _, _) | (_, None, _) => path,
+        (0, _, _) => path.to_owned(),
+        // A directory in any case.
+        (n, None, _) => path.join((n + 1).to_string()),
         (n, Some(stem), extension) => {
             let mut name = stem.to_owned();
             name.push(format!("-{}", n + 1));
@@ -146,6 +214,7 @@ fn now() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
     #[test]
     fn names_have_numbers() {
@@ -154,6 +223,62 @@ mod tests {
         assert_eq!(name("d.d/a.trace", 0), "d.d/a.trace");
         assert_eq!(name("d.d/a.trace", 1), "d.d/a-2.trace");
         assert_eq!(name("d.d/a", 2), "d.d/a-3");
+        assert_eq!(name("..", 1), "../2");
         assert_eq!(now().len(), "20261121T080901Z".len());
+    }
+
+    #[test]
+    fn a_file_has_its_name_when_it_is_complete() {
+        let dir = std::env::temp_dir().join(format!("gotrace-names-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let pattern = dir.join("s-{number}");
+        let snapshots = Snapshots::new(pattern.to_str().unwrap());
+        let there = || {
+            let entries = std::fs::read_dir(&dir).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.collect();
+            names.sort_unstable();
+            names
+        };
+        let bytes = |mut file: &File| file.write_all(b"trace").map(|()| 5);
+        // A stranger's file that has the name of a temporary one.
+        let strange = format!("s-1.{}-0.part", std::process::id());
+        std::fs::write(dir.join(&strange), "strange").unwrap();
+        let (path, len) = snapshots
+            .write(|file| {
+                assert!(!there().contains(&"s-1".to_owned()));
+                // Somebody else is faster.
+                std::fs::write(dir.join("s-1"), "other").unwrap();
+                bytes(file)
+            })
+            .unwrap();
+        assert_eq!((&path, len), (&dir.join("s-2"), 5));
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+        assert_eq!((&*read("s-1"), &*read("s-2")), ("other", "trace"));
+        assert_eq!(read(&strange), "strange");
+
+        let (path, _) = snapshots.write_incomplete(Some(&path), bytes).unwrap();
+        assert_eq!(path, dir.join("s-2.incomplete"));
+        let (path, _) = snapshots.write_incomplete(None, bytes).unwrap();
+        assert_eq!(path, dir.join("s-3.incomplete"));
+        // That is no part of another snapshot.
+        let (path, _) = snapshots.write(bytes).unwrap();
+        assert_eq!(path, dir.join("s-4"));
+
+        let failed = snapshots.write(|_| Err(io::Error::other("no")));
+        assert_eq!(
+            failed.unwrap_err().to_string(),
+            format!("{}: no", dir.join("s-5").display())
+        );
+        let names = [
+            "s-1",
+            &strange,
+            "s-2",
+            "s-2.incomplete",
+            "s-3.incomplete",
+            "s-4",
+        ];
+        assert_eq!(there(), names);
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

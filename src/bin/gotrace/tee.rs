@@ -1,16 +1,17 @@
 //! `gotrace tee`: one live trace to several places.
 
 use crate::follow::{Display, QUEUE, complaint};
-use crate::live::{self, Live};
-use crate::output::{self, Failure, Result, is_stdin, name, note, report};
-use crate::pulse::{self, Pulse};
+use crate::live::{self, Live, both};
+use crate::output::{Failure, Result, is_stdin, name, note, report};
+use crate::pulse::{self, Pulse, WatchError};
+use crate::record::{Feed, note_damage};
 use crate::signals;
 use crate::snapshots::Snapshots;
 use gotrace::mux::{
-    Callback, EndReason, LiveError, QueueConfig, Signal, SubscriberError, Subscription,
-    TraceMultiplexer, TraceWriter,
+    Callback, EndReason, LiveError, QueueConfig, Signal, Subscription, TraceMultiplexer,
+    TraceWriter,
 };
-use gotrace::recorder::{FlightRecorderConfig, SharedRecorder};
+use gotrace::recorder::SharedRecorder;
 use gotrace::source::StreamSource;
 use indicatif::ProgressDrawTarget;
 use std::fs::File;
@@ -19,7 +20,7 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Copy a live trace to files while it is recorded and watched.
 ///
@@ -45,26 +46,16 @@ pub struct Args {
     #[arg(long, value_name = "NAME", group = "where")]
     record: Option<String>,
 
-    /// Bytes up to which --record keeps generations, whatever their age
-    #[arg(long, value_name = "SIZE", default_value = "10MiB", value_parser = live::size)]
-    max_bytes: usize,
-
-    /// Age up to which --record keeps generations, if --max-bytes allows
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = live::duration)]
-    min_age: Duration,
+    #[command(flatten)]
+    window: live::Window,
 
     /// Show on standard error how the program is doing: events a second by kind, goroutines, heap,
     /// garbage collection
     #[arg(long, group = "where")]
     stat: bool,
 
-    /// Take a file to be complete when nothing was added to it for so long
-    #[arg(long, value_name = "TIME", value_parser = live::duration)]
-    idle: Option<Duration>,
-
-    /// Where the trace comes from
-    #[arg(value_name = "INPUT", value_parser = Live::parse)]
-    input: Live,
+    #[command(flatten)]
+    input: live::Input,
 }
 
 enum Message {
@@ -73,33 +64,32 @@ enum Message {
     Stop,
     Pulse(Box<Pulse>),
     /// There are no more of them; the error says why, if that is not the end.
-    Watched(std::result::Result<(), LiveError>),
+    Watched(std::result::Result<(), WatchError>),
+    /// What is wrong with the trace, which is recorded nevertheless.
+    Damaged(gotrace::Error),
     Ended(EndReason),
 }
 
 pub fn run(args: Args) -> Result {
-    let copies = args.out.iter().map(|path| Copy::open(path, &args.input));
+    let live::Input { idle, input } = &args.input;
+    let copies = args.out.iter().map(|path| Copy::open(path, input));
     let mut tee = Tee {
         copies: copies.collect::<Result<_>>()?,
-        recorder: args.record.as_deref().map(|pattern| {
-            let config = FlightRecorderConfig {
-                min_age: args.min_age,
-                max_bytes: args.max_bytes,
-            };
-            Recording {
-                recorder: Arc::new(SharedRecorder::new(config)),
-                snapshots: Snapshots::new(pattern),
-                subscription: None,
-            }
+        recorder: args.record.as_deref().map(|pattern| Recording {
+            recorder: Arc::new(SharedRecorder::new(args.window.config())),
+            snapshots: Snapshots::new(pattern),
+            subscription: None,
+            failed: false,
         }),
         stat: args.stat,
+        input: input.name(),
         failed: false,
     };
     let (sender, messages) = channel();
     signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
-    args.input.open_aside(args.idle, &sender, Message::Opened)?;
-    let result = tee.run(&sender, &messages, &args.input);
-    let result = result.and(tee.finish());
+    input.open_aside(*idle, &sender, Message::Opened)?;
+    let result = tee.run(&sender, &messages);
+    let result = both(result, tee.finish(&messages));
     match tee.failed {
         true => result.and(Err(Failure::Reported)),
         false => result,
@@ -145,52 +135,78 @@ impl Copy {
             false => name(&self.path),
         }
     }
-
-    /// Why it failed, if it did.
-    fn failure(&self, end: EndReason) -> Option<Failure> {
-        let error = match end {
-            EndReason::Failed(error) => error.to_string(),
-            EndReason::Panicked(message) => message,
-            _ => return None,
-        };
-        Some(Failure::File {
-            name: self.name(),
-            error,
-            offset: None,
-        })
-    }
 }
 
-type Witness = Callback<Box<dyn FnMut(&Signal) -> std::result::Result<(), SubscriberError> + Send>>;
+/// Why a subscriber of this name failed, if it did.
+fn failure(name: String, end: EndReason) -> Option<Failure> {
+    let error = match end {
+        EndReason::Failed(error) => error.to_string(),
+        EndReason::Panicked(message) => message,
+        _ => return None,
+    };
+    Some(Failure::File {
+        name,
+        error,
+        offset: None,
+    })
+}
 
 /// The last seconds, for snapshots.
 struct Recording {
     recorder: Arc<SharedRecorder>,
     snapshots: Snapshots,
-    subscription: Option<Subscription<Arc<SharedRecorder>>>,
+    subscription: Option<Subscription<Feed<Vec<u8>>>>,
+    /// It records no more, which was reported; what it has is kept.
+    failed: bool,
+}
+
+impl Recording {
+    const NAME: &str = "the recorder";
+
+    fn start(&mut self, mux: &TraceMultiplexer, sender: &Sender<Message>) -> Result {
+        let sender = sender.clone();
+        let feed = Feed {
+            recorder: Arc::clone(&self.recorder),
+            recorded: Arc::default(),
+            tell: Some(Box::new(move |error| {
+                sender.send(Message::Damaged(error)).ok();
+            })),
+        };
+        self.recorder.start().map_err(|error| Failure::File {
+            name: Self::NAME.to_owned(),
+            error: error.to_string(),
+            offset: None,
+        })?;
+        self.subscription = Some(mux.subscribe(feed, QueueConfig::default())?);
+        Ok(())
+    }
+
+    /// Whether it failed, which is known, or given here, for the first time.
+    fn failure(&mut self, end: Option<EndReason>) -> Option<Failure> {
+        let failure = failure(Self::NAME.to_owned(), end?).filter(|_| !self.failed);
+        self.failed |= failure.is_some();
+        failure
+    }
 }
 
 struct Tee {
     copies: Vec<Copy>,
     recorder: Option<Recording>,
     stat: bool,
+    /// The input's name.
+    input: String,
     /// Something went wrong that was reported.
     failed: bool,
 }
 
 impl Tee {
-    /// How often it is looked whether a copy failed.
+    /// How often it is looked whether a copy or the recorder failed.
     const LOOK: Duration = Duration::from_millis(200);
 
-    fn run(
-        &mut self,
-        sender: &Sender<Message>,
-        messages: &Receiver<Message>,
-        input: &Live,
-    ) -> Result {
+    fn run(&mut self, sender: &Sender<Message>, messages: &Receiver<Message>) -> Result {
         let in_place = self.stat && io::stderr().is_terminal();
         let mut display = Display::new(in_place.then(ProgressDrawTarget::stderr));
-        let result = self.serve(sender, messages, input, in_place, &mut display);
+        let result = self.serve(sender, messages, in_place, &mut display);
         if let Some(block) = display.finish() {
             note(block);
         }
@@ -202,30 +218,34 @@ impl Tee {
         &mut self,
         sender: &Sender<Message>,
         messages: &Receiver<Message>,
-        input: &Live,
         in_place: bool,
         display: &mut Display,
     ) -> Result {
         let mut mux = None;
         let (mut is_watched, mut end) = (self.stat, None);
+        let mut look = Instant::now() + Self::LOOK;
         loop {
+            // However many messages there are.
+            let left = look.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                if self.is_over(display) {
+                    return Ok(());
+                }
+                look = Instant::now() + Self::LOOK;
+                continue;
+            }
             if let Some(reason) = end.take_if(|_| !is_watched) {
                 return complaint(&reason).map_or(Ok(()), |error| {
                     Err(Failure::File {
-                        name: input.name(),
+                        name: self.input.clone(),
                         error,
                         offset: None,
                     })
                 });
             }
-            let message = match messages.recv_timeout(Self::LOOK) {
+            let message = match messages.recv_timeout(left) {
                 Ok(message) => message,
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.is_over(display) {
-                        return Ok(());
-                    }
-                    continue;
-                }
+                Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
             match message {
@@ -240,11 +260,15 @@ impl Tee {
                 Message::Watched(told) => {
                     is_watched = false;
                     // That the input broke is told by the others, too.
-                    if let Err(LiveError::Trace(error)) = told {
-                        display.aside(|| note(format_args!("status: {error}")));
-                        (self.stat, self.failed) = (false, true);
+                    match told {
+                        Ok(()) | Err(WatchError::Live(LiveError::Source(_))) => {}
+                        Err(error) => {
+                            display.aside(|| note(format_args!("status: {error}")));
+                            (self.stat, self.failed) = (false, true);
+                        }
                     }
                 }
+                Message::Damaged(error) => display.aside(|| note_damage(&self.input, error)),
                 // What was read is shown before that.
                 Message::Ended(reason) => end = Some(reason),
             }
@@ -265,43 +289,40 @@ impl Tee {
             }
         }
         if let Some(recording) = &mut self.recorder {
-            let subscription = mux.record(&recording.recorder).map_err(io::Error::other)?;
-            recording.subscription = Some(subscription);
+            recording.start(&mux, sender)?;
         }
         if self.stat {
-            let (events, sender) = (mux.events(QUEUE), sender.clone());
-            signals::spawn("status", move || {
-                let told = pulse::watch(events, |pulse| {
-                    sender.send(Message::Pulse(Box::new(pulse))).ok();
-                });
-                sender.send(Message::Watched(told)).ok();
-            })?;
+            pulse::spawn(mux.events(QUEUE), sender, Message::Pulse, Message::Watched)?;
         }
+        let witness = mux.subscribe(Callback(|_: &Signal| Ok(())), QueueConfig::default())?;
         let sender = sender.clone();
-        let witness: Witness = Callback(Box::new(move |signal| {
-            if let Signal::EndOfTrace(reason) = signal {
-                sender.send(Message::Ended(reason.clone())).ok();
-            }
-            Ok(())
-        }));
-        let witness = mux.subscribe(witness, QueueConfig::default())?;
-        signals::spawn("witness", move || drop(witness.wait()))?;
+        signals::spawn("witness", move || {
+            sender.send(Message::Ended(witness.wait().end)).ok();
+        })?;
         drop(hold);
         Ok(mux)
     }
 
-    /// Reports copies that failed; says whether nobody is left.
+    /// Reports copies that failed, and the recorder if it did; says whether nobody is left.
     fn is_over(&mut self, display: &Display) -> bool {
         self.copies.retain(|copy| {
             let end = copy.subscription.as_ref().and_then(Subscription::end);
-            let failure = end.and_then(|end| copy.failure(end));
+            let failure = end.and_then(|end| failure(copy.name(), end));
             if let Some(failure) = &failure {
                 display.aside(|| report(failure));
                 self.failed = true;
             }
             failure.is_none()
         });
-        self.failed && self.copies.is_empty() && self.recorder.is_none() && !self.stat
+        if let Some(recording) = &mut self.recorder {
+            let end = recording.subscription.as_ref().and_then(Subscription::end);
+            if let Some(failure) = recording.failure(end) {
+                display.aside(|| report(&failure));
+                self.failed = true;
+            }
+        }
+        let records = self.recorder.as_ref().is_some_and(|r| !r.failed);
+        self.failed && self.copies.is_empty() && !records && !self.stat
     }
 
     fn snapshot(&mut self) {
@@ -310,7 +331,7 @@ impl Tee {
             // A full disk now is no reason to give up what comes later.
             Some(recording) => {
                 if let Err(failure) = recording.snapshots.take(&recording.recorder) {
-                    output::report(&failure);
+                    report(&failure);
                     self.failed = true;
                 }
             }
@@ -318,11 +339,11 @@ impl Tee {
     }
 
     /// Waits for the copies and the recorder, and writes the last snapshot.
-    fn finish(&mut self) -> Result {
+    fn finish(&mut self, messages: &Receiver<Message>) -> Result {
         for copy in &mut self.copies {
             if let Some(subscription) = copy.subscription.take() {
                 let outcome = subscription.wait();
-                if let Some(failure) = copy.failure(outcome.end) {
+                if let Some(failure) = failure(copy.name(), outcome.end) {
                     self.failed = true;
                     report(&failure);
                 }
@@ -332,8 +353,56 @@ impl Tee {
             return Ok(());
         };
         if let Some(subscription) = recording.subscription.take() {
-            subscription.wait();
+            let end = subscription.wait().end;
+            if let Some(failure) = recording.failure(Some(end)) {
+                self.failed = true;
+                report(&failure);
+            }
         }
-        recording.snapshots.take(&recording.recorder)
+        for message in messages.try_iter() {
+            if let Message::Damaged(error) = message {
+                note_damage(&self.input, error);
+            }
+        }
+        recording.snapshots.take(&recording.recorder).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_recorder_that_fails_is_noticed() {
+        let recorder = Arc::new(SharedRecorder::new(Default::default()));
+        let mut tee = Tee {
+            copies: Vec::new(),
+            recorder: Some(Recording {
+                recorder: Arc::clone(&recorder),
+                snapshots: Snapshots::new("none"),
+                subscription: None,
+                failed: false,
+            }),
+            stat: false,
+            input: "the input".to_owned(),
+            failed: false,
+        };
+        let (sender, messages) = channel();
+        let (mut input, read) = UnixStream::pair().unwrap();
+        let source = StreamSource::polled(File::from(OwnedFd::from(read))).unwrap();
+        let mux = tee.feed(source, &sender).unwrap();
+        let display = Display::new(None);
+        assert!(!tee.is_over(&display));
+        recorder.stop();
+        let trace = include_bytes!("../../../tests/fixtures/gc-go1.22.trace");
+        input.write_all(&trace[..5000]).unwrap();
+        // The input goes on, but for nobody.
+        let result = tee.serve(&sender, &messages, false, &mut Display::new(None));
+        assert!(result.is_ok() && tee.failed);
+        drop(mux);
+        tee.finish(&messages).unwrap();
     }
 }
