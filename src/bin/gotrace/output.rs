@@ -219,7 +219,7 @@ impl serde_json::ser::Formatter for EveryControl {
 }
 
 /// A file beside this one, with a name of its own, which is removed unless it takes a place.
-fn temporary(path: &Path) -> io::Result<NamedTempFile> {
+pub fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let mut options = tempfile::Builder::new();
     options.prefix(".gotrace-").suffix(".part");
     // The user's mask takes away from it what it is to, as from any new file.

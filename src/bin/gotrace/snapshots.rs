@@ -1,6 +1,6 @@
 //! Files for snapshots: named by a pattern, never over another file, and there only when complete.
 
-use crate::output::{Failure, Result, name, note};
+use crate::output::{Failure, Result, name, note, temporary};
 use gotrace::WallTime;
 use gotrace::recorder::{LossReason, SharedError, SharedRecorder, Status};
 use std::fs::File;
@@ -102,49 +102,18 @@ fn write_new(
     let mut names = names.skip_while(|path| !is_free(path));
     // There are more names than files.
     let mut path = names.next().unwrap_or_default();
-    let (part, file) = temporary(&path).map_err(|e| Failure::file(&path, e))?;
-    let placed = write(&file)
-        .map_err(|e| Failure::file(&path, e))
-        .and_then(|len| {
-            loop {
-                match place(&part, &path) {
-                    Ok(()) => return Ok((path, len)),
-                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                        path = names.next().unwrap_or_default();
-                    }
-                    Err(e) => return Err(Failure::file(&path, e)),
-                }
-            }
-        });
-    // Where it was linked, this is its second name; where it was renamed, nothing is there.
-    std::fs::remove_file(&part).ok();
-    placed
-}
-
-/// A new file beside this one.
-fn temporary(path: &Path) -> io::Result<(PathBuf, File)> {
-    let mut number = 0u64;
+    let failed = |path: &Path, e: io::Error| Failure::file(path, e);
+    let mut part = temporary(&path).map_err(|e| failed(&path, e))?;
+    let len = write(part.as_file()).map_err(|e| failed(&path, e))?;
     loop {
-        let mut part = path.as_os_str().to_owned();
-        part.push(format!(".{}-{number}.part", std::process::id()));
-        match File::create_new(&part) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            file => return Ok((part.into(), file?)),
+        match part.persist_noclobber(&path) {
+            Ok(_) => return Ok((path, len)),
+            Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
+                part = e.file;
+                path = names.next().unwrap_or_default();
+            }
+            Err(e) => return Err(failed(&path, e.error)),
         }
-    }
-}
-
-/// Gives a complete file its name, if nothing has it.
-fn place(part: &Path, path: &Path) -> io::Result<()> {
-    match std::fs::hard_link(part, path) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-            // Not every file system has links: then the name is taken first.
-            File::create_new(path)?;
-            std::fs::rename(part, path).inspect_err(|_| {
-                std::fs::remove_file(path).ok();
-            })
-        }
-        result => result,
     }
 }
 
@@ -241,9 +210,6 @@ mod tests {
             names
         };
         let bytes = |mut file: &File| file.write_all(b"trace").map(|()| 5);
-        // A stranger's file that has the name of a temporary one.
-        let strange = format!("s-1.{}-0.part", std::process::id());
-        std::fs::write(dir.join(&strange), "strange").unwrap();
         let (path, len) = snapshots
             .write(|file| {
                 assert!(!there().contains(&"s-1".to_owned()));
@@ -255,7 +221,6 @@ mod tests {
         assert_eq!((&path, len), (&dir.join("s-2"), 5));
         let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
         assert_eq!((&*read("s-1"), &*read("s-2")), ("other", "trace"));
-        assert_eq!(read(&strange), "strange");
 
         let (path, _) = snapshots.write_incomplete(Some(&path), bytes).unwrap();
         assert_eq!(path, dir.join("s-2.incomplete"));
@@ -270,14 +235,7 @@ mod tests {
             failed.unwrap_err().to_string(),
             format!("{}: no", dir.join("s-5").display())
         );
-        let names = [
-            "s-1",
-            &strange,
-            "s-2",
-            "s-2.incomplete",
-            "s-3.incomplete",
-            "s-4",
-        ];
+        let names = ["s-1", "s-2", "s-2.incomplete", "s-3.incomplete", "s-4"];
         assert_eq!(there(), names);
         std::fs::remove_dir_all(&dir).unwrap();
     }
