@@ -5,7 +5,8 @@
 //! snapshot.
 //!
 //! What is wrong with the trace does not end their subscription: it costs the generation that it is
-//! part of, which is [counted](crate::recorder::Status::losses), and recording goes on.
+//! part of, which is [counted](crate::recorder::Status::losses), and recording goes on. To learn of
+//! it at once, feed a recorder with [`record`](FlightRecorder::record).
 
 use super::{QueueConfig, Subscriber, SubscriberError, Subscription, TraceMultiplexer};
 use crate::error::{Error, ErrorKind};
@@ -65,7 +66,8 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for FlightRecorder<A> {
 }
 
 /// Records what it is fed, while it is started: when it is stopped, its subscription ends with
-/// [`NotStarted`](SharedError::NotStarted). When the trace ends, it stays started, and keeps its
+/// [`NotStarted`](SharedError::NotStarted); when it is [restarted](FlightRecorder::restart), with
+/// [`NoHeader`](crate::ErrorKind::NoHeader). When the trace ends, it stays started, and keeps its
 /// window.
 impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for Arc<SharedRecorder<A>> {
     fn header(&mut self, version: Version) -> Result<(), SubscriberError> {
@@ -114,5 +116,65 @@ impl TraceMultiplexer {
             recorder.stop();
             error.into()
         })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::generation::Trace;
+    use crate::recorder::{FlightRecorderConfig, LossReason, arena_size_for};
+    use std::vec;
+    use std::vec::Vec;
+
+    const TRACE: &[u8] = include_bytes!("../../tests/fixtures/annotate-go1.27.trace");
+
+    /// Feeds the three generations with something unreadable after the first; gives what is to be
+    /// kept. Whether that was part of the second, nobody knows: it is lost, and what is before it.
+    fn feed(to: &mut impl Subscriber) -> Vec<u8> {
+        let trace = Trace::new(TRACE).unwrap();
+        let header = trace.version().header();
+        to.header(trace.version()).unwrap();
+        let (mut start, mut last) = (header.len(), &[][..]);
+        for generation in trace.generations() {
+            let generation = generation.unwrap();
+            let end = usize::try_from(generation.end.0).unwrap();
+            last = &TRACE[start..end];
+            to.batches(&SharedBatches::from(last.to_vec())).unwrap();
+            to.end_of_generation(generation.number).unwrap();
+            if generation.number.get() == 1 {
+                to.batches(&SharedBatches::from(vec![0; 10])).unwrap();
+            }
+            start = end;
+        }
+        [header, last].concat()
+    }
+
+    #[test]
+    fn bad_input_does_not_end_the_recording() {
+        let config = FlightRecorderConfig::default();
+        let arena = vec![0; arena_size_for(0)];
+        let mut recorder = FlightRecorder::new(arena, config).unwrap();
+        let expected = feed(&mut recorder);
+        let mut snapshot = Vec::new();
+        recorder.write_to(&mut snapshot).unwrap();
+        assert!(snapshot == expected);
+        let lost = |reason| recorder.status().losses.of(reason).generations;
+        assert_eq!(lost(LossReason::Damaged), 1);
+        assert_eq!(lost(LossReason::Gap), 1);
+
+        let mut shared = Arc::new(SharedRecorder::new(config));
+        shared.start().unwrap();
+        assert!(feed(&mut shared) == expected);
+        let mut snapshot = Vec::new();
+        shared.write_to(&mut snapshot).unwrap();
+        assert!(snapshot == expected);
+
+        // Where nothing is recorded any more, that is an error.
+        let batches = SharedBatches::from(TRACE[16..].to_vec());
+        shared.with(FlightRecorder::restart).unwrap();
+        assert!(shared.batches(&batches).is_err());
+        recorder.restart();
+        assert!(Subscriber::batches(&mut recorder, &batches).is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! Live inputs: where a running Go program's trace comes from.
+//! Live inputs: where a running Go program's trace comes from, and what the commands that read them
+//! share.
 
 use crate::output::{Failure, Result, report};
 use crate::signals;

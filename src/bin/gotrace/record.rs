@@ -50,8 +50,9 @@ pub struct Args {
     /// Keep the window in this file, mapped into memory: should this process be killed, "gotrace
     /// recover" finds it there
     ///
-    /// What a killed process left there is written first: the window as a snapshot, and the generation
-    /// that was being recorded with ".incomplete" at the end of the name.
+    /// What a killed process left there is written first: the window as a snapshot, or several if a
+    /// generation in it is damaged, and the generation that was being recorded with ".incomplete" at
+    /// the end of the name.
     #[arg(long, value_name = "FILE")]
     arena: Option<PathBuf>,
 
