@@ -10,7 +10,7 @@ use gotrace::wire::Chunk;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -284,12 +284,31 @@ fn a_file_that_is_no_arena_stays_as_it_is() {
     let errors = ended(record("other"), 1);
     assert!(errors.contains("layout 9"), "{errors}");
     assert!(std::fs::read(dir.join("other")).unwrap() == other);
+    // Nor does a file take room for its holes.
+    let holes = File::create(dir.join("holes")).unwrap();
+    holes.write_all_at(&other, 0).unwrap();
+    holes.set_len(64 << 20).unwrap();
+    ended(record("holes"), 1);
+    assert!(holes.metadata().unwrap().blocks() * 512 < 1 << 20);
     // Zeros are nobody's.
     std::fs::write(dir.join("zeros"), [0; 5000]).unwrap();
     ended(record("zeros"), 0);
     let run = gotrace(&dir, &["recover", "zeros", "-"]).output().unwrap();
     assert!(run.stdout == trace);
     ended(run, 0);
+
+    // A trace does not take the place of its arena, under any name.
+    let arena = std::fs::read(dir.join("zeros")).unwrap();
+    std::os::unix::fs::symlink("zeros", dir.join("link")).unwrap();
+    for args in [
+        &["recover", "zeros", "zeros"][..],
+        &["recover", "zeros", "link"],
+        &["recover", "--incomplete", "zeros", "zeros", "out"],
+    ] {
+        let errors = ended(gotrace(&dir, args).output().unwrap(), 1);
+        assert!(errors.contains("zeros: the trace cannot"), "{errors}");
+        assert!(std::fs::read(dir.join("zeros")).unwrap() == arena);
+    }
 }
 
 #[test]
