@@ -45,6 +45,20 @@ fn ends(trace: &[u8]) -> Vec<usize> {
         .collect()
 }
 
+/// The arena of a recorder that was given a trace and stopped without a word.
+fn recorded(trace: &[u8]) -> Vec<u8> {
+    let config = FlightRecorderConfig {
+        min_age: Duration::from_secs(3600),
+        max_bytes: 1 << 20,
+    };
+    let mut arena = vec![0; arena_size_for(1 << 20)];
+    FlightRecorder::new(&mut arena[..], config)
+        .unwrap()
+        .write(trace)
+        .unwrap();
+    arena
+}
+
 /// Standard error of a command that ended with this status.
 #[track_caller]
 fn ended(output: Output, status: i32) -> String {
@@ -397,15 +411,7 @@ fn a_terminal_shows_how_it_is_going() {
 fn what_does_not_check_out_is_named() {
     let dir = directory("damaged");
     let trace = fixture("flight-go1.27");
-    let config = FlightRecorderConfig {
-        min_age: Duration::from_secs(3600),
-        max_bytes: 1 << 20,
-    };
-    let mut arena = vec![0; arena_size_for(1 << 20)];
-    FlightRecorder::new(&mut arena[..], config)
-        .unwrap()
-        .write(&trace)
-        .unwrap();
+    let arena = recorded(&trace);
     std::fs::write(dir.join("arena"), &arena).unwrap();
     let file = File::options().write(true).open(dir.join("arena")).unwrap();
     // In the ring, within generation 4.
@@ -556,15 +562,7 @@ fn all_that_a_killed_recorder_left_is_saved() {
     let dir = directory("runs");
     let trace = fixture("flight-go1.27");
     let ends = ends(&trace);
-    let config = FlightRecorderConfig {
-        min_age: Duration::from_secs(3600),
-        max_bytes: 1 << 20,
-    };
-    let mut arena = vec![0; arena_size_for(1 << 20)];
-    FlightRecorder::new(&mut arena[..], config)
-        .unwrap()
-        .write(&trace)
-        .unwrap();
+    let mut arena = recorded(&trace);
     // In the ring, within generation 4 of 3 to 5.
     let at = arena.len() - FlightRecorder::recover(&arena).unwrap().status().capacity as usize;
     arena[at + ends[0] + 5000] ^= 1;

@@ -235,13 +235,13 @@ pub fn temporary(path: &Path) -> io::Result<NamedTempFile> {
 pub fn write_file<T>(path: &Path, write: impl FnOnce(&File) -> io::Result<T>) -> Result<T> {
     let failed = |e: io::Error| Failure::file(path, e);
     let there = std::fs::symlink_metadata(path).ok();
-    let part = match (&there, temporary(path)) {
-        // What is no file, or a link to one, stays what it is.
-        (Some(there), _) if !there.is_file() => None,
-        (_, Ok(part)) => Some(part),
+    // What is no file, or a link to one, stays what it is; and nothing is made beside it.
+    let is_file = there.as_ref().is_none_or(|there| there.is_file());
+    let part = match is_file.then(|| temporary(path)).transpose() {
+        Ok(part) => part,
         // A directory may refuse what a file in it allows.
-        (Some(_), Err(_)) => None,
-        (None, Err(error)) => return Err(failed(error)),
+        Err(_) if there.is_some() => None,
+        Err(error) => return Err(failed(error)),
     };
     let Some(part) = part else {
         return File::create(path)
