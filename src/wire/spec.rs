@@ -316,48 +316,47 @@ impl EventType {
     }
 }
 
+/// What a function says of the arguments of each timed type, by the type's number; 0 for others.
+macro_rules! by_number {
+    ($of:path) => {{
+        let mut table = [0; 256];
+        let mut rest: &mut [u8] = &mut table;
+        let mut number: u8 = 0;
+        while let Some((entry, tail)) = rest.split_first_mut() {
+            if let Some(spec) = EventType(number).spec()
+                && matches!(spec.class, Class::Timed)
+            {
+                *entry = $of(spec.args);
+            }
+            rest = tail;
+            number = number.wrapping_add(1);
+        }
+        table
+    }};
+}
+
 /// [`EventType::stack_arg`] by number, counted with the time difference; 0 for none. It spares a
 /// firmware the names that [`EventType::spec`] brings with it.
-static STACK_ARG: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut rest: &mut [u8] = &mut table;
-    let mut number: u8 = 0;
-    while let Some((entry, tail)) = rest.split_first_mut() {
-        if let Some(spec) = EventType(number).spec()
-            && matches!(spec.class, Class::Timed)
-        {
-            let mut args = spec.args;
-            let mut at: u8 = 0;
-            while let [arg, others @ ..] = args {
-                if matches!(arg.role, Role::Stack) {
-                    *entry = at;
-                }
-                at = at.wrapping_add(1);
-                args = others;
-            }
-        }
-        rest = tail;
-        number = number.wrapping_add(1);
-    }
-    table
-};
+static STACK_ARG: [u8; 256] = by_number!(last_stack);
 
 /// [`EventType::timed_args`] by number, so that the decoder's question is one load.
-static TIMED_ARGS: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut rest: &mut [u8] = &mut table;
-    let mut number: u8 = 0;
-    while let Some((entry, tail)) = rest.split_first_mut() {
-        if let Some(spec) = EventType(number).spec()
-            && matches!(spec.class, Class::Timed)
-        {
-            *entry = num::low_byte(num::wide(spec.args.len()));
+static TIMED_ARGS: [u8; 256] = by_number!(count);
+
+const fn count(args: &[Arg]) -> u8 {
+    num::low_byte(num::wide(args.len()))
+}
+
+const fn last_stack(mut args: &[Arg]) -> u8 {
+    let (mut at, mut found) = (0u8, 0);
+    while let [arg, others @ ..] = args {
+        if matches!(arg.role, Role::Stack) {
+            found = at;
         }
-        rest = tail;
-        number = number.wrapping_add(1);
+        at = at.wrapping_add(1);
+        args = others;
     }
-    table
-};
+    found
+}
 
 impl fmt::Debug for EventType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
