@@ -11,7 +11,7 @@ use common::go::{Go, Speed};
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 use gotrace::wire::{Chunk, Contents, Events};
-use gotrace::{Error, GenerationTables, Growing, Trace};
+use gotrace::{Error, Growing, Trace, generation::GenerationTables};
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -12,7 +12,7 @@ mod common;
 use common::go::{Go, Reference};
 use common::heap::Heap;
 use common::hostile::{CASES, Case};
-use gotrace::{GenerationTables, Growing, ReadError, StreamReader, Trace};
+use gotrace::{Growing, ReadError, StreamReader, Trace, generation::GenerationTables};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

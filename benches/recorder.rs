@@ -6,7 +6,7 @@
 
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, LossReason, arena_size_for};
 use gotrace::wire::{BatchHead, Encoder, Version};
-use gotrace::{GenerationId, Timestamp};
+use gotrace::{ids::GenerationId, time::Timestamp};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

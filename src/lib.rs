@@ -23,51 +23,42 @@ extern crate self as gotrace;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-mod error;
-mod event;
-mod generation;
-mod ids;
-mod input;
-#[cfg(feature = "defmt")]
-mod log;
+#[macro_use]
+mod macros;
+
+pub mod error;
+pub mod event;
+pub mod generation;
+pub mod ids;
+#[cfg(feature = "std")]
+mod locks;
 #[cfg(feature = "mmap")]
 pub mod mmap;
 #[cfg(feature = "std")]
 pub mod mux;
 mod num;
 mod order;
-mod printable;
-mod reader;
+pub mod reader;
 pub mod recorder;
-mod sort;
 #[cfg(feature = "std")]
 pub mod source;
-mod storage;
-mod string;
-#[cfg(feature = "std")]
-mod sync;
-mod table;
-mod time;
+pub mod string;
+pub mod tables;
+pub mod time;
+#[doc(hidden)]
+pub mod varint;
 pub mod wire;
 
-pub use error::{Error, ErrorKind, Table};
-pub use event::{
-    Change, Details, Event, EventKind, ExperimentalEvent, GoState, Label, Line, Log, Metric,
-    ProcState, Range, RangeAttribute, RangeName, Region, Resource, StateTransition, Sync, Task,
-};
-pub use generation::{
-    ExperimentalBatch, ExperimentalBatches, Frame, Frames, Generation, GenerationTables,
-    Generations, Sample, Stack, Trace,
-};
-pub use ids::{
-    Experiment, GenerationId, GoId, Offset, ProcId, StackId, StringId, TaskId, ThreadId,
-};
+pub use error::{Error, ErrorKind};
+pub use event::{Details, Event, EventKind};
+pub use generation::{Stack, Trace};
+pub use ids::{GoId, ProcId, TaskId, ThreadId};
 pub use reader::Reader;
 #[cfg(feature = "std")]
 pub use reader::{ReadError, StreamReader};
 pub use recorder::{FlightRecorder, FlightRecorderConfig};
+pub use string::GoStr;
+pub use tables::Fixed;
 #[cfg(feature = "alloc")]
-pub use storage::Growing;
-pub use storage::{Fixed, Full, List, Storage};
-pub use string::{GoStr, Quoted};
-pub use time::{ClockSnapshot, Frequency, Time, Timestamp, WallTime};
+pub use tables::Growing;
+pub use time::Time;

@@ -505,9 +505,9 @@ fn a_file_that_shrinks_is_an_error() {
         let mut buffer = vec![0; 70_000];
         let mut out = gotrace::wire::Encoder::new(&mut buffer);
         let head = gotrace::wire::BatchHead {
-            generation: gotrace::GenerationId::new(1).unwrap(),
+            generation: gotrace::ids::GenerationId::new(1).unwrap(),
             thread: gotrace::ThreadId::new(1),
-            time: gotrace::Timestamp(1),
+            time: gotrace::time::Timestamp(1),
             experiment: None,
             header_len: 0,
             data_len: 0,

@@ -7,7 +7,7 @@ use common::go::Go;
 use common::heap::Heap;
 use common::hostile::{CASES, Case};
 use common::schedule::Schedule;
-use gotrace::{Error, GenerationTables, Growing, ReadError, StreamReader, Trace};
+use gotrace::{Error, Growing, ReadError, StreamReader, Trace, generation::GenerationTables};
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

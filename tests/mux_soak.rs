@@ -11,7 +11,7 @@ use gotrace::mux::{
 use gotrace::recorder::{FlightRecorderConfig, SharedRecorder};
 use gotrace::source::{SharedBatches, StreamSource};
 use gotrace::wire::Version;
-use gotrace::{GenerationId, Growing, Reader, Trace};
+use gotrace::{Growing, Reader, Trace, ids::GenerationId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@ mod common;
 use common::TRACES;
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig};
 use gotrace::wire::{Chunk, Contents, Encoder, TimedEvent};
-use gotrace::{Details, Error, Fixed, GenerationTables, Reader, Trace};
+use gotrace::{Details, Error, Fixed, Reader, Trace, generation::GenerationTables};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
@@ -245,7 +245,7 @@ fn reading_with_growing_tables_allocates_for_the_tables_alone() {
 #[cfg(feature = "alloc")]
 mod growing {
     use super::allocations;
-    use gotrace::{Growing, Reader, Storage, Trace, wire};
+    use gotrace::{Growing, Reader, Trace, tables::Storage, wire};
     use std::fmt::Write as _;
 
     /// A trace of two generations alike, in which a goroutine does everything `times` times.

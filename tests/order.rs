@@ -14,8 +14,8 @@ use std::fmt::Write as _;
 use cases::Case;
 use gotrace::wire::{self, Chunk, Class, EventType, Record, Role};
 use gotrace::{
-    Details, Error, ErrorKind, Event, Fixed, Growing, ReadError, Reader, Stack, Storage,
-    StreamReader, Table, Trace,
+    Details, Error, ErrorKind, Event, Fixed, Growing, ReadError, Reader, Stack, StreamReader,
+    Trace, error::Table, tables::Storage,
 };
 
 /// What came of reading a trace.

@@ -6,7 +6,9 @@ mod common;
 use common::damage::Damage;
 use common::live::RandomReads;
 use gotrace::wire::{HEADER_LEN, Version};
-use gotrace::{Error, ErrorKind, Fixed, Growing, ReadError, Reader, Storage, StreamReader, Trace};
+use gotrace::{
+    Error, ErrorKind, Fixed, Growing, ReadError, Reader, StreamReader, Trace, tables::Storage,
+};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use std::fmt::Write as _;
@@ -200,7 +202,7 @@ fn a_fixed_reader_takes_the_memory_that_is_documented() {
 
 #[test]
 fn a_full_table_is_named() {
-    use gotrace::{ErrorKind::TableFull, Table};
+    use gotrace::{ErrorKind::TableFull, error::Table};
     let trace = common::fixture("annotate-go1.27").bytes();
     let kind = |run: Run| run.error.map(|e| (e.kind(), e.value()));
     type Ample<const N: usize> = Fixed<512, 512, 16, 64, 32, 32, 64, 64, N>;

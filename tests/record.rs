@@ -457,7 +457,7 @@ fn a_broken_trace_is_an_error_and_its_whole_generations_are_kept() {
     let mut input = child.stdin.take().unwrap();
     // The end of a whole batch of the third generation, and a few bytes.
     let first = gotrace::Trace::new(&trace).unwrap();
-    let mut batches = first.batches_from(gotrace::Offset(ends[1] as u64));
+    let mut batches = first.batches_from(gotrace::ids::Offset(ends[1] as u64));
     let Ok(Some(Chunk::Batch(batch))) = batches.next() else {
         panic!("no batch")
     };

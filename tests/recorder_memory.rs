@@ -4,7 +4,7 @@
 #[path = "common/heap.rs"]
 mod heap;
 
-use gotrace::GenerationId;
+use gotrace::ids::GenerationId;
 use gotrace::recorder::{FlightRecorderConfig, SharedRecorder, arena_size_for};
 use gotrace::wire::{BatchHead, Encoder, Version};
 use heap::Heap;
@@ -44,7 +44,7 @@ fn memory_stays_within_twice_the_arena() {
                     let head = BatchHead {
                         generation: GenerationId::new(number).unwrap(),
                         thread: None,
-                        time: gotrace::Timestamp(number),
+                        time: gotrace::time::Timestamp(number),
                         experiment: None,
                         header_len: 0,
                         data_len: 0,

@@ -8,8 +8,11 @@ use common::naive;
 use common::{TRACES, damaged, trace};
 use gotrace::wire::{Batch, Chunk, Contents, EventType, HEADER_LEN, RawFrame, Record, Version};
 use gotrace::{
-    Error, ErrorKind, Fixed, Generation, GenerationTables, GoStr, Growing, Sample, Stack, Storage,
-    StringId, Table, Trace,
+    Error, ErrorKind, Fixed, GoStr, Growing, Stack, Trace,
+    error::Table,
+    generation::{Generation, GenerationTables, Sample},
+    ids::StringId,
+    tables::Storage,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -38,8 +41,8 @@ struct Contained<'t> {
     strings: Vec<(StringId, GoStr<'t>)>,
     stacks: Vec<(u64, String)>,
     samples: Vec<String>,
-    clock: Option<gotrace::ClockSnapshot>,
-    frequency: Option<gotrace::Frequency>,
+    clock: Option<gotrace::time::ClockSnapshot>,
+    frequency: Option<gotrace::time::Frequency>,
     experimental: Vec<(u8, &'t [u8])>,
 }
 

@@ -6,7 +6,10 @@ mod common;
 use common::live::{Endless, generations, is_part_of};
 use common::tool::{Run, clean, gotrace, on_a_terminal, run, run_with_input, signal, wait_for};
 use common::{Fixture, fixture, fixtures};
-use gotrace::{Change, Details, GoState, Metric, RangeName, Trace};
+use gotrace::{
+    Details, Trace,
+    event::{Change, GoState, Metric, RangeName},
+};
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;

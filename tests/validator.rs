@@ -14,7 +14,9 @@ mod model;
 
 use facts::{Fact, Region, Task, What};
 use gotrace::{
-    GenerationId, GoId, GoState, ProcId, ProcState, Resource, StreamReader, TaskId, Trace,
+    GoId, ProcId, StreamReader, TaskId, Trace,
+    event::{GoState, ProcState, Resource},
+    ids::GenerationId,
 };
 use model::{Trust, Validator};
 use proptest::prelude::*;
@@ -301,10 +303,10 @@ fn others(what: &What) -> Vec<What> {
             Sync(*n, None),
             Sync(*n, Some((0, 0, (0, 0)))),
         ],
-        Metric(_, _) => vec![Metric(gotrace::Metric::GOMAXPROCS, 0), Log],
+        Metric(_, _) => vec![Metric(gotrace::event::Metric::GOMAXPROCS, 0), Log],
         Label(_) => vec![Label(Resource::None)],
         Sample => vec![Log, Experimental],
-        Log | Experimental => vec![Metric(gotrace::Metric::HEAP_GOAL, 1)],
+        Log | Experimental => vec![Metric(gotrace::event::Metric::HEAP_GOAL, 1)],
         RangeBegin(_, scope) | RangeActive(_, scope) | RangeEnd(_, scope) => ranges(*scope),
         TaskBegin(t) => task(t)
             .into_iter()

@@ -9,8 +9,9 @@ use gotrace::wire::{
     Records, SampleRecord, TimedEvent, Version, varint,
 };
 use gotrace::{
-    Error, ErrorKind, Experiment, GenerationId, GoId, GoStr, ProcId, StackId, ThreadId, Timestamp,
-    Trace,
+    Error, ErrorKind, GoId, GoStr, ProcId, ThreadId, Trace,
+    ids::{Experiment, GenerationId, StackId},
+    time::Timestamp,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -12,7 +12,9 @@ use gotrace::wire::{
     Version, assemble,
 };
 use gotrace::{
-    Error, Experiment, GenerationId, GoId, GoStr, ProcId, StackId, ThreadId, Timestamp, Trace,
+    Error, GoId, GoStr, ProcId, ThreadId, Trace,
+    ids::{Experiment, GenerationId, StackId},
+    time::Timestamp,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;

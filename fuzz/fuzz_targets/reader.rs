@@ -3,7 +3,7 @@
 //! tables of fixed capacity.
 #![no_main]
 
-use gotrace::{Details, Error, ErrorKind, Event, Fixed, ReadError, Reader, Storage};
+use gotrace::{Details, Error, ErrorKind, Event, Fixed, ReadError, Reader, tables::Storage};
 use gotrace::{StreamReader, Time, Trace};
 use gotrace_fuzz::heap::Heap;
 use gotrace_fuzz::{Random, mutate};

@@ -313,7 +313,9 @@ pub struct Sync<'t> {
 
 impl<'t> Sync<'t> {
     /// The experimental batches of the generation that begins.
-    pub fn experimental_batches(&self) -> impl Iterator<Item = crate::ExperimentalBatch<'t>> {
+    pub fn experimental_batches(
+        &self,
+    ) -> impl Iterator<Item = crate::generation::ExperimentalBatch<'t>> {
         self.batches.clone().into_iter().flatten()
     }
 }

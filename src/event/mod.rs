@@ -33,9 +33,9 @@ pub use display::Line;
 
 use crate::generation::{Lookup, Stack};
 use crate::ids::{GoId, ProcId, ThreadId};
-use crate::input::{Input, Span};
 use crate::time::Time;
 use crate::wire::{EventType, TimedEvent};
+use crate::wire::{Pieces, Span};
 use core::fmt;
 
 /// The type of a sync event, which is not on the wire.
@@ -75,7 +75,7 @@ impl Raw {
 pub struct Event<'a, 't> {
     pub(crate) raw: &'a Raw,
     pub(crate) tables: &'a dyn Lookup,
-    pub(crate) input: Input<'t>,
+    pub(crate) input: Pieces<'t>,
 }
 
 impl<'a, 't> Event<'a, 't> {
@@ -165,5 +165,16 @@ impl defmt::Format for Event<'_, '_> {
             self.kind(),
             self.time().0
         );
+    }
+}
+
+format_as_debug! {
+    [] Sync<'_>;
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Line<'_, '_, '_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}", defmt::Display2Format(self));
     }
 }

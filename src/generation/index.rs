@@ -1,10 +1,10 @@
 //! Where the entries of a table stand in the trace, by id.
 
 use crate::error::{Error, ErrorKind, Table};
-use crate::input::{Input, Span};
 use crate::num;
-use crate::sort;
-use crate::storage::{Full, List};
+use crate::tables::sort;
+use crate::tables::{Full, List};
+use crate::wire::{Pieces, Span};
 
 /// Where a string's bytes or a stack's frames stand.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +99,7 @@ pub(crate) fn full(table: Table, full: Full, offset: u64) -> Error {
 impl Entry {
     /// Where the entry's contents stand in the trace.
     #[cold]
-    pub(crate) fn offset(&self, input: &Input<'_>) -> u64 {
+    pub(crate) fn offset(&self, input: &Pieces<'_>) -> u64 {
         input.offset(self.span.place())
     }
 }

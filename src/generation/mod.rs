@@ -6,7 +6,7 @@
 //! or a stack is a slice of the trace.
 //!
 //! ```
-//! use gotrace::{GenerationTables, Growing, Trace};
+//! use gotrace::{Growing, Trace, generation::GenerationTables};
 //!
 //! let bytes = include_bytes!("../../tests/fixtures/annotate-go1.27.trace");
 //! let trace = Trace::new(bytes)?;
@@ -35,3 +35,17 @@ pub use trace::{Generation, Generations, Trace};
 pub use view::{
     ExperimentalBatch, ExperimentalBatches, Frame, Frames, GenerationTables, Sample, Stack,
 };
+
+format_as_debug! {
+    [] Trace<'_>;
+    [] Generations<'_>;
+    [] ExperimentalBatches<'_>;
+    [S: crate::tables::Storage] GenerationTables<'_, S>;
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Frames<'_, '_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=usize} frames", self.clone().count());
+    }
+}

@@ -2,12 +2,12 @@
 
 use super::index::{Directory, Entry, full};
 use crate::error::{Error, ErrorKind, Table};
-use crate::input::{Input, Place, Span};
 use crate::num;
-use crate::sort;
-use crate::storage::{List, Storage};
+use crate::tables::sort;
+use crate::tables::{List, Storage};
 use crate::time::{ClockSnapshot, Frequency, Time, Timestamp, WallTime};
 use crate::wire::{Batch, Contents, EventType, Fields, RawFrames, Record, Version};
+use crate::wire::{Pieces, Place, Span};
 
 /// A clock snapshot whose trace clock is not in nanoseconds yet.
 #[derive(Clone, Copy, Debug)]
@@ -156,7 +156,7 @@ impl<S: Storage> Tables<S> {
     /// generation ends.
     pub(crate) fn finish(
         &mut self,
-        input: &Input<'_>,
+        input: &Pieces<'_>,
         number: u64,
         version: Version,
         end: u64,
@@ -177,7 +177,7 @@ impl<S: Storage> Tables<S> {
     }
 
     /// Sorts strings and stacks by id, and checks that no two share one.
-    pub(crate) fn sort(&mut self, input: &Input<'_>) -> Result<(), Error> {
+    pub(crate) fn sort(&mut self, input: &Pieces<'_>) -> Result<(), Error> {
         let duplicate = |kind| move |entry: Entry| Error::new(kind, entry.id, entry.offset(input));
         self.strings
             .finish()
@@ -192,7 +192,7 @@ impl<S: Storage> Tables<S> {
     /// Go keeps one frame a program counter, the first it meets, and checks only that one. So does
     /// this, without a table of them: only where a frame fails are those before it looked at, for
     /// at most 32 frames that fail.
-    fn check_frames(&self, input: &Input<'_>) -> Result<(), Error> {
+    fn check_frames(&self, input: &Pieces<'_>) -> Result<(), Error> {
         let mut failed = 0usize;
         for entry in self.stacks.entries() {
             for frame in RawFrames::new(input.bytes(entry.span)) {
@@ -213,7 +213,7 @@ impl<S: Storage> Tables<S> {
     /// Whether a stack before the one at `before` has a sound frame for this program counter, and
     /// none that is unsound before that.
     #[cold]
-    fn has_earlier(&self, input: &Input<'_>, before: Span, pc: u64) -> bool {
+    fn has_earlier(&self, input: &Pieces<'_>, before: Span, pc: u64) -> bool {
         let first = self
             .stacks
             .entries()
@@ -354,7 +354,7 @@ pub(crate) fn sync_of(
 
 impl SampleEntry {
     /// The record, decoded again; it was readable once.
-    pub(crate) fn record(&self, input: &Input<'_>) -> Option<crate::wire::SampleRecord> {
+    pub(crate) fn record(&self, input: &Pieces<'_>) -> Option<crate::wire::SampleRecord> {
         let bytes = input.piece(self.place.piece)?.get(self.place.at..)?;
         Fields::new(bytes, 0).sample().ok()
     }

@@ -3,9 +3,9 @@
 use super::tables::sync_of;
 use crate::error::{Error, ErrorKind};
 use crate::ids::{GenerationId, Offset};
-use crate::input::Input;
 use crate::num;
 use crate::time::{ClockSnapshot, Frequency, Time, Timestamp};
+use crate::wire::Pieces;
 use crate::wire::{Batches, Chunk, Contents, Version};
 
 /// A trace in memory: a file map, a DMA buffer, a ring.
@@ -13,7 +13,7 @@ use crate::wire::{Batches, Chunk, Contents, Version};
 /// Cheap to copy; everything read from it borrows from the bytes, not from this value.
 #[derive(Clone, Copy, Debug)]
 pub struct Trace<'t> {
-    pub(crate) input: Input<'t>,
+    pub(crate) input: Pieces<'t>,
     version: Version,
 }
 
@@ -23,7 +23,7 @@ impl<'t> Trace<'t> {
     /// Errors: those of [`Version::from_header`], and [`OldVersion`](ErrorKind::OldVersion) for
     /// the formats of before Go 1.22.
     pub fn new(bytes: &'t [u8]) -> Result<Self, Error> {
-        Self::open(Input::new(bytes))
+        Self::open(Pieces::new(bytes))
     }
 
     /// The trace in several pieces, which may be cut between any two batches but not inside one:
@@ -31,10 +31,10 @@ impl<'t> Trace<'t> {
     ///
     /// Errors: as for [`new`](Trace::new). A batch that is cut is an error when it is reached.
     pub fn from_pieces(pieces: &'t [&'t [u8]]) -> Result<Self, Error> {
-        Self::open(Input::from_pieces(pieces))
+        Self::open(Pieces::from_pieces(pieces))
     }
 
-    fn open(input: Input<'t>) -> Result<Self, Error> {
+    fn open(input: Pieces<'t>) -> Result<Self, Error> {
         let version = Version::from_header(input.piece(0).unwrap_or(&[]))?;
         if !version.has_generations() {
             return Err(Error::new(

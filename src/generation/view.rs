@@ -4,11 +4,11 @@ use super::tables::{Lookup, Tables};
 use super::trace::{Generation, Trace};
 use crate::error::Error;
 use crate::ids::{Experiment, GenerationId, GoId, Offset, ProcId, StackId, StringId, ThreadId};
-use crate::input::{Input, Place, Span};
-use crate::storage::Storage;
 use crate::string::GoStr;
+use crate::tables::Storage;
 use crate::time::{ClockSnapshot, Frequency, Time};
 use crate::wire::{Batch, Batches, Chunk, RawFrames};
+use crate::wire::{Pieces, Place, Span};
 use core::fmt;
 
 /// A call stack of a generation (`trace.Stack` in Go's API).
@@ -19,7 +19,7 @@ use core::fmt;
 pub struct Stack<'a, 't> {
     pub(crate) id: u64,
     pub(crate) frames: &'t [u8],
-    pub(crate) input: Input<'t>,
+    pub(crate) input: Pieces<'t>,
     pub(crate) tables: &'a dyn Lookup,
 }
 
@@ -91,7 +91,7 @@ pub struct Frame<'t> {
 #[derive(Clone)]
 pub struct Frames<'a, 't> {
     raw: RawFrames<'t>,
-    input: Input<'t>,
+    input: Pieces<'t>,
     tables: &'a dyn Lookup,
 }
 
@@ -134,7 +134,7 @@ pub struct Sample<'a, 't> {
 /// `S` says where the index lives: [`Growing`](crate::Growing) on the heap, or
 /// [`Fixed`](crate::Fixed), whose first three capacities count here. An entry takes 24 bytes.
 pub struct GenerationTables<'t, S: Storage> {
-    input: Input<'t>,
+    input: Pieces<'t>,
     number: GenerationId,
     batches: Batches<'t>,
     end: Offset,

@@ -2,8 +2,8 @@
 
 use super::EndReason;
 use super::queue::Queue;
+use crate::locks::{Condvar, Mutex, MutexGuard, lock, wait};
 use crate::source::{Part, SourceError, TraceSource};
-use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait};
 use crate::wire::Version;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::ids::GenerationId;
 use crate::reader::Window;
 use crate::source::{SharedBatches, SourceError};
-use crate::storage::{Growing, Storage};
+use crate::tables::{Growing, Storage};
 use alloc::vec::Vec;
 use core::fmt;
 

@@ -6,9 +6,9 @@
 
 use super::{EndReason, Lost, QueueConfig, Signal, Stats, WhenFull};
 use crate::ids::GenerationId;
+use crate::locks::{Condvar, Mutex, MutexGuard, lock, wait};
 use crate::num;
 use crate::source::SharedBatches;
-use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait};
 use crate::wire::Version;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

@@ -1,14 +1,14 @@
 //! Goroutines: how they are created, run, block, enter system calls, switch and end.
 
 use super::{
-    Context, Epoch, Extra, Goroutine, Outcome, Scheduler, Sequence, Thread, Verdict, fault, full,
+    Context, Epoch, Further, Goroutine, Outcome, Scheduler, Sequence, Thread, Verdict, fault, full,
 };
 use crate::error::{ErrorKind, Table};
 use crate::event::{GoState, Raw};
 use crate::ids::{GoId, ProcId, ThreadId};
 use crate::num;
-use crate::storage::Storage;
-use crate::table::NIL;
+use crate::tables::NIL;
+use crate::tables::Storage;
 use crate::wire::{EventType, GoStatus, ProcStatus, TimedEvent};
 
 impl Goroutine {
@@ -180,7 +180,7 @@ impl<S: Storage> Scheduler<S> {
         context: Context,
         raw: &Raw,
         epoch: Epoch,
-        extra: &mut Extra,
+        further: &mut impl Further,
     ) -> Outcome {
         context.need_all(raw.event.ty)?;
         self.running_as(context, GoStatus::RUNNING)?;
@@ -206,12 +206,12 @@ impl<S: Storage> Scheduler<S> {
         };
         if raw.event.ty == EventType::GO_SWITCH {
             self.running(context)?.status = GoStatus::WAITING;
-            extra.push(of(EventType::GO_BLOCK, [0; 4]));
+            further.push(of(EventType::GO_BLOCK, [0; 4]));
         } else {
             self.remove_running(context);
-            extra.push(of(EventType::GO_DESTROY, [0; 4]));
+            further.push(of(EventType::GO_DESTROY, [0; 4]));
         }
-        extra.push(Raw {
+        further.push(Raw {
             go: None,
             ..of(EventType::GO_START, raw.event.args)
         });
@@ -275,7 +275,7 @@ impl<S: Storage> Scheduler<S> {
         &mut self,
         context: Context,
         raw: &mut Raw,
-        extra: &mut Extra,
+        further: &mut impl Further,
     ) -> Outcome {
         context.need_thread(raw.event.ty)?;
         context.need_go(raw.event.ty)?;
@@ -292,7 +292,7 @@ impl<S: Storage> Scheduler<S> {
                 thread.proc = None;
             }
             // First, as if the thread had stolen it from itself.
-            extra.push(*raw);
+            further.push(*raw);
             raw.event = TimedEvent::new(EventType::PROC_STEAL, 0, [id.get(), 0, 0, 0]);
             raw.from = ProcStatus::SYSCALL.0;
         }

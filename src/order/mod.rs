@@ -15,29 +15,27 @@
 //!   assist had ever stood in that list; the runtime has one range at a time;
 //! - of a proc that two threads claim at a time the last is known to have it; Go takes any of them;
 //! - at most [`MAX_RANGES`] stop-the-world ranges may be open in one goroutine; the runtime has one;
-//! - of a generation in which more than [`EXACT`] threads have events at a time, see `parking`.
+//! - of a generation in which more than 256 threads have events at a time, see `reader::merge`.
 
-mod extra;
-mod frontier;
+mod annotations;
 mod goroutines;
-mod parking;
 mod procs;
 mod ranges;
-mod user;
+mod waits;
 
-pub(crate) use extra::Extra;
-pub(crate) use frontier::{Frontier, Next};
-pub(crate) use parking::{EXACT, Fork, Key, Parking, Waits};
+pub(crate) use waits::Key;
+#[cfg(all(test, feature = "alloc"))]
+pub(crate) use waits::What;
 
 use crate::error::{ErrorKind, Table};
 use crate::event::Raw;
 use crate::generation::{Lookup, Tables};
 use crate::ids::{GoId, ProcId, TaskId, ThreadId};
-use crate::input::{Input, Span};
 use crate::num;
-use crate::storage::{Full, List, Storage};
-use crate::table::{IdTable, NIL, Slot};
+use crate::tables::{Full, List, Storage};
+use crate::tables::{IdTable, NIL, Slot};
 use crate::wire::{EventType, GoStatus, ProcStatus, Role};
+use crate::wire::{Pieces, Span};
 
 /// The most stop-the-world ranges open in one goroutine.
 pub(crate) const MAX_RANGES: u32 = 64;
@@ -68,6 +66,11 @@ pub(crate) enum Verdict {
     Pass,
     /// Not yet: nothing has changed.
     Wait,
+}
+
+/// Takes the events that a record gives after its own, in order: at most two.
+pub(crate) trait Further {
+    fn push(&mut self, raw: Raw);
 }
 
 type Outcome = Result<Verdict, Fault>;
@@ -245,16 +248,16 @@ impl<S: Storage> Scheduler<S> {
     }
 
     /// Asks whether the record in `raw` may come next: one of the thread in this slot, or of none.
-    /// If it does, `raw` is its event, with its context, and further events are in `extra`.
+    /// If it does, `raw` is its event, with its context, and further events are in `further`.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(crate) fn advance(
         &mut self,
         raw: &mut Raw,
         thread_slot: u32,
         tables: &Tables<S>,
-        input: &Input<'_>,
+        input: &Pieces<'_>,
         epoch: Epoch,
-        extra: &mut Extra,
+        further: &mut impl Further,
     ) -> Outcome {
         let mut context = Context {
             thread: raw.thread,
@@ -351,11 +354,11 @@ impl<S: Storage> Scheduler<S> {
             EventType::GO_DESTROY_SYSCALL => {
                 step!(
                     GO_DESTROY_SYSCALL,
-                    self.go_destroy_syscall(context, raw, extra)
+                    self.go_destroy_syscall(context, raw, further)
                 );
             }
             EventType::GO_SWITCH | EventType::GO_SWITCH_DESTROY => {
-                step!(GO_SWITCH, self.go_switch(context, raw, epoch, extra));
+                step!(GO_SWITCH, self.go_switch(context, raw, epoch, further));
             }
             EventType::GC_ACTIVE => step!(GC_ACTIVE, self.gc_active(context, raw, epoch)),
             EventType::GC_BEGIN => step!(GC_BEGIN, self.gc_begin(context, raw)),

@@ -5,8 +5,8 @@ use crate::error::{ErrorKind, Table};
 use crate::event::{ProcState, Raw};
 use crate::ids::{ProcId, ThreadId};
 use crate::num;
-use crate::storage::Storage;
-use crate::table::NIL;
+use crate::tables::NIL;
+use crate::tables::Storage;
 use crate::wire::{EventType, ProcStatus};
 
 impl<S: Storage> Scheduler<S> {

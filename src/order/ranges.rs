@@ -6,8 +6,8 @@ use crate::event::Raw;
 use crate::generation::Tables;
 use crate::ids::GoId;
 use crate::num;
-use crate::storage::Storage;
-use crate::table::NIL;
+use crate::tables::NIL;
+use crate::tables::Storage;
 use crate::wire::EventType;
 
 /// Opens or closes a range of which there can be only one.

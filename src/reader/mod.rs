@@ -5,7 +5,7 @@
 //! the order in which they happened, as Go's `trace.Reader` does.
 //!
 //! ```
-//! use gotrace::{Change, Details, GoState, Trace};
+//! use gotrace::{Details, Trace, event::{Change, GoState}};
 //!
 //! let bytes = include_bytes!("../../tests/fixtures/http-go1.22.trace");
 //! let trace = Trace::new(bytes)?;
@@ -22,8 +22,8 @@
 //! # Ok::<(), gotrace::Error>(())
 //! ```
 
-mod cursor;
 mod engine;
+mod merge;
 #[cfg(feature = "std")]
 mod stream;
 #[cfg(all(test, feature = "alloc"))]
@@ -35,8 +35,8 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::generation::{Generation, Trace};
 use crate::ids::{GenerationId, Offset};
-use crate::input::Input;
-use crate::storage::Storage;
+use crate::tables::Storage;
+use crate::wire::Pieces;
 use crate::wire::{HEADER_LEN, Version};
 use core::fmt;
 use engine::Engine;
@@ -57,7 +57,7 @@ pub(crate) use window::Window;
 /// After an error the reader has given every event before it, and gives the error once, then
 /// `None`. [`skip_generation`](Reader::skip_generation) goes on after the damage.
 pub struct Reader<'t, S: Storage> {
-    input: Input<'t>,
+    input: Pieces<'t>,
     engine: Engine<S>,
 }
 
@@ -144,4 +144,14 @@ impl<S: Storage> fmt::Debug for Reader<'_, S> {
             .field("offset", &self.offset())
             .finish_non_exhaustive()
     }
+}
+
+format_as_debug! {
+    [S: Storage] Reader<'_, S>;
+}
+
+#[cfg(feature = "std")]
+format_as_debug! {
+    [R, S: Storage] StreamReader<R, S>;
+    [] ReadError;
 }

@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::generation::{Split, Splitter};
 use crate::ids::{GenerationId, Offset};
 use crate::num;
-use crate::storage::{Growing, Storage};
+use crate::tables::{Growing, Storage};
 use crate::wire::{HEADER_LEN, Version};
 use alloc::vec::Vec;
 use core::fmt;

@@ -7,7 +7,7 @@ mod hostile;
 mod schedule;
 
 use super::Reader;
-use crate::{Error, Fixed, Growing, Storage, Trace};
+use crate::{Error, Fixed, Growing, Trace, tables::Storage};
 use hostile::CASES;
 use proptest::prelude::*;
 use schedule::Schedule;
@@ -94,7 +94,7 @@ fn hostile_traces_have_the_same_events() {
 #[test]
 fn tries_are_in_proportion_to_events() {
     for case in CASES.iter().filter(|case| case.accepted) {
-        let (run, offers) = read::<Growing>(&(case.make)(4000), crate::order::EXACT);
+        let (run, offers) = read::<Growing>(&(case.make)(4000), super::merge::EXACT);
         assert_eq!(run.error, None, "{}", case.name);
         let events = run.events.len() as u64;
         assert!(offers < 5 * events, "{}: {offers} for {events}", case.name);

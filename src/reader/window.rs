@@ -10,10 +10,10 @@ use super::engine::Engine;
 use crate::error::Error;
 use crate::event::Event;
 use crate::ids::{GenerationId, Offset};
-use crate::input::{Input, Place, Span};
 use crate::num;
-use crate::storage::Storage;
+use crate::tables::Storage;
 use crate::wire::{HEADER_LEN, Version};
+use crate::wire::{Pieces, Place, Span};
 use alloc::vec::Vec;
 
 /// An engine and the generation that it reads.
@@ -100,14 +100,14 @@ impl<S: Storage> Window<S> {
     #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         self.fresh = false;
-        let input = Input::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
+        let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
         self.engine.step(&input, self.last)
     }
 
     /// The event that [`step`](Self::step) found.
     #[inline]
     pub(crate) fn event(&self) -> Event<'_, '_> {
-        let input = Input::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
+        let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
         self.engine.event(input)
     }
 

@@ -1,7 +1,7 @@
 //! From input to batches: splitting a stream, and refusing what cannot be recorded.
 
+use super::losses::LossReason;
 use super::ring::{Core, Reserved};
-use super::status::LossReason;
 use crate::error::{Error, ErrorKind};
 use crate::num;
 use crate::wire::{BatchHead, EventType, HEADER_LEN, Head, Version};

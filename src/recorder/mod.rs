@@ -94,6 +94,7 @@
 
 mod intake;
 mod layout;
+mod losses;
 #[cfg(all(test, loom, feature = "std"))]
 mod model;
 mod recover;
@@ -105,11 +106,12 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use losses::{Count, LossReason, Losses};
 pub use recover::{ArenaError, Damage, Incomplete, Recovered};
 #[cfg(feature = "std")]
 pub use shared::{SharedError, SharedRecorder};
 pub use snapshot::{Snapshot, SnapshotGeneration, SnapshotGenerations};
-pub use status::{Count, LossReason, Losses, Progress, Status};
+pub use status::{Progress, Status};
 
 use crate::error::Error;
 use crate::num;

@@ -4,7 +4,7 @@
 
 use super::{FlightRecorder, FlightRecorderConfig, SharedError, SharedRecorder};
 use crate::generation::Trace;
-use crate::sync::{Condvar, Mutex, lock, wait};
+use crate::locks::{Condvar, Mutex, lock, wait};
 use crate::wire::Version;
 use core::time::Duration;
 use loom::sync::Arc;

@@ -2,9 +2,10 @@
 
 use super::intake::Intake;
 use super::layout::{Checked, Geometry, LAYOUT, MAGIC, NO_WRAP, Prefix, Run, SMALLEST, State};
+use super::losses::LossReason;
 use super::ring::{Core, version_of};
 use super::snapshot::Snapshot;
-use super::status::{LossReason, Status};
+use super::status::Status;
 use super::{FlightRecorder, FlightRecorderConfig};
 use crate::ids::GenerationId;
 use crate::num;

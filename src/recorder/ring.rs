@@ -21,7 +21,7 @@ use super::FlightRecorderConfig;
 use super::layout::{
     Checked, Geometry, NO_WRAP, Prefix, Record, Run, State, Tally, barrier, checksum, store,
 };
-use super::status::LossReason;
+use super::losses::LossReason;
 use crate::generation::earliest;
 use crate::num;
 use crate::time::Timestamp;

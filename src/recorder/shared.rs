@@ -2,7 +2,7 @@
 
 use super::{ArenaError, FlightRecorder, FlightRecorderConfig, Status, arena_size_for};
 use crate::error::Error;
-use crate::sync::{Mutex, lock, try_lock};
+use crate::locks::{Mutex, lock, try_lock};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;

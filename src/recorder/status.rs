@@ -1,113 +1,11 @@
 //! What a recorder tells about itself.
 
-use super::layout::{State, Tally};
+use super::layout::State;
+use super::losses::{Count, Losses};
 use super::ring::{Core, version_of};
 use crate::ids::GenerationId;
 use crate::wire::Version;
-use core::fmt;
 use core::time::Duration;
-
-/// Why generations are lost that were, or would have been, inside the window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum LossReason {
-    /// Complete ones, the oldest, whose room in the arena or in its table of generations was
-    /// needed for newer ones. A larger arena keeps them.
-    NoRoom,
-    /// Those that did not fit in the arena beside the newest complete one. A larger arena, or a
-    /// shorter `traceadvanceperiod` in the traced program, keeps them.
-    TooLarge,
-    /// Those with a batch in them, or near them, that is none or is out of order.
-    Damaged,
-    /// Those that a new trace, or the resumption of the recorder, found in progress.
-    Interrupted,
-    /// Complete ones that cannot stand in one trace with the newest: the one between was lost, or
-    /// the newest belongs to another trace.
-    Gap,
-}
-
-impl LossReason {
-    /// Every reason.
-    pub const ALL: [LossReason; 5] = [
-        LossReason::NoRoom,
-        LossReason::TooLarge,
-        LossReason::Damaged,
-        LossReason::Interrupted,
-        LossReason::Gap,
-    ];
-
-    pub(super) const fn index(self) -> usize {
-        match self {
-            LossReason::NoRoom => 0,
-            LossReason::TooLarge => 1,
-            LossReason::Damaged => 2,
-            LossReason::Interrupted => 3,
-            LossReason::Gap => 4,
-        }
-    }
-
-    const fn text(self) -> &'static str {
-        match self {
-            LossReason::NoRoom => "no room in the arena",
-            LossReason::TooLarge => "larger than the arena",
-            LossReason::Damaged => "damaged",
-            LossReason::Interrupted => "interrupted",
-            LossReason::Gap => "before a gap",
-        }
-    }
-}
-
-/// A few words, as in `larger than the arena`.
-impl fmt::Display for LossReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
-    }
-}
-
-/// A number of generations and of their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Count {
-    /// Generations.
-    pub generations: u64,
-    /// Bytes of their batches, headers of batches and end markers included.
-    pub bytes: u64,
-}
-
-impl Count {
-    fn of(tally: Tally) -> Count {
-        Count {
-            generations: tally.generations.get(),
-            bytes: tally.bytes.get(),
-        }
-    }
-}
-
-/// What was lost since the arena was made, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Losses {
-    by_reason: [Count; LossReason::ALL.len()],
-}
-
-impl Losses {
-    /// What was lost for this reason.
-    pub fn of(&self, reason: LossReason) -> Count {
-        let found = self.by_reason.get(reason.index());
-        found.copied().unwrap_or_default()
-    }
-
-    /// What was lost for any reason.
-    pub fn total(&self) -> Count {
-        self.by_reason
-            .iter()
-            .fold(Count::default(), |sum, count| Count {
-                generations: sum.generations.saturating_add(count.generations),
-                bytes: sum.bytes.saturating_add(count.bytes),
-            })
-    }
-}
 
 /// A generation in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

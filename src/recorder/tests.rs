@@ -3,7 +3,11 @@
 use super::layout::{Checked as _, Geometry, Record, State};
 use super::*;
 use crate::wire::{Encoder, EventType, Version};
-use crate::{Experiment, GenerationId, ThreadId, Timestamp};
+use crate::{
+    ThreadId,
+    ids::{Experiment, GenerationId},
+    time::Timestamp,
+};
 use core::cell::RefCell;
 use proptest::prelude::*;
 use std::vec;

@@ -113,7 +113,7 @@ impl TraceSource for Playback {
         }
         let bytes = Arc::clone(&self.bytes);
         let trace = Trace::new((*bytes).as_ref())?;
-        let mut batches = trace.batches_from(crate::Offset(self.offset));
+        let mut batches = trace.batches_from(crate::ids::Offset(self.offset));
         let mut taken = self.offset;
         while taken < end && taken.saturating_sub(self.offset) < RUN {
             let Some(chunk) = batches.next()? else {

@@ -5,12 +5,12 @@ use super::fields::Encoder;
 use super::header::{HEADER_LEN, Version};
 use super::record::Records;
 use super::spec::{EventType, MAX_BATCH_SIZE};
-use super::varint::{self, Fault};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{Experiment, GenerationId, Offset, ThreadId};
-use crate::input::{Input, Place};
 use crate::num;
 use crate::time::Timestamp;
+use crate::varint::{self, Fault};
+use crate::wire::{Pieces, Place};
 
 /// The header of a batch, or the marker that ends a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +201,7 @@ pub enum Chunk<'t> {
 /// is nothing more.
 #[derive(Clone, Debug)]
 pub struct Batches<'t> {
-    input: Input<'t>,
+    input: Pieces<'t>,
     place: Place,
     offset: u64,
     done: bool,
@@ -211,7 +211,7 @@ impl<'t> Batches<'t> {
     /// The batches of a trace without its file header; offsets count from the first byte given.
     pub const fn new(bytes: &'t [u8]) -> Self {
         Batches {
-            input: Input::new(bytes),
+            input: Pieces::new(bytes),
             place: Place { piece: 0, at: 0 },
             offset: 0,
             done: false,
@@ -219,7 +219,7 @@ impl<'t> Batches<'t> {
     }
 
     /// The batches from an offset on, which must be where one begins.
-    pub(crate) fn from_offset(input: Input<'t>, offset: u64) -> Self {
+    pub(crate) fn from_offset(input: Pieces<'t>, offset: u64) -> Self {
         Batches {
             input,
             place: input.place(offset),
@@ -229,7 +229,7 @@ impl<'t> Batches<'t> {
     }
 
     /// The batches from a place on, which stands at an offset, where one must begin.
-    pub(crate) const fn resume(input: Input<'t>, place: Place, offset: u64) -> Self {
+    pub(crate) const fn resume(input: Pieces<'t>, place: Place, offset: u64) -> Self {
         Batches {
             input,
             place,
@@ -239,7 +239,7 @@ impl<'t> Batches<'t> {
     }
 
     /// The batches after the file header.
-    pub(crate) fn of_trace(input: Input<'t>) -> Self {
+    pub(crate) fn of_trace(input: Pieces<'t>) -> Self {
         Self::from_offset(input, num::wide(HEADER_LEN))
     }
 
@@ -447,7 +447,7 @@ mod tests {
             }
         }
         let pieces = [&bytes[..6], &bytes[6..]];
-        let mut split = Batches::from_offset(Input::from_pieces(&pieces), 0);
+        let mut split = Batches::from_offset(Pieces::from_pieces(&pieces), 0);
         assert_eq!(split.next().unwrap_err().kind(), ErrorKind::SplitBatch);
         assert_eq!(split.next(), Ok(None));
     }

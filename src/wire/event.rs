@@ -2,9 +2,9 @@
 
 use super::fields::Encoder;
 use super::spec::{Arg, EventType, MAX_TIMED_ARGS};
-use super::varint::{self, Fault};
 use crate::error::{Error, ErrorKind};
 use crate::num;
+use crate::varint::{self, Fault};
 
 /// A timed event as it stands in a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

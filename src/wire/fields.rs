@@ -1,8 +1,8 @@
 //! Reading the fields of a record one after the other, and writing them.
 
-use super::varint::{self, Fault};
 use crate::error::{Error, ErrorKind};
 use crate::num;
+use crate::varint::{self, Fault};
 use zerocopy::IntoBytes;
 
 /// A payload being read: remembers where in the trace it stands, so that errors say so.

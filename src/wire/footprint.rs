@@ -6,11 +6,11 @@ use super::event::{TimedEvent, decode};
 use super::fields::Fields;
 use super::record::Record;
 use super::spec::EventType;
-use super::varint;
 use crate::error::Error;
 use crate::ids::ThreadId;
 use crate::num;
 use crate::time::Timestamp;
+use crate::varint;
 
 /// How many records of a type there are, and how many bytes they take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -30,10 +30,14 @@ mod event;
 mod fields;
 mod footprint;
 mod header;
+mod pieces;
 mod record;
 mod spec;
 pub mod text;
-pub mod varint;
+
+/// Variable-length numbers: see [`read`](varint::read).
+#[doc(inline)]
+pub use crate::varint;
 
 pub use batch::{Batch, BatchHead, Batches, Chunk, Contents, Head};
 pub(crate) use event::decode;
@@ -42,6 +46,7 @@ pub use fields::Encoder;
 pub(crate) use fields::Fields;
 pub use footprint::{Footprint, Tally};
 pub use header::{HEADER_LEN, Version};
+pub(crate) use pieces::{Pieces, Place, Span};
 pub use record::{RawFrame, RawFrames, Record, Records, SampleRecord, StackRecord, StringRecord};
 pub use spec::{
     Arg, Class, EventType, GoStatus, MAX_BATCH_SIZE, MAX_FRAMES, MAX_STRING_SIZE, MAX_TIMED_ARGS,
@@ -49,3 +54,35 @@ pub use spec::{
 };
 #[cfg(feature = "alloc")]
 pub use text::assemble;
+
+format_as_debug! {
+    [] Batches<'_>;
+    [] Events<'_>;
+    [] Records<'_>;
+    [] RawFrames<'_>;
+    [] Footprint;
+    [] text::TextReader<'_>;
+    [] text::TextRecord<'_>;
+    [] text::Literal<'_>;
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Batch<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{} at byte {}", self.head, self.offset);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for StackRecord<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "stack {=u64}, {=usize} frames", self.id, self.depth);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Encoder<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "encoder, {=usize} bytes", self.len());
+    }
+}

@@ -8,7 +8,11 @@ use gotrace::wire::{
     Batch, BatchHead, Batches, Chunk, Encoder, EventType, HEADER_LEN, MAX_BATCH_SIZE, Record,
     Records, varint,
 };
-use gotrace::{Experiment, GenerationId, ThreadId, Timestamp};
+use gotrace::{
+    ThreadId,
+    ids::{Experiment, GenerationId},
+    time::Timestamp,
+};
 
 /// A place in anything: a fraction of its length, so that it fits any trace.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gotrace::wire::{Chunk, Encoder, Version};
-use gotrace::{GenerationId, Trace};
+use gotrace::{Trace, ids::GenerationId};
 
 /// Random numbers that are the same in every run: xorshift64*.
 #[derive(Debug, Clone)]

@@ -17,7 +17,7 @@ use gotrace::source::{
     TraceSource,
 };
 use gotrace::wire::Version;
-use gotrace::{ErrorKind, GenerationId, Growing, Reader, Trace};
+use gotrace::{ErrorKind, Growing, Reader, Trace, ids::GenerationId};
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

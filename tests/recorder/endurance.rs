@@ -2,7 +2,7 @@
 
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
 use gotrace::wire::{BatchHead, Encoder, Version};
-use gotrace::{GenerationId, ThreadId, Timestamp};
+use gotrace::{ThreadId, ids::GenerationId, time::Timestamp};
 use std::collections::VecDeque;
 use std::time::Instant;
 

@@ -2,7 +2,11 @@
 //! asks for, and the generations of real traces under other numbers.
 
 use gotrace::wire::{BatchHead, Chunk, Encoder, EventType, HEADER_LEN, Version};
-use gotrace::{Experiment, GenerationId, ThreadId, Timestamp, Trace};
+use gotrace::{
+    ThreadId, Trace,
+    ids::{Experiment, GenerationId},
+    time::Timestamp,
+};
 
 /// A generation's batches, each whole, without its end marker.
 #[derive(Clone, Debug)]
@@ -135,7 +139,8 @@ pub fn read(pieces: &[&[u8]]) -> Vec<u64> {
     for generation in trace.generations() {
         let generation = generation.unwrap();
         assert!(generation.complete);
-        gotrace::GenerationTables::<gotrace::Growing>::load(&trace, &generation).unwrap();
+        gotrace::generation::GenerationTables::<gotrace::Growing>::load(&trace, &generation)
+            .unwrap();
         numbers.push(generation.number.get());
     }
     assert_eq!(

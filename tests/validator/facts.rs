@@ -1,7 +1,8 @@
 //! Events as owned facts, which a test can alter before the validator sees them.
 
 use gotrace::{
-    Change, Details, Event, GoId, GoState, ProcId, ProcState, Resource, TaskId, ThreadId,
+    Details, Event, GoId, ProcId, TaskId, ThreadId,
+    event::{Change, GoState, ProcState, Resource},
 };
 
 /// An event.
@@ -52,13 +53,13 @@ pub struct Region {
 
 impl Fact {
     pub fn of(event: &Event<'_, '_>) -> Fact {
-        let range = |range: gotrace::Range<'_>| (range.name.to_string(), range.scope);
-        let task = |task: gotrace::Task<'_>| Task {
+        let range = |range: gotrace::event::Range<'_>| (range.name.to_string(), range.scope);
+        let task = |task: gotrace::event::Task<'_>| Task {
             id: task.id,
             parent: task.parent,
             ty: task.ty.as_bytes().to_vec(),
         };
-        let region = |region: gotrace::Region<'_>| Region {
+        let region = |region: gotrace::event::Region<'_>| Region {
             task: region.task,
             ty: region.ty.as_bytes().to_vec(),
         };

@@ -26,7 +26,10 @@
 //! are what they are; the largest time is followed by the smallest.
 
 use super::facts::{Fact, Region, Task, What};
-use gotrace::{GoId, GoState, Metric, ProcId, ProcState, Resource, TaskId, ThreadId};
+use gotrace::{
+    GoId, ProcId, TaskId, ThreadId,
+    event::{GoState, Metric, ProcState, Resource},
+};
 use std::collections::{HashMap, HashSet};
 
 /// Who wrote the trace.

@@ -6,7 +6,7 @@
 
 use gotrace::recorder::{Recovered, Snapshot};
 use gotrace::wire::{Chunk, Record};
-use gotrace::{Error, Event, EventKind, FlightRecorder, Reader, Storage, Trace};
+use gotrace::{Error, Event, EventKind, FlightRecorder, Reader, Trace, tables::Storage};
 
 /// The bytes of a fixture, in a section of its own.
 macro_rules! fixture {

@@ -8,7 +8,7 @@ use crate::output::{Failure, Result, Text};
 use crate::progress::Progress;
 use gotrace::wire::Chunk;
 use gotrace::wire::text::HeaderLine;
-use gotrace::{Details, Event, EventKind, Stack, StackId, StateTransition, Trace};
+use gotrace::{Details, Event, EventKind, Stack, Trace, event::StateTransition, ids::StackId};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;

@@ -3,7 +3,7 @@
 use crate::input::{Input, Opened};
 use crate::output::{Failure, Result};
 use crate::progress::Progress;
-use gotrace::{Event, GenerationId, Growing, ReadError, Reader, StreamReader, Trace};
+use gotrace::{Event, Growing, ReadError, Reader, StreamReader, Trace, ids::GenerationId};
 use std::io::Read;
 use std::path::Path;
 

@@ -1,7 +1,10 @@
 //! Which events a person wants to see.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gotrace::{Change, Details, Event, EventKind, Resource, TaskId};
+use gotrace::{
+    Details, Event, EventKind, TaskId,
+    event::{Change, Resource},
+};
 use std::collections::HashSet;
 
 /// An event is shown if it passes every kind of filter that is given; of several of one kind, one is

@@ -3,7 +3,10 @@
 //! See `SCHEMA`, which `gotrace dump --help` shows.
 
 use gotrace::{
-    Change, ClockSnapshot, Details, Event, Frame, GoStr, RangeName, Resource, Stack, TaskId,
+    Details, Event, GoStr, Stack, TaskId,
+    event::{Change, RangeName, Resource},
+    generation::Frame,
+    time::ClockSnapshot,
 };
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 

@@ -4,7 +4,8 @@ use crate::output;
 use crate::signals;
 use gotrace::mux::{LiveError, LiveReader};
 use gotrace::{
-    Change, Details, Event, EventKind, GoId, GoState, Metric, RangeName, Resource, Time,
+    Details, Event, EventKind, GoId, Time,
+    event::{Change, GoState, Metric, RangeName, Resource},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};

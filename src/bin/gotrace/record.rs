@@ -13,7 +13,7 @@ use gotrace::recorder::{
 };
 use gotrace::source::{SharedBatches, StreamSource};
 use gotrace::wire::Version;
-use gotrace::{ErrorKind, GenerationId};
+use gotrace::{ErrorKind, ids::GenerationId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
 use std::io::{self, IsTerminal};

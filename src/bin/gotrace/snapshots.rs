@@ -1,8 +1,8 @@
 //! Files for snapshots: named by a pattern, never over another file, and there only when complete.
 
 use crate::output::{Failure, Result, name, note, temporary};
-use gotrace::WallTime;
 use gotrace::recorder::{LossReason, SharedError, SharedRecorder, Status};
+use gotrace::time::WallTime;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,11 @@ use crate::parallel;
 use crate::progress::Progress;
 use anstyle::Style;
 use gotrace::wire::{Batch, Chunk, Class, Contents, EventType, Events, Footprint};
-use gotrace::{Generation, ThreadId, Time, Timestamp, Trace, WallTime};
+use gotrace::{
+    ThreadId, Time, Trace,
+    generation::Generation,
+    time::{Timestamp, WallTime},
+};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::{self, Write};

@@ -4,14 +4,14 @@ use super::{After, Engine};
 use crate::error::{Error, ErrorKind, Table};
 use crate::generation::earliest;
 use crate::ids::ThreadId;
-use crate::input::{Input, Place, Span};
 use crate::num;
-use crate::order::Next;
-use crate::reader::cursor::{BatchEntry, Cursor};
-use crate::storage::{Full, List, Storage};
-use crate::table::NIL;
+use crate::reader::merge::Next;
+use crate::reader::merge::{BatchEntry, Cursor};
+use crate::tables::NIL;
+use crate::tables::{Full, List, Storage};
 use crate::time::Timestamp;
 use crate::wire::{Batch, Batches, Chunk, Contents};
+use crate::wire::{Pieces, Place, Span};
 
 impl<S: Storage> Engine<S> {
     /// Loads the generation that begins where the last one ended: indexes its tables, and groups
@@ -19,7 +19,7 @@ impl<S: Storage> Engine<S> {
     /// trace.
     pub(super) fn load(
         &mut self,
-        input: &Input<'_>,
+        input: &Pieces<'_>,
         last: bool,
     ) -> Result<Option<Timestamp>, Error> {
         self.clear();
@@ -165,7 +165,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Reads the first event of each thread.
-    pub(super) fn fill_frontier(&mut self, input: &Input<'_>) -> Result<(), Error> {
+    pub(super) fn fill_frontier(&mut self, input: &Pieces<'_>) -> Result<(), Error> {
         for (cursor, at) in self.cursors.iter_mut().zip(0u32..) {
             if cursor.advance(input, &self.batches, &self.frequency)? {
                 let next = Next {

@@ -2,22 +2,22 @@
 //! each step.
 
 mod load;
-mod parking;
+mod waiting;
 
-use super::cursor::{BatchEntry, Cursor};
+use super::merge::{BatchEntry, Cursor, Frontier, Next, Parking, Ready};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Raw};
 use crate::generation::Tables;
 use crate::ids::{GenerationId, Offset, StackId};
-#[cfg(feature = "std")]
-use crate::input::Span;
-use crate::input::{Input, Place};
 use crate::num;
-use crate::order::{Epoch, Extra, Fork, Frontier, Next, Parking, Scheduler, Verdict};
-use crate::storage::{List, Storage};
-use crate::table::{IdTable, NIL, Slot};
+use crate::order::{Epoch, Further, Scheduler, Verdict};
+use crate::tables::{Fork, IdTable, NIL, Slot};
+use crate::tables::{List, Storage};
 use crate::time::{Frequency, Time};
+#[cfg(feature = "std")]
+use crate::wire::Span;
 use crate::wire::{Batches, Chunk, EventType, TimedEvent, Version};
+use crate::wire::{Pieces, Place};
 
 /// What follows the generation being read.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +45,8 @@ pub(super) struct Engine<S: Storage> {
     pub(super) version: Version,
     scheduler: Scheduler<S>,
     /// Events that follow the current one, and those that no record gives.
-    extra: Extra,
-    /// The cursor that holds the event found last, or [`NIL`]: then it is the last extra one.
+    ready: Ready,
+    /// The cursor that holds the event found last, or [`NIL`]: then it is the last ready one.
     current: u32,
     /// The cursor that the last record came from has yet to move on, at this position.
     moved: u32,
@@ -97,7 +97,7 @@ impl<S: Storage> Engine<S> {
         Engine {
             version,
             scheduler: Scheduler::new(),
-            extra: Extra::new(),
+            ready: Ready::new(),
             current: NIL,
             moved: NIL,
             tables: Tables::new(),
@@ -119,7 +119,7 @@ impl<S: Storage> Engine<S> {
             syncs: 0,
             skipped: 0,
             #[cfg(test)]
-            exact: crate::order::EXACT,
+            exact: super::merge::EXACT,
             #[cfg(test)]
             offers: 0,
         }
@@ -135,9 +135,9 @@ impl<S: Storage> Engine<S> {
 
     /// The event that [`step`](Self::step) found.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(super) fn event<'t>(&self, input: Input<'t>) -> Event<'_, 't> {
+    pub(super) fn event<'t>(&self, input: Pieces<'t>) -> Event<'_, 't> {
         let cursor = self.cursors.get(num::index(self.current));
-        let raw = cursor.map_or(self.extra.last(), |cursor| &cursor.raw);
+        let raw = cursor.map_or(self.ready.last(), |cursor| &cursor.raw);
         Event {
             raw,
             tables: &self.tables,
@@ -148,9 +148,9 @@ impl<S: Storage> Engine<S> {
     /// Finds the next event; says whether there is one. `last` says whether nothing follows the
     /// input: if something does, the input ends with a generation.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(super) fn step(&mut self, input: &Input<'_>, last: bool) -> Result<bool, Error> {
+    pub(super) fn step(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
         // Only records follow, and the last event was that of the frontier's root.
-        if self.extra.is_idle() && self.moved == 0 && self.move_root(input)? {
+        if self.ready.is_idle() && self.moved == 0 && self.move_root(input)? {
             let root = self.frontier.root();
             if self.offer(input, root)? {
                 return Ok(true);
@@ -163,9 +163,9 @@ impl<S: Storage> Engine<S> {
     /// Everything that is not a record that may come next at once.
     #[cold]
     #[inline(never)]
-    fn step_slowly(&mut self, input: &Input<'_>, last: bool) -> Result<bool, Error> {
+    fn step_slowly(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
         loop {
-            if let Some(raw) = self.extra.pop() {
+            if let Some(raw) = self.ready.pop() {
                 raw.time = after(self.last_time, raw.time);
                 self.last_time = raw.time;
                 self.current = NIL;
@@ -187,7 +187,7 @@ impl<S: Storage> Engine<S> {
                 self.next_generation(input, last)?;
                 continue;
             } else {
-                self.extra.idle();
+                self.ready.idle();
             }
             if self.try_advance(input, 0)? {
                 return Ok(true);
@@ -198,7 +198,7 @@ impl<S: Storage> Engine<S> {
 
     /// Reads the event after the last one on the root's thread; says whether there is one.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn move_root(&mut self, input: &Input<'_>) -> Result<bool, Error> {
+    fn move_root(&mut self, input: &Pieces<'_>) -> Result<bool, Error> {
         let root = self.frontier.root();
         let Some(cursor) = self.cursors.get_mut(num::index(root)) else {
             return Ok(false);
@@ -220,7 +220,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Reads the event after the last one on the same thread.
-    fn move_on(&mut self, input: &Input<'_>) -> Result<(), Error> {
+    fn move_on(&mut self, input: &Pieces<'_>) -> Result<(), Error> {
         let at = core::mem::replace(&mut self.moved, NIL);
         let Some(next) = self.frontier.get(num::index(at)) else {
             return Ok(());
@@ -256,7 +256,7 @@ impl<S: Storage> Engine<S> {
     #[cfg(feature = "std")]
     pub(super) fn needs_input(&self) -> bool {
         let idle =
-            matches!(self.phase, Phase::Reading) && self.extra.is_empty() && !self.has_parked();
+            matches!(self.phase, Phase::Reading) && self.ready.is_empty() && !self.has_parked();
         // Only the last cursor can be about to end.
         idle && !self.samples_left()
             && match (self.frontier.len(), self.moved) {
@@ -306,7 +306,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Makes the next CPU sample ready if it comes before all other events.
-    fn give_sample(&mut self, input: &Input<'_>) -> bool {
+    fn give_sample(&mut self, input: &Pieces<'_>) -> bool {
         let Some(entry) = self.tables.samples().get(self.samples_given) else {
             return false;
         };
@@ -320,7 +320,7 @@ impl<S: Storage> Engine<S> {
         self.samples_given = self.samples_given.wrapping_add(1);
         if let Some(sample) = entry.record(input) {
             let stack = sample.stack.map_or(0, StackId::get);
-            self.extra.push(Raw {
+            self.ready.push(Raw {
                 time: entry.time,
                 thread: sample.thread,
                 proc: sample.proc,
@@ -334,7 +334,7 @@ impl<S: Storage> Engine<S> {
 
     /// The earliest event must wait: tries the others in the order of their times.
     #[cold]
-    fn advance_later(&mut self, input: &Input<'_>) -> Result<bool, Error> {
+    fn advance_later(&mut self, input: &Pieces<'_>) -> Result<bool, Error> {
         if self.can_park() && (self.has_parked() || self.frontier.len() > self.exact()) {
             return self.advance_parking(input);
         }
@@ -353,7 +353,7 @@ impl<S: Storage> Engine<S> {
     /// No event can come next, the earliest of which stands at `place`.
     fn fail_to_advance<T>(
         &mut self,
-        input: &Input<'_>,
+        input: &Pieces<'_>,
         waiting: usize,
         place: Place,
     ) -> Result<T, Error> {
@@ -362,7 +362,7 @@ impl<S: Storage> Engine<S> {
 
     /// Asks whether the event at `at` in the frontier may come next.
     #[inline(never)]
-    fn try_advance(&mut self, input: &Input<'_>, at: usize) -> Result<bool, Error> {
+    fn try_advance(&mut self, input: &Pieces<'_>, at: usize) -> Result<bool, Error> {
         let Some(next) = self.frontier.get(at) else {
             return Ok(false);
         };
@@ -375,7 +375,7 @@ impl<S: Storage> Engine<S> {
 
     /// Asks whether a cursor's event may come next.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    fn offer(&mut self, input: &Input<'_>, at: u32) -> Result<bool, Error> {
+    fn offer(&mut self, input: &Pieces<'_>, at: u32) -> Result<bool, Error> {
         let Some(cursor) = self.cursors.get_mut(num::index(at)) else {
             return Ok(false);
         };
@@ -393,7 +393,7 @@ impl<S: Storage> Engine<S> {
             &self.tables,
             input,
             epoch,
-            &mut self.extra,
+            &mut self.ready,
         );
         match verdict {
             Ok(Verdict::Pass) => {
@@ -414,7 +414,7 @@ impl<S: Storage> Engine<S> {
     /// Ends the reading with an error.
     #[cold]
     fn fail<T>(&mut self, error: Error) -> Result<T, Error> {
-        self.extra.wake();
+        self.ready.wake();
         self.phase = Phase::Done;
         Err(error)
     }
@@ -427,12 +427,12 @@ impl<S: Storage> Engine<S> {
         } else {
             self.start.0
         };
-        self.extra
+        self.ready
             .push(Raw::sync(self.syncs, time, self.start.0, end));
     }
 
     /// Goes on to the next generation, or to the end of the trace: either is a sync event.
-    fn next_generation(&mut self, input: &Input<'_>, last: bool) -> Result<(), Error> {
+    fn next_generation(&mut self, input: &Pieces<'_>, last: bool) -> Result<(), Error> {
         match self.after {
             After::Error(error) => {
                 self.phase = Phase::Failing(error);
@@ -483,7 +483,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// See [`super::Reader::skip_generation`].
-    pub(super) fn skip_generation(&mut self, input: &Input<'_>) -> bool {
+    pub(super) fn skip_generation(&mut self, input: &Pieces<'_>) -> bool {
         let from = input.place(self.start.0);
         let mut batches = Batches::resume(*input, from, self.start.0);
         let mut number = None;

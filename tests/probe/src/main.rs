@@ -9,10 +9,7 @@
 use core::fmt::{self, Write};
 use core::hint::black_box;
 use gotrace::wire::{Batches, Chunk, Contents, Encoder, Events, Record, TimedEvent, Version};
-use gotrace::{
-    Error, Fixed, FlightRecorder, FlightRecorderConfig, GenerationId, GenerationTables, Reader,
-    StackId, Trace,
-};
+use gotrace::{Error, Fixed, FlightRecorder, FlightRecorderConfig, Reader, Trace, ids::{GenerationId, StackId}, generation::GenerationTables};
 
 /// What a firmware calls, each with bytes of which the compiler knows nothing.
 const ENTRY_POINTS: &[fn(&'static [u8]) -> Result<u64, Error>] = &[

@@ -1,33 +1,34 @@
 //! Cursors: how far each thread's events of a generation were read.
 
+use super::parking::Waits;
 use crate::error::Error;
 use crate::event::Raw;
 use crate::ids::ThreadId;
-use crate::input::{Input, Place, Span};
 use crate::num;
-use crate::order::{Key, Waits};
-use crate::storage::List;
-use crate::table::NIL;
+use crate::order::Key;
+use crate::tables::List;
+use crate::tables::NIL;
 use crate::time::{Frequency, Time, Timestamp};
 use crate::wire::decode;
+use crate::wire::{Pieces, Place, Span};
 
 /// A batch of events, in the list of its thread's batches.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BatchEntry {
-    pub(super) span: Span,
-    pub(super) time: Timestamp,
-    pub(super) next: u32,
+pub(in crate::reader) struct BatchEntry {
+    pub(in crate::reader) span: Span,
+    pub(in crate::reader) time: Timestamp,
+    pub(in crate::reader) next: u32,
 }
 
 /// A thread's next event, and the way to those after it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cursor {
-    pub(super) thread: Option<ThreadId>,
+pub(in crate::reader) struct Cursor {
+    pub(in crate::reader) thread: Option<ThreadId>,
     /// The thread's slot in the model; [`NIL`] without a thread.
-    pub(super) thread_slot: u32,
+    pub(in crate::reader) thread_slot: u32,
     /// The batch after the current one, and the last.
-    pub(super) next_batch: u32,
-    pub(super) last_batch: u32,
+    pub(in crate::reader) next_batch: u32,
+    pub(in crate::reader) last_batch: u32,
     /// Of the current batch: the piece of the input, where the payload ends in it, and where the
     /// event after the next begins.
     piece: u32,
@@ -38,9 +39,9 @@ pub(super) struct Cursor {
     /// When the current batch begins.
     base: Time,
     /// When the next event happened; zero stands for the beginning of the batch, as it does for Go.
-    pub(super) time: Time,
+    pub(in crate::reader) time: Time,
     /// The next event, to be completed by the model.
-    pub(super) raw: Raw,
+    pub(in crate::reader) raw: Raw,
 }
 
 impl Waits for Cursor {
@@ -54,7 +55,7 @@ impl Waits for Cursor {
 }
 
 impl Cursor {
-    pub(super) fn new(thread: Option<ThreadId>, thread_slot: u32) -> Cursor {
+    pub(in crate::reader) fn new(thread: Option<ThreadId>, thread_slot: u32) -> Cursor {
         Cursor {
             thread,
             thread_slot,
@@ -71,7 +72,7 @@ impl Cursor {
     }
 
     /// Where the next event stands.
-    pub(super) fn place(&self) -> Place {
+    pub(in crate::reader) fn place(&self) -> Place {
         Place {
             piece: self.piece,
             at: self.event_at,
@@ -80,7 +81,7 @@ impl Cursor {
 
     /// Whether no event follows the next one.
     #[cfg(feature = "std")]
-    pub(super) fn is_last(&self, batches: &impl List<BatchEntry>) -> bool {
+    pub(in crate::reader) fn is_last(&self, batches: &impl List<BatchEntry>) -> bool {
         let mut left = self.at < self.end;
         let mut next = self.next_batch;
         while let Some(batch) = batches.get(num::index(next)).filter(|_| !left) {
@@ -92,9 +93,9 @@ impl Cursor {
 
     /// Reads the next event; says whether there is one.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(super) fn advance(
+    pub(in crate::reader) fn advance(
         &mut self,
-        input: &Input<'_>,
+        input: &Pieces<'_>,
         batches: &impl List<BatchEntry>,
         frequency: &Frequency,
     ) -> Result<bool, Error> {

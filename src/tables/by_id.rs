@@ -1,7 +1,7 @@
 //! Tables by id: a slot found once is reached by index from then on.
 
+use super::{Full, List};
 use crate::num;
-use crate::storage::{Full, List};
 use core::marker::PhantomData;
 
 /// No slot.

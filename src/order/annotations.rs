@@ -5,10 +5,10 @@ use crate::error::{ErrorKind, Table};
 use crate::event::Raw;
 use crate::generation::Tables;
 use crate::ids::{GoId, TaskId};
-use crate::input::{Input, Span};
 use crate::num;
-use crate::storage::Storage;
-use crate::table::NIL;
+use crate::tables::NIL;
+use crate::tables::Storage;
+use crate::wire::{Pieces, Span};
 
 impl<S: Storage> Scheduler<S> {
     /// A task must not begin twice; there is little else to check, since it may have begun before
@@ -71,7 +71,7 @@ impl<S: Storage> Scheduler<S> {
         context: Context,
         raw: &Raw,
         tables: &Tables<S>,
-        input: &Input<'_>,
+        input: &Pieces<'_>,
     ) -> Outcome {
         context.need_all(raw.event.ty)?;
         let [task, name, ..] = raw.event.args;

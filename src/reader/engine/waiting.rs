@@ -1,17 +1,18 @@
-//! How cursors are parked where there are many threads: see `order::parking`.
+//! How cursors are parked where there are many threads: see `merge::parking`.
 
 use super::{Cursor, Engine};
 use crate::error::{Error, ErrorKind, Table};
-use crate::input::Input;
 use crate::num;
-use crate::order::{Fork, Frontier, Next, Parking};
-use crate::storage::{List, Storage};
+use crate::reader::merge::{Frontier, Next, Parking};
+use crate::tables::Fork;
+use crate::tables::{List, Storage};
 use crate::wire::EventType;
+use crate::wire::Pieces;
 
 impl<S: Storage> Engine<S> {
     /// The earliest event must wait, and there are many threads: parks it, until one passes.
-    pub(super) fn advance_parking(&mut self, input: &Input<'_>) -> Result<bool, Error> {
-        self.extra.wake();
+    pub(super) fn advance_parking(&mut self, input: &Pieces<'_>) -> Result<bool, Error> {
+        self.ready.wake();
         while let Some(next) = self.frontier.get(0) {
             let parked = self.parking.park(next.cursor, &self.cursors);
             parked.map_err(|full| {
@@ -53,13 +54,13 @@ impl<S: Storage> Engine<S> {
         return self.exact;
         #[cfg(not(test))]
         {
-            crate::order::EXACT
+            crate::reader::merge::EXACT
         }
     }
 
     /// Reads the event after the last one on the same thread, and lets those events be tried again
     /// that may have waited for the last one.
-    pub(super) fn move_on_and_wake(&mut self, input: &Input<'_>) -> Result<(), Error> {
+    pub(super) fn move_on_and_wake(&mut self, input: &Pieces<'_>) -> Result<(), Error> {
         if !self.has_parked() {
             return self.move_on(input);
         }

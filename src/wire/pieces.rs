@@ -5,16 +5,16 @@ use crate::num;
 
 /// A trace's bytes: a first piece and those that follow it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Input<'t> {
+pub(crate) struct Pieces<'t> {
     first: &'t [u8],
     rest: &'t [&'t [u8]],
     /// How many bytes of the trace stand before the first piece (modulo 2^64).
     base: u64,
 }
 
-impl<'t> Input<'t> {
+impl<'t> Pieces<'t> {
     pub(crate) const fn new(bytes: &'t [u8]) -> Self {
-        Input {
+        Pieces {
             first: bytes,
             rest: &[],
             base: 0,
@@ -23,12 +23,12 @@ impl<'t> Input<'t> {
 
     pub(crate) const fn from_pieces(pieces: &'t [&'t [u8]]) -> Self {
         match pieces.split_first() {
-            Some((first, rest)) => Input {
+            Some((first, rest)) => Pieces {
                 first,
                 rest,
                 base: 0,
             },
-            None => Input {
+            None => Pieces {
                 first: &[],
                 rest: &[],
                 base: 0,
@@ -39,7 +39,7 @@ impl<'t> Input<'t> {
     /// The same bytes as a later part of a trace: `base` bytes stand before them.
     #[cfg(feature = "std")]
     pub(crate) const fn at(self, base: u64) -> Self {
-        Input { base, ..self }
+        Pieces { base, ..self }
     }
 
     /// The bytes of a piece; none past the last.
@@ -107,7 +107,7 @@ impl<'t> Input<'t> {
     }
 }
 
-/// A position in an [`Input`].
+/// A position in [`Pieces`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) piece: u32,
@@ -125,7 +125,7 @@ impl Place {
     }
 }
 
-/// A run of bytes within one piece of an [`Input`].
+/// A run of bytes within one piece of [`Pieces`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span {
     pub(crate) piece: u32,

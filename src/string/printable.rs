@@ -1,6 +1,6 @@
 //! Which characters are printed as they are, by Unicode 17, the version of Go 1.27.
 
-use crate::wire::varint;
+use crate::varint;
 
 /// Whether Go prints the character as it is: letters, marks, numbers, punctuation, symbols, and the
 /// space of ASCII (`strconv.IsPrint`).

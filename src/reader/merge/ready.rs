@@ -1,13 +1,15 @@
-//! Events beyond the one of a record.
+//! Events that are ready and are not that of a cursor's record: further ones of a record, CPU
+//! samples, sync events.
 
 use crate::event::Raw;
-use crate::input::Span;
+use crate::order::Further;
 use crate::time::Time;
+use crate::wire::Span;
 use crate::wire::{EventType, TimedEvent};
 
-/// The further events that a record gives, after its own.
+/// Events to be given before the next record is looked at.
 #[derive(Debug, Default)]
-pub(crate) struct Extra {
+pub(crate) struct Ready {
     /// Every event left of the generation is a record's own, as far as is known: none is here, no
     /// sample comes in between, and nothing else is due.
     idle: bool,
@@ -16,9 +18,9 @@ pub(crate) struct Extra {
     next: usize,
 }
 
-impl Extra {
+impl Ready {
     #[inline(always)]
-    pub(crate) const fn new() -> Extra {
+    pub(crate) const fn new() -> Ready {
         const NONE: Raw = Raw {
             time: Time(0),
             thread: None,
@@ -32,7 +34,7 @@ impl Extra {
                 len: 0,
             },
         };
-        Extra {
+        Ready {
             idle: false,
             events: [NONE; 2],
             len: 0,
@@ -59,18 +61,6 @@ impl Extra {
         self.idle = false;
     }
 
-    pub(crate) fn push(&mut self, raw: Raw) {
-        self.idle = false;
-        if self.is_empty() {
-            self.len = 0;
-            self.next = 0;
-        }
-        if let Some(entry) = self.events.get_mut(self.len) {
-            *entry = raw;
-            self.len = self.len.wrapping_add(1);
-        }
-    }
-
     /// The next one.
     pub(crate) fn pop(&mut self) -> Option<&mut Raw> {
         if self.is_empty() {
@@ -86,5 +76,19 @@ impl Extra {
     pub(crate) const fn last(&self) -> &Raw {
         let [first, second] = &self.events;
         if self.next < 2 { first } else { second }
+    }
+}
+
+impl Further for Ready {
+    fn push(&mut self, raw: Raw) {
+        self.idle = false;
+        if self.is_empty() {
+            self.len = 0;
+            self.next = 0;
+        }
+        if let Some(entry) = self.events.get_mut(self.len) {
+            *entry = raw;
+            self.len = self.len.wrapping_add(1);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Go strings: bytes that are usually, but not always, UTF-8.
 
-use crate::printable::is_printable;
+pub(crate) mod printable;
+
 use core::fmt;
+use printable::is_printable;
 
 /// A string of a trace: a slice of it, UTF-8 only by convention.
 ///
@@ -184,6 +186,10 @@ fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         '\u{80}'..='\u{ffff}' => write!(f, "\\u{:04x}", u32::from(c)),
         _ => write!(f, "\\U{:08x}", u32::from(c)),
     }
+}
+
+format_as_debug! {
+    [] Quoted<'_>;
 }
 
 #[cfg(test)]

@@ -1,8 +1,4 @@
-//! Tables of fixed capacity and tables that grow, behind one trait.
-//!
-//! Every table of the crate is a [`List`] that a [`Storage`] provides: [`Fixed`] takes all
-//! capacities as numbers known at compile time and needs no allocator; [`Growing`] (feature
-//! `alloc`) grows with what a trace holds. The code that uses them is the same.
+//! Where tables live: in place with fixed capacities, or on the heap.
 
 use core::ops::DerefMut;
 

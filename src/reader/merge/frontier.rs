@@ -4,9 +4,9 @@
 //! layout, and so by every step that led to it: the steps here are the ones Go's reader takes, so
 //! that equal times give the same order.
 
-use crate::sort;
-use crate::storage::{Full, List};
-use crate::table::NIL;
+use crate::tables::NIL;
+use crate::tables::sort;
+use crate::tables::{Full, List};
 use crate::time::Time;
 
 /// A thread's next event: when it happened, and where its cursor is.
