@@ -7,7 +7,8 @@ use common::damage::Damage;
 use common::live::RandomReads;
 use gotrace::wire::{HEADER_LEN, Version};
 use gotrace::{
-    Error, ErrorKind, Fixed, Growing, ReadError, Reader, StreamReader, Trace, tables::Storage,
+    Error, ErrorKind, Fixed, Growing, ReadError, Reader, StreamReader, Trace,
+    tables::{Capacities, Storage},
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -180,24 +181,85 @@ fn fixed_and_growing_tables_give_the_same_events() {
         .unwrap();
 }
 
-/// The formula in the documentation of `Fixed`.
 #[test]
 fn a_fixed_reader_takes_the_memory_that_is_documented() {
     macro_rules! check {
-        ($($n:literal),*) => {{
-            let counts = [$($n),*];
-            let each = [24, 24, 24, 32, 288, 44, 52, 32, 44];
-            let tables: usize = counts.iter().zip(each).map(|(n, each)| n * each).sum();
-            let size = size_of::<Reader<'_, Fixed<$($n),*>>>();
-            assert!(size <= 944 + tables, "{size} is more than 944 and {tables}");
-            // On 64-bit targets the formula is exact, but for padding.
-            assert!(cfg!(target_pointer_width = "32") || size + 64 >= 944 + tables, "{size}, {tables}");
+        ($($capacities:tt)*) => {{
+            let documented = Capacities { $($capacities)* }.reader_size();
+            let size = size_of::<Reader<'_, gotrace::tables! { $($capacities)* }>>();
+            assert!(size <= documented, "{size} is more than {documented}");
+            // On 64-bit targets it is exact, but for padding.
+            assert!(cfg!(target_pointer_width = "32") || size + 64 >= documented, "{size}, {documented}");
         }};
     }
-    check!(0, 0, 0, 0, 0, 0, 0, 0, 0);
-    check!(256, 128, 16, 32, 8, 8, 48, 16, 16);
-    check!(7, 5, 3, 1, 9, 11, 13, 15, 17);
-    check!(4096, 4096, 1024, 512, 64, 64, 2048, 1024, 512);
+    check! { ..Capacities::NONE }
+    check! { ..Capacities::SMALL }
+    check! { strings: 7, stacks: 5, samples: 3, batches: 1, threads: 9, procs: 11, goroutines: 13, regions: 15, tasks: 17 }
+    check! { strings: 4096, stacks: 4096, goroutines: 2048, ..Capacities::SMALL }
+}
+
+/// What a reader needs: that much is enough, and one entry less of any table is not.
+#[test]
+fn needs_are_exact() {
+    let read = |bytes: &[u8]| {
+        let trace = Trace::new(bytes).unwrap();
+        let mut reader = trace.reader();
+        while reader.next().unwrap().is_some() {}
+        reader.needs()
+    };
+    for fixture in v2_fixtures() {
+        let trace = fixture.bytes();
+        let mut stream = gotrace::StreamReader::new(&trace[..]).unwrap();
+        while stream.next().unwrap().is_some() {}
+        assert_eq!(stream.needs(), read(&trace), "{}", fixture.name);
+    }
+    let bytes = common::fixture("coro-go1.27").bytes();
+    const NEEDS: Capacities = Capacities {
+        strings: 73,
+        stacks: 23,
+        samples: 0,
+        batches: 3,
+        threads: 3,
+        procs: 2,
+        goroutines: 8,
+        regions: 1,
+        tasks: 0,
+    };
+    assert_eq!(read(&bytes), NEEDS);
+    assert_eq!(
+        read_slice::<gotrace::tables! { ..NEEDS }>(&bytes).error,
+        None
+    );
+    macro_rules! one_less {
+        ($($table:ident $name:ident),*) => {$({
+            const LESS: usize = NEEDS.$table - 1;
+            let run = read_slice::<gotrace::tables! { $table: LESS, ..NEEDS }>(&bytes);
+            let full = ErrorKind::TableFull(gotrace::error::Table::$name);
+            assert_eq!(run.error.map(|e| (e.kind(), e.value())), Some((full, LESS as u64)));
+        })*};
+    }
+    one_less!(
+        strings Strings, stacks Stacks, batches Batches, threads Threads, procs Procs,
+        goroutines Goroutines, regions Regions
+    );
+}
+
+/// A reader that went on after damage needs what it needed before, too.
+#[test]
+fn needs_survive_a_generation_that_is_skipped() {
+    let bytes = common::fixture("annotate-go1.27").bytes();
+    let trace = Trace::new(&bytes).unwrap();
+    let mut reader = trace.reader();
+    while reader.generation().is_none() {
+        reader.next().unwrap();
+    }
+    for _ in 0..20 {
+        reader.next().unwrap();
+    }
+    let before = reader.needs();
+    assert!(before.goroutines > 1 && before.strings > 1);
+    assert!(reader.skip_generation());
+    assert_eq!(reader.needs(), before);
 }
 
 #[test]

@@ -64,6 +64,12 @@ impl<S: Storage> Tables<S> {
         self.samples.clear();
     }
 
+    /// How many strings, stacks and samples there are.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        let (strings, stacks) = (self.strings.entries().len(), self.stacks.entries().len());
+        [strings, stacks, self.samples.len()]
+    }
+
     /// Indexes a batch's payload, which stands at `place`; says whether it holds a table at all.
     pub(crate) fn add(
         &mut self,

@@ -216,6 +216,17 @@ impl<S: Storage> Scheduler<S> {
         }
     }
 
+    /// The most entries that each table had at a time: threads, procs, goroutines, regions and tasks.
+    pub(crate) fn peaks(&self) -> [usize; 5] {
+        [
+            self.threads.slots(),
+            self.procs.slots(),
+            self.goroutines.slots(),
+            self.nodes.len(),
+            self.tasks.slots(),
+        ]
+    }
+
     /// How much [`move_names`](Self::move_names) looks at.
     #[cfg(feature = "std")]
     pub(crate) fn names_to_visit(&self) -> usize {

@@ -35,7 +35,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::generation::{Generation, Trace};
 use crate::ids::{GenerationId, Offset};
-use crate::tables::Storage;
+use crate::tables::{Capacities, Storage};
 use crate::wire::Pieces;
 use crate::wire::{HEADER_LEN, Version};
 use core::fmt;
@@ -50,13 +50,17 @@ pub(crate) use window::Window;
 /// The first event is a sync event, and so is the last; one more begins each generation. Times grow
 /// from event to event.
 ///
-/// `S` says where the reader's tables live: on the heap ([`Growing`](crate::Growing), what
-/// [`Trace::reader`] uses) or in the reader itself, with the capacities that you choose
-/// ([`Fixed`](crate::Fixed)). See [there](crate::Fixed) how much memory that takes.
+/// `S` says where the reader's tables live: on the heap ([`Growing`](crate::Growing), the default
+/// with the feature `alloc`) or in the reader itself, with the capacities that you choose
+/// ([`tables!`](crate::tables!)). [`needs`](Reader::needs) gives the capacities that a trace takes.
 ///
 /// After an error the reader has given every event before it, and gives the error once, then
 /// `None`. [`skip_generation`](Reader::skip_generation) goes on after the damage.
-pub struct Reader<'t, S: Storage> {
+pub struct Reader<
+    't,
+    #[cfg(feature = "alloc")] S: Storage = crate::Growing,
+    #[cfg(not(feature = "alloc"))] S: Storage,
+> {
     input: Pieces<'t>,
     engine: Engine<S>,
 }
@@ -110,6 +114,12 @@ impl<'t, S: Storage> Reader<'t, S> {
     /// How many generations were left out by [`skip_generation`](Reader::skip_generation).
     pub const fn generations_skipped(&self) -> u64 {
         self.engine.skipped
+    }
+
+    /// The capacities that the part of the trace needs that was read so far: the most entries that
+    /// each table had. Exact: [`Fixed`](crate::Fixed) tables with one entry less are full somewhere.
+    pub fn needs(&self) -> Capacities {
+        self.engine.peaks().capacities()
     }
 
     /// The generation being read: none before the first.

@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::generation::{Split, Splitter};
 use crate::ids::{GenerationId, Offset};
 use crate::num;
-use crate::tables::{Growing, Storage};
+use crate::tables::{Capacities, Growing, Storage};
 use crate::wire::{HEADER_LEN, Version};
 use alloc::vec::Vec;
 use core::fmt;
@@ -112,6 +112,12 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     /// show what was made of the events so far.
     pub fn will_read(&self) -> bool {
         self.window.is_read()
+    }
+
+    /// The capacities that the part of the trace needs that was read so far: see
+    /// [`Reader::needs`](crate::Reader::needs).
+    pub fn needs(&self) -> Capacities {
+        self.window.needs()
     }
 
     /// The generation being read: none before the first.

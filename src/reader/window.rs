@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::ids::{GenerationId, Offset};
 use crate::num;
-use crate::tables::Storage;
+use crate::tables::{Capacities, Storage};
 use crate::wire::{HEADER_LEN, Version};
 use crate::wire::{Pieces, Place, Span};
 use alloc::vec::Vec;
@@ -51,6 +51,10 @@ impl<S: Storage> Window<S> {
 
     pub(crate) const fn version(&self) -> Version {
         self.engine.version
+    }
+
+    pub(crate) fn needs(&self) -> Capacities {
+        self.engine.peaks().capacities()
     }
 
     pub(crate) const fn generation(&self) -> Option<GenerationId> {

@@ -130,27 +130,11 @@ impl Storage for Growing {
 
 /// Tables of capacities chosen at compile time, in place: no allocator is needed.
 ///
-/// A full table is an error that names it ([`ErrorKind::TableFull`](crate::ErrorKind::TableFull)).
+/// [`tables!`](crate::tables!) names the capacities. A full table is an error that names it
+/// ([`ErrorKind::TableFull`](crate::ErrorKind::TableFull)).
 ///
-/// All memory that a [`Reader`](crate::Reader) takes is its own size, `size_of::<Reader<Fixed<...>>>()`.
-/// That is at most, in bytes and the same but for padding on 64-bit targets:
-///
-/// ```text
-/// 944 + 24 STRINGS + 24 STACKS + 24 SAMPLES + 32 BATCHES + 288 THREADS
-///     + 44 PROCS + 52 GOROUTINES + 32 REGIONS + 44 TASKS
-/// ```
-///
-/// Targets of 32 bits take less. What a trace needs, a reader with [`Growing`] tables or `gotrace stat` tells: strings, stacks, samples and event
-/// batches are those of the largest generation, threads and procs all that the trace mentions,
-/// goroutines, regions and tasks the most alive or open at a time.
-///
-/// ```
-/// use gotrace::{Fixed, Reader};
-///
-/// // Enough for a program of a few goroutines: 18 kilobytes.
-/// type Small = Fixed<256, 128, 16, 32, 8, 8, 48, 16, 16>;
-/// assert!(size_of::<Reader<'_, Small>>() < 18_000);
-/// ```
+/// All memory that a [`Reader`](crate::Reader) takes is its own size, at most
+/// [`Capacities::reader_size`](super::Capacities::reader_size).
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Fixed<

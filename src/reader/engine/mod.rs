@@ -11,7 +11,7 @@ use crate::generation::Tables;
 use crate::ids::{GenerationId, Offset, StackId};
 use crate::num;
 use crate::order::{Epoch, Further, Scheduler, Verdict};
-use crate::tables::{Fork, IdTable, NIL, Slot};
+use crate::tables::{Counts, Fork, IdTable, NIL, Slot};
 use crate::tables::{List, Storage};
 use crate::time::{Frequency, Time};
 #[cfg(feature = "std")]
@@ -74,6 +74,8 @@ pub(super) struct Engine<S: Storage> {
     last_time: Time,
     syncs: u64,
     pub(super) skipped: u64,
+    /// The most entries of each table, when the last generation was forgotten.
+    peaks: Counts,
     /// In the place of `EXACT`, and how many events were offered to the model.
     #[cfg(test)]
     pub(super) exact: usize,
@@ -118,11 +120,30 @@ impl<S: Storage> Engine<S> {
             last_time: Time(0),
             syncs: 0,
             skipped: 0,
+            peaks: Counts::NONE,
             #[cfg(test)]
             exact: super::merge::EXACT,
             #[cfg(test)]
             offers: 0,
         }
+    }
+
+    /// The most entries that each table had so far.
+    pub(super) fn peaks(&self) -> Counts {
+        let [strings, stacks, samples] = self.tables.counts();
+        let [threads, procs, goroutines, regions, tasks] = self.scheduler.peaks();
+        let now = [
+            strings,
+            stacks,
+            samples,
+            self.batches.len(),
+            threads.max(self.cursors.len()),
+            procs,
+            goroutines,
+            regions,
+            tasks,
+        ];
+        self.peaks.max(Counts::new(now))
     }
 
     pub(super) const fn generation(&self) -> Option<GenerationId> {
@@ -471,6 +492,7 @@ impl<S: Storage> Engine<S> {
 
     /// Forgets the generation.
     fn clear(&mut self) {
+        self.peaks = self.peaks();
         self.tables.clear();
         self.batches.clear();
         self.cursors.clear();
@@ -508,11 +530,12 @@ impl<S: Storage> Engine<S> {
     /// Starts again with the generation at a place.
     fn restart(&mut self, (place, offset): (Place, Offset)) -> bool {
         let (syncs, last_time) = (self.syncs, self.last_time);
-        let skipped = self.skipped.saturating_add(1);
+        let (skipped, peaks) = (self.skipped.saturating_add(1), self.peaks());
         *self = Engine {
             syncs,
             last_time,
             skipped,
+            peaks,
             ..Engine::new(self.version, place, offset)
         };
         true
