@@ -51,7 +51,7 @@ fn child() {
         .write(true)
         .open(dir.join("told"))
         .expect("the file to tell");
-    let arena = MappedArena::open(dir.join("arena"), ARENA).expect("the arena");
+    let arena = unsafe { MappedArena::open(dir.join("arena"), ARENA) }.expect("the arena");
     let mut recorder = if dir.join("resume").exists() {
         FlightRecorder::resume(arena, CONFIG).expect("a sound arena")
     } else {

@@ -141,7 +141,10 @@ fn start(args: &Args, config: FlightRecorderConfig, snapshots: &Snapshots) -> Re
     let mut arena = Some(match &args.arena {
         None => Memory::Heap(vec![0; len]),
         Some(path) => {
-            let open = |len| MappedArena::open(path, len).map_err(|e| Failure::file(path, e));
+            // SAFETY: the file is this recorder's own, and its lock keeps other recorders away.
+            #[allow(unsafe_code)]
+            let open =
+                |len| unsafe { MappedArena::open(path, len) }.map_err(|e| Failure::file(path, e));
             // As it is, before it is made longer: it may be no arena.
             save(path, open(0)?.as_ref(), snapshots)?;
             Memory::Mapped(open(len)?)
