@@ -1,4 +1,5 @@
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "mmap"), forbid(unsafe_code))]
 #![deny(unsafe_code, missing_docs)]
 #![cfg_attr(
@@ -26,6 +27,7 @@ extern crate std;
 #[macro_use]
 mod macros;
 
+pub mod docs;
 pub mod error;
 pub mod event;
 pub mod generation;
