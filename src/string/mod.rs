@@ -1,5 +1,6 @@
 //! Go strings: bytes that are usually, but not always, UTF-8.
 
+mod chunks;
 pub(crate) mod printable;
 
 use core::fmt;
@@ -74,13 +75,10 @@ impl<'t> GoStr<'t> {
 
 impl fmt::Display for GoStr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_str("\u{fffd}")?;
-            }
-        }
-        Ok(())
+        chunks::for_each(self.0, |text, invalid| {
+            f.write_str(text)?;
+            f.write_str(if invalid.is_empty() { "" } else { "\u{fffd}" })
+        })
     }
 }
 
@@ -143,8 +141,7 @@ impl fmt::Display for Quoted<'_> {
             ""
         };
         f.write_str(quotes)?;
-        for chunk in self.bytes.utf8_chunks() {
-            let mut plain = chunk.valid();
+        chunks::for_each(self.bytes, |mut plain, invalid| {
             // What needs no escape is written in runs.
             let special = |c: char| match c {
                 '"' | '\\' => self.style != Style::Printable,
@@ -157,10 +154,10 @@ impl fmt::Display for Quoted<'_> {
                 plain = rest.get(c.len_utf8()..).unwrap_or("");
             }
             f.write_str(plain)?;
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
-        }
+            invalid
+                .iter()
+                .try_for_each(|byte| write!(f, "\\x{byte:02x}"))
+        })?;
         f.write_str(quotes)
     }
 }
