@@ -1,0 +1,12 @@
+//! From bytes to events, over slices and streams: everything decoded, ordered and shown.
+
+#[cfg(feature = "std")]
+mod cases;
+#[path = "../common/mod.rs"]
+mod common;
+mod order;
+mod reader;
+mod tables;
+mod validator;
+mod wire;
+mod wire_dump;
