@@ -4,6 +4,8 @@
 mod cases;
 #[path = "../common/mod.rs"]
 mod common;
+mod examples;
+mod mapped_changes;
 mod order;
 mod reader;
 mod tables;
