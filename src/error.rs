@@ -26,6 +26,11 @@ impl Error {
         }
     }
 
+    /// The same, where its offset counts from a place `bytes` into the trace.
+    pub(crate) const fn after(self, bytes: u64) -> Error {
+        Error::new(self.kind, self.value, self.offset.0.wrapping_add(bytes))
+    }
+
     /// What is wrong.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
@@ -119,6 +124,9 @@ kinds! {
     NotATrace => "not a Go execution trace: it begins with {}";
     /// The header names a version that no Go release wrote; the value is N of `go 1.N`.
     UnknownVersion => "unknown trace version go 1.{}";
+    /// The header names a version of after [`Version::CURRENT`](crate::wire::Version::CURRENT); the
+    /// value is N of `go 1.N`.
+    NewerVersion => "trace version go 1.{} is newer than this gotrace, which reads up to go 1.26: update it";
     /// The header names a version of before Go 1.22, whose format this does not read; the value
     /// is N of `go 1.N`.
     OldVersion => "trace version go 1.{} is not supported, go 1.22 is the oldest";

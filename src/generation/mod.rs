@@ -21,14 +21,14 @@
 //! ```
 
 mod index;
-#[cfg(feature = "std")]
 mod split;
 mod tables;
 mod trace;
 mod view;
 
 #[cfg(feature = "std")]
-pub(crate) use split::{Split, Splitter};
+pub(crate) use split::Piece;
+pub(crate) use split::{Finish, Skip, Split, Splitter, stray_marker};
 pub(crate) use tables::{Lookup, Tables};
 pub(crate) use trace::earliest;
 pub use trace::{Generation, Generations, Trace};

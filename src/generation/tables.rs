@@ -304,12 +304,16 @@ fn section<'t>(batch: &Batch<'t>) -> Result<Fields<'t>, Error> {
 
 /// Whether a batch is what this version calls a sync batch.
 pub(crate) fn is_sync(batch: &Batch<'_>, version: Version) -> bool {
-    let expected = if version.has_clock_snapshot() {
+    batch.head.experiment.is_none() && batch.data.first() == Some(&sync_type(version).0)
+}
+
+/// The type that a sync batch begins with.
+pub(crate) fn sync_type(version: Version) -> EventType {
+    if version.has_clock_snapshot() {
         EventType::SYNC
     } else {
         EventType::FREQUENCY
-    };
-    batch.head.experiment.is_none() && batch.data.first() == Some(&expected.0)
+    }
 }
 
 /// What a sync batch says.

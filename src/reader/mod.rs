@@ -23,6 +23,7 @@
 //! ```
 
 mod engine;
+mod explain;
 mod merge;
 #[cfg(feature = "std")]
 mod stream;
@@ -40,6 +41,7 @@ use crate::wire::Pieces;
 use crate::wire::{HEADER_LEN, Version};
 use core::fmt;
 use engine::Engine;
+pub use explain::{Explanation, Region};
 #[cfg(feature = "std")]
 pub use stream::{ReadError, StreamReader};
 #[cfg(feature = "std")]
@@ -111,6 +113,14 @@ impl<'t, S: Storage> Reader<'t, S> {
         self.engine.skip_generation(&self.input)
     }
 
+    /// What the error that ended the reading is about, where there is more to say than the error
+    /// holds: the two regions that a [`RegionMismatch`](crate::ErrorKind::RegionMismatch) is about.
+    /// `None` for other errors, before an error, and after
+    /// [`skip_generation`](Reader::skip_generation).
+    pub fn explain(&self) -> Option<Explanation<'t>> {
+        self.engine.explain(&self.input)
+    }
+
     /// How many generations were left out by [`skip_generation`](Reader::skip_generation).
     pub const fn generations_skipped(&self) -> u64 {
         self.engine.skipped
@@ -120,6 +130,12 @@ impl<'t, S: Storage> Reader<'t, S> {
     /// each table had. Exact: [`Fixed`](crate::Fixed) tables with one entry less are full somewhere.
     pub fn needs(&self) -> Capacities {
         self.engine.peaks().capacities()
+    }
+
+    /// How many generations were read, the one being read included. In a trace of Go 1.26 or later
+    /// several may have one number.
+    pub const fn generations_read(&self) -> u64 {
+        self.engine.read
     }
 
     /// The generation being read: none before the first.

@@ -1,13 +1,14 @@
 //! Reading a trace as it comes: from a file, a pipe, a socket.
 
+use super::explain::Explanation;
 use super::window::Window;
 use crate::error::Error;
 use crate::event::Event;
-use crate::generation::{Split, Splitter};
+use crate::generation::{Piece, Skip, Splitter};
 use crate::ids::{GenerationId, Offset};
 use crate::num;
 use crate::tables::{Capacities, Growing, Storage};
-use crate::wire::{HEADER_LEN, Version};
+use crate::wire::{HEADER_LEN, Head, Version};
 use alloc::vec::Vec;
 use core::fmt;
 use std::io::{self, Read};
@@ -108,6 +109,49 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         }
     }
 
+    /// After an error, goes on with the generation after the damaged one, as if the trace began
+    /// there; says whether there is one that can be found. Reads on until it is, and holds what it
+    /// reads. As [`Reader::skip_generation`](crate::Reader::skip_generation).
+    pub fn skip_generation(&mut self) -> bool {
+        let mut at = self.window.start();
+        let mut splitter = Splitter::new(self.version());
+        loop {
+            let Some(head) = self.whole(at) else {
+                return false;
+            };
+            let behind = at.saturating_add(head.total_len());
+            match splitter.skip(&head, head.payload(self.window.beyond(at))) {
+                Skip::Over => at = behind,
+                Skip::Here => break,
+                Skip::Behind if self.whole(behind).is_some() => {
+                    at = behind;
+                    break;
+                }
+                Skip::Behind => return false,
+            }
+        }
+        self.window.skip_to(at);
+        self.splitter = Splitter::new(self.version());
+        true
+    }
+
+    /// What the error that ended the reading is about:
+    /// as [`Reader::explain`](crate::Reader::explain).
+    pub fn explain(&self) -> Option<Explanation<'_>> {
+        self.window.explain()
+    }
+
+    /// How many generations were left out by [`skip_generation`](StreamReader::skip_generation).
+    pub const fn generations_skipped(&self) -> u64 {
+        self.window.counts().1
+    }
+
+    /// How many generations were read, the one being read included. In a trace of Go 1.26 or later
+    /// several may have one number.
+    pub const fn generations_read(&self) -> u64 {
+        self.window.counts().0
+    }
+
     /// Whether the next event has to be waited for, if the source has nothing yet: a good time to
     /// show what was made of the events so far.
     pub fn will_read(&self) -> bool {
@@ -145,21 +189,36 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         let mut at = self.window.advance();
         loop {
             let wanted = match self.splitter.next(self.window.beyond(at)) {
-                Ok(Split::Batch(head)) => {
-                    at = at.saturating_add(head.total_len());
+                Ok(Piece::Batch(len)) => {
+                    at = at.saturating_add(len);
                     continue;
                 }
-                Ok(Split::End { marker_len, .. }) => {
+                Ok(Piece::End { marker_len, .. }) => {
                     self.window.ends_at(at.saturating_add(marker_len), false);
                     return;
                 }
-                Ok(Split::Need(more)) => more,
+                Ok(Piece::Need(more)) => more,
                 // Damage: the engine says so.
                 Err(_) => 0,
             };
             if wanted == 0 || !self.read_more(wanted) {
                 self.window.ends_at(usize::MAX, true);
                 return;
+            }
+        }
+    }
+
+    /// The header at this place of the buffer, if a whole batch or marker is there or can be read.
+    fn whole(&mut self, at: usize) -> Option<Head> {
+        loop {
+            let bytes = self.window.beyond(at);
+            let missing = match Head::parse(bytes).ok()? {
+                Some(head) if head.total_len() <= bytes.len() => return Some(head),
+                Some(head) => head.total_len().saturating_sub(bytes.len()),
+                None => 1,
+            };
+            if !self.read_more(missing) {
+                return None;
             }
         }
     }

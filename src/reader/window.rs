@@ -7,6 +7,7 @@
 //! one large.
 
 use super::engine::Engine;
+use super::explain::Explanation;
 use crate::error::Error;
 use crate::event::Event;
 use crate::ids::{GenerationId, Offset};
@@ -100,6 +101,25 @@ impl<S: Storage> Window<S> {
         self.last = true;
     }
 
+    /// Where the generation that was read last begins in the buffer.
+    pub(super) fn start(&self) -> usize {
+        num::narrow(self.engine.start().0.wrapping_sub(self.base))
+    }
+
+    /// Goes on with a generation that begins here in the buffer, as if the trace began there.
+    pub(super) fn skip_to(&mut self, at: usize) {
+        let at = at.min(self.buffer.len());
+        self.buffer.drain(..at);
+        self.base = self.base.wrapping_add(num::wide(at));
+        (self.names, self.end, self.last, self.fresh) = (0, 0, false, false);
+        self.engine.restart((Place::default(), Offset(self.base)));
+    }
+
+    /// How many generations were read, and how many were skipped.
+    pub(super) const fn counts(&self) -> (u64, u64) {
+        (self.engine.read, self.engine.skipped)
+    }
+
     /// Finds the next event; says whether there is one.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
@@ -111,8 +131,16 @@ impl<S: Storage> Window<S> {
     /// The event that [`step`](Self::step) found.
     #[inline]
     pub(crate) fn event(&self) -> Event<'_, '_> {
-        let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
-        self.engine.event(input)
+        self.engine.event(self.input())
+    }
+
+    /// See [`super::Reader::explain`].
+    pub(super) fn explain(&self) -> Option<Explanation<'_>> {
+        self.engine.explain(&self.input())
+    }
+
+    fn input(&self) -> Pieces<'_> {
+        Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base)
     }
 
     /// Makes room for the next generation: what outlives the one that was read moves to the front of

@@ -101,7 +101,7 @@ fn check(file: &Path, keep_going: bool, progress: &Progress) -> Report {
         file: file.to_string_lossy().into_owned(),
         ..Report::default()
     };
-    let result = Source::open(file, keep_going, progress).and_then(|mut source| {
+    let result = Source::open(file, false, progress).and_then(|mut source| {
         let result = read(file, &mut source, keep_going, progress, &mut report);
         source.finish(result)
     });
@@ -121,17 +121,15 @@ fn read(
     report: &mut Report,
 ) -> Result {
     let mut events = source.events(file, None)?;
-    let mut generation = None;
     let mut done = 0;
     loop {
         match events.skim(&mut report.events) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(gotrace::ReadError::Trace(error)) => {
-                let offset = Some(error.offset().0);
                 report.errors.push(Damage {
-                    error: error.to_string(),
-                    offset,
+                    error: events.message(&error),
+                    offset: Some(error.offset().0),
                 });
                 if !(keep_going && events.skip_generation()) {
                     return Ok(());
@@ -140,9 +138,8 @@ fn read(
             }
             Err(error) => return Err(Failure::trace(file, error)),
         }
-        if events.generation() != generation {
-            generation = events.generation();
-            report.generations += 1;
+        if events.generations_read() != report.generations {
+            report.generations = events.generations_read();
             let offset = events.offset();
             progress.add(usize::try_from(offset.saturating_sub(done)).unwrap_or(0));
             done = offset;

@@ -120,8 +120,10 @@ fn parsed(args: &Args, source: &mut Source, out: &mut Text, progress: &Progress)
             // Somebody may be watching.
             out.flush()?;
         }
-        let Some(event) = events.next().map_err(|e| Failure::trace(&args.file, e))? else {
-            break;
+        let event = match events.next() {
+            Ok(Some(event)) => event,
+            Ok(None) => break,
+            Err(error) => return Err(events.failure(&args.file, error)),
         };
         if event.kind() == EventKind::Sync {
             // Another generation gives its stacks other ids.

@@ -1,9 +1,9 @@
 //! The events of a trace, from wherever it comes.
 
 use crate::input::{Input, Opened};
-use crate::output::{Failure, Result};
+use crate::output::{self, Failure, Result};
 use crate::progress::Progress;
-use gotrace::{Event, Growing, ReadError, Reader, StreamReader, Trace, ids::GenerationId};
+use gotrace::{Event, Growing, ReadError, Reader, StreamReader, Trace};
 use std::io::Read;
 use std::path::Path;
 
@@ -106,10 +106,35 @@ impl Events<'_> {
         Ok(false)
     }
 
-    pub fn generation(&self) -> Option<GenerationId> {
+    /// How many generations were read so far.
+    pub fn generations_read(&self) -> u64 {
         match self {
-            Events::Memory(reader) => reader.generation(),
-            Events::Stream(reader) => reader.generation(),
+            Events::Memory(reader) => reader.generations_read(),
+            Events::Stream(reader) => reader.generations_read(),
+        }
+    }
+
+    /// An error that ended the reading, with what it is about.
+    pub fn message(&self, error: &gotrace::Error) -> String {
+        let explanation = match self {
+            Events::Memory(reader) => reader.explain(),
+            Events::Stream(reader) => reader.explain(),
+        };
+        match explanation {
+            Some(explanation) => format!("{error}: {explanation}"),
+            None => error.to_string(),
+        }
+    }
+
+    /// The failure that such an error is.
+    pub fn failure(&self, path: &Path, error: ReadError) -> Failure {
+        match error {
+            ReadError::Trace(error) => Failure::File {
+                name: output::name(path),
+                offset: Some(error.offset().0),
+                error: self.message(&error),
+            },
+            other => Failure::trace(path, other),
         }
     }
 
@@ -121,11 +146,11 @@ impl Events<'_> {
         }
     }
 
-    /// After an error, goes on behind the damage if that is possible: not in a stream.
+    /// After an error, goes on behind the damage if that is possible.
     pub fn skip_generation(&mut self) -> bool {
         match self {
             Events::Memory(reader) => reader.skip_generation(),
-            Events::Stream(_) => false,
+            Events::Stream(reader) => reader.skip_generation(),
         }
     }
 }

@@ -4,10 +4,11 @@
 mod load;
 mod waiting;
 
+use super::explain::{Explanation, Region};
 use super::merge::{BatchEntry, Cursor, Frontier, Next, Parking, Ready};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Raw};
-use crate::generation::Tables;
+use crate::generation::{Lookup, Skip, Splitter, Tables};
 use crate::ids::{GenerationId, Offset, StackId};
 use crate::num;
 use crate::order::{Epoch, Further, Scheduler, Verdict};
@@ -16,7 +17,7 @@ use crate::tables::{List, Storage};
 use crate::time::{Frequency, Time};
 #[cfg(feature = "std")]
 use crate::wire::Span;
-use crate::wire::{Batches, Chunk, EventType, TimedEvent, Version};
+use crate::wire::{Batches, EventType, TimedEvent, Version};
 use crate::wire::{Pieces, Place};
 
 /// What follows the generation being read.
@@ -71,8 +72,13 @@ pub(super) struct Engine<S: Storage> {
     offset: Offset,
     after: After,
     phase: Phase,
+    /// The cursor whose event ended the reading because it ends a region that is not the innermost,
+    /// or [`NIL`].
+    misnested: u32,
     last_time: Time,
     syncs: u64,
+    /// How many generations were read, and how many were skipped.
+    pub(super) read: u64,
     pub(super) skipped: u64,
     /// The most entries of each table, when the last generation was forgotten.
     peaks: Counts,
@@ -117,8 +123,10 @@ impl<S: Storage> Engine<S> {
             offset,
             after: After::Unknown,
             phase: Phase::Reading,
+            misnested: NIL,
             last_time: Time(0),
             syncs: 0,
+            read: 0,
             skipped: 0,
             peaks: Counts::NONE,
             #[cfg(test)]
@@ -164,6 +172,20 @@ impl<S: Storage> Engine<S> {
             tables: &self.tables,
             input,
         }
+    }
+
+    /// See [`super::Reader::explain`].
+    pub(super) fn explain<'t>(&self, input: &Pieces<'t>) -> Option<Explanation<'t>> {
+        let raw = self.cursors.get(num::index(self.misnested))?.raw;
+        let goroutine = raw.go?;
+        let (task, name) = self.scheduler.innermost_region(goroutine)?;
+        let innermost = Region::new(task, input.bytes(name));
+        let name = self.tables.string(raw.arg(1))?;
+        Some(Explanation::RegionMismatch {
+            goroutine,
+            ended: Region::new(raw.arg(0), input.bytes(name)),
+            innermost,
+        })
     }
 
     /// Finds the next event; says whether there is one. `last` says whether nothing follows the
@@ -408,6 +430,8 @@ impl<S: Storage> Engine<S> {
             generation: self.number,
             first: self.number == self.first,
         };
+        // The events that a record adds copy its time.
+        cursor.raw.time = cursor.time;
         let verdict = self.scheduler.advance(
             &mut cursor.raw,
             cursor.thread_slot,
@@ -427,6 +451,9 @@ impl<S: Storage> Engine<S> {
             Ok(Verdict::Wait) => Ok(false),
             Err(fault) => {
                 let error = input.error(fault.kind, fault.value, cursor.place());
+                if fault.kind == ErrorKind::RegionMismatch {
+                    self.misnested = at;
+                }
                 self.fail(error)
             }
         }
@@ -474,6 +501,7 @@ impl<S: Storage> Engine<S> {
                 if self.first == 0 && self.frontier.len() > 0 {
                     self.first = self.number;
                 }
+                self.read = self.read.saturating_add(1);
                 let time = self.frequency.time(earliest);
                 self.sync(time, true);
             }
@@ -508,36 +536,48 @@ impl<S: Storage> Engine<S> {
     pub(super) fn skip_generation(&mut self, input: &Pieces<'_>) -> bool {
         let from = input.place(self.start.0);
         let mut batches = Batches::resume(*input, from, self.start.0);
-        let mut number = None;
+        let mut splitter = Splitter::new(self.version);
         loop {
             let before = (batches.place(), batches.offset());
-            match batches.next() {
-                Ok(Some(Chunk::Batch(batch))) => {
-                    let generation = batch.head.generation;
-                    if *number.get_or_insert(generation) != generation {
-                        return self.restart(before);
-                    }
+            let Ok(Some(chunk)) = batches.next() else {
+                return false;
+            };
+            let (head, payload) = chunk.parts();
+            match splitter.skip(&head, payload) {
+                Skip::Over => {}
+                Skip::Here => {
+                    self.restart(before);
+                    return true;
                 }
-                Ok(Some(Chunk::EndOfGeneration(_))) => {
+                Skip::Behind => {
                     let after = (batches.place(), batches.offset());
-                    return matches!(batches.next(), Ok(Some(_))) && self.restart(after);
+                    let follows = matches!(batches.next(), Ok(Some(_)));
+                    if follows {
+                        self.restart(after);
+                    }
+                    return follows;
                 }
-                Ok(None) | Err(_) => return false,
             }
         }
     }
 
+    /// Where the generation being read begins.
+    #[cfg(feature = "std")]
+    pub(super) const fn start(&self) -> Offset {
+        self.start
+    }
+
     /// Starts again with the generation at a place.
-    fn restart(&mut self, (place, offset): (Place, Offset)) -> bool {
-        let (syncs, last_time) = (self.syncs, self.last_time);
+    pub(super) fn restart(&mut self, (place, offset): (Place, Offset)) {
+        let (syncs, last_time, read) = (self.syncs, self.last_time, self.read);
         let (skipped, peaks) = (self.skipped.saturating_add(1), self.peaks());
         *self = Engine {
             syncs,
             last_time,
+            read,
             skipped,
             peaks,
             ..Engine::new(self.version, place, offset)
         };
-        true
     }
 }

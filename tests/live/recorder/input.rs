@@ -230,7 +230,7 @@ fn headers_are_checked_and_begin_another_trace() {
     let error = recorder.header(old).unwrap_err();
     assert_eq!((error.kind(), error.value()), (ErrorKind::OldVersion, 21));
     let error = recorder.header(b"go 1.99 trace\0\0\0").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UnknownVersion);
+    assert_eq!(error.kind(), ErrorKind::NewerVersion);
     let error = recorder.header(&[&old[..], b"x"].concat()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OldVersion);
     let long = [&Version::Go122.header()[..], b"xy"].concat();
