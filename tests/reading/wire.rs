@@ -583,7 +583,7 @@ fn what_exceeds_a_limit_is_refused_both_ways() {
 /// Lines of the text form for the fuzzer to begin with.
 #[test]
 fn the_fuzzers_dictionary_has_every_event() {
-    let dictionary = include_str!("../../fuzz/text.dict");
+    let dictionary = include_str!("text.dict");
     for ty in EventType::ALL {
         let spec = ty.spec().unwrap();
         let args = spec.args.iter().map(|arg| format!(" {}=1", arg.name));

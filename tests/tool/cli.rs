@@ -431,7 +431,7 @@ fn colours_are_for_terminals_that_want_them() {
     assert!(!no_colour.contains(&0x1b));
     let command = format!("{} stat {}", env!("CARGO_BIN_EXE_gotrace"), trace.display());
     let Some(coloured) = on_a_terminal(&command, &[]) else {
-        eprintln!("skipped: no command `script`");
+        common::skipped::skip("no command `script`");
         return;
     };
     assert!(coloured.contains("\x1b[1m"), "{coloured}");
@@ -449,7 +449,7 @@ fn only_long_work_on_a_terminal_has_a_progress_bar() {
     let binary = env!("CARGO_BIN_EXE_gotrace");
     let slow = format!("(sleep 1.5; cat {trace}) | {binary} stat --json -");
     let Some(shown) = on_a_terminal(&slow, &[]) else {
-        eprintln!("skipped: no command `script`");
+        common::skipped::skip("no command `script`");
         return;
     };
     assert!(shown.contains(" left"), "{shown}");

@@ -75,7 +75,7 @@ fn commands(trace: &Path) -> Vec<Vec<&OsStr>> {
 #[test]
 fn there_are_no_memory_errors_and_no_leaks() {
     if Command::new("valgrind").arg("--version").output().is_err() {
-        eprintln!("skipped: no valgrind");
+        common::skipped::skip("no command `valgrind`");
         return;
     }
     // One of each version, and a large one, are enough for every day.

@@ -334,7 +334,7 @@ fn what_is_live_is_refreshed_in_place() {
         ),
     ] {
         let Some(shown) = on_a_terminal(&command, &[]) else {
-            eprintln!("skipped: no command `script`");
+            common::skipped::skip("no command `script`");
             return;
         };
         for generation in 1..=3 {

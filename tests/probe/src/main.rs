@@ -9,7 +9,11 @@
 use core::fmt::{self, Write};
 use core::hint::black_box;
 use gotrace::wire::{Batches, Chunk, Contents, Encoder, Events, Record, TimedEvent, Version};
-use gotrace::{Error, FlightRecorder, FlightRecorderConfig, Reader, Trace, ids::{GenerationId, StackId}, generation::GenerationTables};
+use gotrace::{
+    Error, FlightRecorder, FlightRecorderConfig, Reader, Trace,
+    generation::GenerationTables,
+    ids::{GenerationId, StackId},
+};
 
 /// What a firmware calls, each with bytes of which the compiler knows nothing.
 const ENTRY_POINTS: &[fn(&'static [u8]) -> Result<u64, Error>] = &[
