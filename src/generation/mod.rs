@@ -29,6 +29,7 @@ mod view;
 
 #[cfg(feature = "std")]
 pub(crate) use split::{Split, Splitter};
+pub use tables::clocks_of;
 pub(crate) use tables::{Lookup, Tables};
 pub(crate) use trace::earliest;
 pub use trace::{Generation, Generations, Trace};

@@ -22,6 +22,8 @@
 //! # Ok::<(), gotrace::Error>(())
 //! ```
 
+#[cfg(feature = "std")]
+mod batches;
 mod engine;
 mod merge;
 #[cfg(feature = "std")]
@@ -38,10 +40,12 @@ use crate::ids::{GenerationId, Offset};
 use crate::tables::Storage;
 use crate::wire::Pieces;
 use crate::wire::{HEADER_LEN, Version};
+#[cfg(feature = "std")]
+pub use batches::StreamBatches;
 use core::fmt;
 use engine::Engine;
 #[cfg(feature = "std")]
-pub use stream::{ReadError, StreamReader};
+pub use stream::{DEFAULT_GENERATION_LIMIT, ReadError, StreamReader};
 #[cfg(feature = "std")]
 pub(crate) use window::Window;
 
@@ -152,6 +156,7 @@ format_as_debug! {
 
 #[cfg(feature = "std")]
 format_as_debug! {
+    [R] StreamBatches<R>;
     [R, S: Storage] StreamReader<R, S>;
     [] ReadError;
 }

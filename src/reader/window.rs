@@ -89,6 +89,37 @@ impl<S: Storage> Window<S> {
         self.ends_at(self.buffer.len(), false);
     }
 
+    /// Where the generation being read begins.
+    pub(super) fn start(&self) -> usize {
+        num::narrow(self.engine.start().0.wrapping_sub(self.base))
+    }
+
+    /// The offset in the trace of a place in the buffer.
+    pub(super) fn offset_of(&self, at: usize) -> u64 {
+        self.base.wrapping_add(num::wide(at))
+    }
+
+    /// How many generations were left out.
+    pub(super) const fn skipped(&self) -> u64 {
+        self.engine.skipped
+    }
+
+    /// Forgets everything before a place in the buffer, to start again there.
+    pub(super) fn restart(&mut self, at: usize) {
+        self.base = self.offset_of(at);
+        self.buffer.drain(..at.min(self.buffer.len()));
+        (self.names, self.end) = (0, 0);
+        (self.last, self.fresh) = (false, false);
+        self.engine.restart((Place::default(), Offset(self.base)));
+    }
+
+    /// The same, with no generation left out.
+    pub(super) fn discard(&mut self, at: usize) {
+        let skipped = self.engine.skipped;
+        self.restart(at);
+        self.engine.skipped = skipped;
+    }
+
     /// No generation follows the one that was read.
     pub(crate) fn finish(&mut self) {
         self.advance();

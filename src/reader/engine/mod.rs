@@ -505,8 +505,14 @@ impl<S: Storage> Engine<S> {
         }
     }
 
+    /// Where the generation being read begins.
+    #[cfg(feature = "std")]
+    pub(super) const fn start(&self) -> Offset {
+        self.start
+    }
+
     /// Starts again with the generation at a place.
-    fn restart(&mut self, (place, offset): (Place, Offset)) -> bool {
+    pub(super) fn restart(&mut self, (place, offset): (Place, Offset)) -> bool {
         let (syncs, last_time) = (self.syncs, self.last_time);
         let skipped = self.skipped.saturating_add(1);
         *self = Engine {
