@@ -80,7 +80,7 @@ fn devices_without_end_are_refused() {
             let args = command(words, device);
             // A device may hold an arena, whose length it does not say.
             let run = match words[0] {
-                "recover" | "assemble" => run(&args),
+                "recover" => run(&args),
                 _ => in_little(&args),
             };
             assert_eq!(run.status, 1, "{args:?}: {}", run.stderr);
@@ -89,7 +89,7 @@ fn devices_without_end_are_refused() {
             let said = run.stderr.starts_with(&expected) || words.contains(&"--json");
             assert!(said, "{args:?}: {}", run.stderr);
         }
-        for words in [&["stat", "--follow"][..], &["tee"], &["record"]] {
+        for words in [&["stat", "--follow"][..], &["tee", "--stat"], &["record"]] {
             let run = in_little([words, &[device]].concat());
             assert_eq!(run.status, 1, "{words:?}: {}", run.stderr);
         }
@@ -119,9 +119,9 @@ fn bombs_are_refused_in_little_memory() {
     let many_zeros = vec![0; 256 << 20];
     let bombs = [
         file("header.zst", &zeros(b"no trace at all!", 17)),
-        file("window.zst", &zeros(b"no trace at all!", 27)),
+        file("window.zst", &zeros(b"no trace at all!", 23)),
         file("damage.zst", &zeros(header, 17)),
-        file("damage-window.zst", &zeros(header, 27)),
+        file("damage-window.zst", &zeros(header, 23)),
         file("header.gz", &gzip(&many_zeros)),
         file("damage.gz", &[gzip(header), gzip(&many_zeros)].concat()),
         fixtures_dir()
@@ -140,7 +140,7 @@ fn bombs_are_refused_in_little_memory() {
                 || words[0] == "recover";
             assert!(where_it_is, "{words:?} {bomb}: {}", run.stderr);
         }
-        let text = run(["assemble", bomb, "/dev/null"]);
+        let text = in_little(["assemble", bomb, "/dev/null"]);
         assert_eq!(text.status, 1, "{bomb}");
     }
 }
@@ -210,7 +210,7 @@ fn a_generation_without_end_meets_a_limit() {
     assert_eq!(taken, 200 << 20);
     let wire = &["dump", "--wire", "--max-memory", "64KiB", "-"];
     let (run, taken) = fed(wire, Generation::new().take(1 << 20));
-    assert!(run.stdout.len() > 10 << 20);
+    assert!(run.stdout.len() > 6 << 20);
     assert_eq!(taken, 1 << 20);
 }
 

@@ -153,8 +153,13 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             let at = self.window.start();
             match self.head(at)? {
                 Some(Head::Batch(head)) if head.generation >= number => return Ok(true),
-                Some(_) if self.skip()? => {}
-                _ => return self.broken.take().map_or(Ok(false), Err),
+                Some(_) => match self.skip() {
+                    Ok(true) => {}
+                    // What a broken source cut off is not the trace's fault.
+                    Ok(false) => return self.broken.take().map_or(Ok(false), Err),
+                    Err(error) => return Err(self.broken.take().unwrap_or(error.into())),
+                },
+                None => return self.broken.take().map_or(Ok(false), Err),
             }
         }
     }
@@ -186,7 +191,7 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
                 Ok(Split::End { marker_len, .. }) => break at.saturating_add(marker_len),
                 Ok(Split::Need(more)) => {
                     if !self.read_more(more) {
-                        return Ok(false);
+                        return self.ends_inside(&mut splitter, at, more);
                     }
                 }
                 // A generation that is not the next one, or one that is not ended: a start.
@@ -207,6 +212,22 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         self.window.restart(next);
         self.splitter = Splitter::new(self.version());
         Ok(true)
+    }
+
+    /// The source ends, and the generation being passed does not: `more` bytes are missing to what is
+    /// at a place in the buffer.
+    fn ends_inside(&self, splitter: &mut Splitter, at: usize, more: usize) -> Result<bool, Error> {
+        let left = self.window.beyond(at).len();
+        let end = self.window.offset_of(at.saturating_add(left));
+        if left > 0 {
+            return Err(Error::new(ErrorKind::UnexpectedEnd, num::wide(more), end));
+        }
+        // Before 1.26 this is how the last one ends.
+        if self.version().has_end_marker() {
+            let finished = splitter.finish();
+            finished.map_err(|error| Error::new(error.kind(), error.value(), end))?;
+        }
+        Ok(false)
     }
 
     /// What a generation that begins at a place in the buffer begins with.

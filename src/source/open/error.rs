@@ -38,6 +38,8 @@ pub enum InputErrorKind {
         /// What [`with_window_limit`](super::Input::with_window_limit) allows.
         limit: u64,
     },
+    /// There is no memory for the window that a zstd frame needs, of so many bytes.
+    NoMemory(u64),
     /// They go on for so many bytes without holding anything.
     Empty(u64),
     /// They hold more than so many bytes, which were to be held in memory.
@@ -104,6 +106,10 @@ impl fmt::Display for InputError {
                 f,
                 "the {name} data need a window of {window} bytes, the limit is {limit}"
             )?,
+            InputErrorKind::NoMemory(window) => write!(
+                f,
+                "no memory for the window of {window} bytes that the {name} data need"
+            )?,
             InputErrorKind::Empty(bytes) => {
                 write!(f, "the {name} data hold nothing in {bytes} bytes")?;
             }
@@ -122,6 +128,7 @@ impl From<InputError> for io::Error {
         let kind = match error.kind {
             InputErrorKind::Unsupported => io::ErrorKind::Unsupported,
             InputErrorKind::Cut => io::ErrorKind::UnexpectedEof,
+            InputErrorKind::NoMemory(_) => io::ErrorKind::OutOfMemory,
             InputErrorKind::WindowTooLarge { .. } | InputErrorKind::TooLarge { .. } => {
                 io::ErrorKind::FileTooLarge
             }

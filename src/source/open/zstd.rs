@@ -150,6 +150,10 @@ impl<R: Read> Frames<R> {
             };
             self.error(kind, start)
         })?;
+        let window = window_of(&header);
+        if !has_room(window) {
+            return Err(self.error(InputErrorKind::NoMemory(window), start));
+        }
         self.frame = Some(Box::new(Frame {
             decoder,
             header,
@@ -241,6 +245,45 @@ impl<R: Read> Frames<R> {
             }
         }
     }
+}
+
+/// The window that a frame's header names, of a frame that has one: of a single segment, its length
+/// is, which is in the last bytes.
+fn window_of(header: &[u8]) -> u64 {
+    let (Some(descriptor), Some(window)) = (header.get(4), header.get(5)) else {
+        return 0;
+    };
+    if descriptor & 0x20 == 0 {
+        let base = 1u64 << (u32::from(window >> 3).saturating_add(10));
+        return base.saturating_add((base >> 3).saturating_mul(u64::from(window & 7)));
+    }
+    let mut len = [0; 8];
+    let (at, size) = match descriptor >> 6 {
+        0 => (header.len().saturating_sub(1), 1),
+        1 => (header.len().saturating_sub(2), 2),
+        2 => (header.len().saturating_sub(4), 4),
+        _ => (header.len().saturating_sub(8), 8),
+    };
+    let bytes = header.get(at..).unwrap_or(&[]);
+    if let Some(len) = len.get_mut(..size)
+        && len.len() == bytes.len()
+    {
+        len.copy_from_slice(bytes);
+    }
+    u64::from_le_bytes(len)
+}
+
+/// Whether there is memory for a window. The decoder takes it bit by bit, and ends the process where
+/// there is none.
+fn has_room(window: u64) -> bool {
+    const SMALL: u64 = 1 << 20;
+    // Its buffer doubles, and the old one is there until then.
+    let doubled = window.checked_next_power_of_two().unwrap_or(u64::MAX);
+    let most = doubled.saturating_add(doubled >> 1).saturating_add(SMALL);
+    window <= SMALL
+        || Vec::<u8>::new()
+            .try_reserve_exact(num::narrow(most))
+            .is_ok()
 }
 
 /// Makes a whole block of one that is cut, if it is one that is not compressed; says whether it is.

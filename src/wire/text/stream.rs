@@ -140,8 +140,9 @@ impl<R: Read> StreamAssembler<R> {
     /// Reads on; says whether there was more.
     fn more(&mut self) -> Result<bool, ReadTextError> {
         let len = self.text.len();
-        if len > self.limit {
-            let kind = TextErrorKind::TooLong(num::wide(self.limit));
+        if len > self.limit || self.text.try_reserve(BLOCK).is_err() {
+            // What memory there is may be less than the limit.
+            let kind = TextErrorKind::TooLong(num::wide(self.limit.min(len)));
             return Err(TextError::new(kind, self.lines.saturating_add(1)).into());
         }
         self.text.resize(len.saturating_add(BLOCK), 0);
