@@ -148,6 +148,10 @@ kinds! {
     GenerationOrder => "a batch of generation {} is out of order";
     /// The trace ends before its last generation does; the value is that generation's number.
     IncompleteGeneration => "generation {} is incomplete, the trace is cut short";
+    /// A generation of a stream takes more memory than it may; the value is the limit in bytes, or
+    /// what it took when there was no more. See
+    /// [`with_generation_limit`](crate::StreamReader::with_generation_limit).
+    GenerationTooLarge => "a generation takes more than {} bytes of memory, the limit";
     /// An event type that the format does not have; the value is the type.
     UnknownEvent => "invalid event type {}";
     /// An event type that has no place in a batch of events; the value is the type.

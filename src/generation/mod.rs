@@ -29,6 +29,7 @@ mod view;
 #[cfg(feature = "std")]
 pub(crate) use split::Piece;
 pub(crate) use split::{Finish, Skip, Split, Splitter, stray_marker};
+pub use tables::clocks_of;
 pub(crate) use tables::{Lookup, Tables};
 pub(crate) use trace::earliest;
 pub use trace::{Generation, Generations, Trace};

@@ -316,6 +316,19 @@ pub(crate) fn sync_type(version: Version) -> EventType {
     }
 }
 
+/// The clocks that a sync batch is about: their frequency and, since Go 1.25, a snapshot of them.
+/// Neither is in a batch of another kind.
+///
+/// Errors: all that can be wrong with its records.
+pub fn clocks_of(
+    batch: &Batch<'_>,
+    version: Version,
+) -> Result<(Option<Frequency>, Option<ClockSnapshot>), Error> {
+    let (frequency, snapshot) = sync_of(batch, version)?;
+    let snapshot = snapshot.zip(frequency).map(|(s, f)| s.with(f));
+    Ok((frequency, snapshot))
+}
+
 /// What a sync batch says.
 pub(crate) fn sync_of(
     batch: &Batch<'_>,

@@ -22,6 +22,8 @@
 //! # Ok::<(), gotrace::Error>(())
 //! ```
 
+#[cfg(feature = "std")]
+mod batches;
 mod engine;
 mod explain;
 mod merge;
@@ -39,11 +41,13 @@ use crate::ids::{GenerationId, Offset};
 use crate::tables::{Capacities, Storage};
 use crate::wire::Pieces;
 use crate::wire::{HEADER_LEN, Version};
+#[cfg(feature = "std")]
+pub use batches::StreamBatches;
 use core::fmt;
 use engine::Engine;
 pub use explain::{Explanation, Region};
 #[cfg(feature = "std")]
-pub use stream::{ReadError, StreamReader};
+pub use stream::{DEFAULT_GENERATION_LIMIT, ReadError, StreamReader};
 #[cfg(feature = "std")]
 pub(crate) use window::Window;
 
@@ -178,6 +182,7 @@ format_as_debug! {
 
 #[cfg(feature = "std")]
 format_as_debug! {
+    [R] StreamBatches<R>;
     [R, S: Storage] StreamReader<R, S>;
     [] ReadError;
 }

@@ -2,7 +2,7 @@
 
 use super::explain::Explanation;
 use super::window::Window;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::Event;
 use crate::generation::{Piece, Skip, Splitter};
 use crate::ids::{GenerationId, Offset};
@@ -18,6 +18,10 @@ use std::io::{self, Read};
 const SMALLEST: usize = 4 << 10;
 const LARGEST: usize = 64 << 10;
 
+/// How many bytes a generation of a stream may have without being asked for: 1 GiB. A generation is
+/// about a second of the traced program, some hundred megabytes where many processors are busy.
+pub const DEFAULT_GENERATION_LIMIT: u64 = 1 << 30;
+
 /// Reads the events of a trace from anything that implements [`Read`], in the order in which they
 /// happened (`trace.NewReader`).
 ///
@@ -25,6 +29,11 @@ const LARGEST: usize = 64 << 10;
 /// when it has all of it. Events and what they give out borrow the reader, until the next one is
 /// asked for. Sources are read in pieces of up to 64 KiB, as large as they give: a buffered reader
 /// around them gains nothing.
+///
+/// Memory is that of the largest generation, and of tables that grow with what is in it; it never
+/// grows with what a trace only claims. A generation that goes on and on is an
+/// [error](ErrorKind::GenerationTooLarge) at [`DEFAULT_GENERATION_LIMIT`], or
+/// [another limit](StreamReader::with_generation_limit).
 ///
 /// ```
 /// use gotrace::StreamReader;
@@ -44,8 +53,14 @@ pub struct StreamReader<R, S: Storage = Growing> {
     splitter: Splitter,
     /// How much to ask for.
     ask: usize,
-    /// Why the source ended, if it broke.
-    broken: Option<io::Error>,
+    /// The most bytes of one generation.
+    limit: usize,
+    /// The source gives nothing more.
+    ended: bool,
+    /// There was no memory for more.
+    starved: bool,
+    /// Why, if that is not its end.
+    broken: Option<ReadError>,
 }
 
 /// What can go wrong while a trace is read from a stream.
@@ -82,8 +97,20 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             window: Window::new(version),
             splitter: Splitter::new(version),
             ask: SMALLEST,
+            limit: num::narrow(DEFAULT_GENERATION_LIMIT),
+            ended: false,
+            starved: false,
             broken: None,
         })
+    }
+
+    /// Sets the most bytes that one generation may have, in the place of
+    /// [`DEFAULT_GENERATION_LIMIT`]; `u64::MAX` is no limit. The first generation that has more is
+    /// not read: [`GenerationTooLarge`](ErrorKind::GenerationTooLarge) comes in its place.
+    #[must_use]
+    pub fn with_generation_limit(mut self, bytes: u64) -> Self {
+        self.limit = num::narrow(bytes);
+        self
     }
 
     /// The next event; `None` at the end of the trace and after an error.
@@ -98,20 +125,16 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         match self.window.step() {
             Ok(true) => Ok(Some(self.window.event())),
             // What a broken source cut off is not the trace's fault.
-            Ok(false) => self
-                .broken
-                .take()
-                .map_or(Ok(None), |error| Err(ReadError::Io(error))),
-            Err(error) => Err(self
-                .broken
-                .take()
-                .map_or(ReadError::Trace(error), ReadError::Io)),
+            Ok(false) => self.broken.take().map_or(Ok(None), Err),
+            Err(error) => Err(self.broken.take().unwrap_or(ReadError::Trace(error))),
         }
     }
 
     /// After an error, goes on with the generation after the damaged one, as if the trace began
     /// there; says whether there is one that can be found. Reads on until it is, and holds what it
     /// reads. As [`Reader::skip_generation`](crate::Reader::skip_generation).
+    ///
+    /// If the source breaks before, the next [`next`](StreamReader::next) gives its error.
     pub fn skip_generation(&mut self) -> bool {
         let mut at = self.window.start();
         let mut splitter = Splitter::new(self.version());
@@ -121,6 +144,11 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             };
             let behind = at.saturating_add(head.total_len());
             match splitter.skip(&head, head.payload(self.window.beyond(at))) {
+                // Of what was never looked at, nothing is missed.
+                Skip::Over if behind >= LARGEST && self.generation().is_none() => {
+                    self.window.discard(behind);
+                    at = 0;
+                }
                 Skip::Over => at = behind,
                 Skip::Here => break,
                 Skip::Behind if self.whole(behind).is_some() => {
@@ -133,6 +161,39 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         self.window.skip_to(at);
         self.splitter = Splitter::new(self.version());
         true
+    }
+
+    /// Before the first event, goes to the first generation of at least this number, as if the trace
+    /// began there; says whether there is one. What comes before it is not kept.
+    ///
+    /// Errors: those of the source, and what is wrong with the headers of batches before.
+    pub fn skip_to(&mut self, number: GenerationId) -> Result<bool, ReadError> {
+        loop {
+            let at = self.window.start();
+            match self.head(at)? {
+                Some(Head::Batch(head)) if head.generation >= number => return Ok(true),
+                Some(_) if self.skip_generation() => {}
+                // What a broken source cut off is not the trace's fault.
+                _ => return self.broken.take().map_or(Ok(false), Err),
+            }
+        }
+    }
+
+    /// The header of a batch at a place in the buffer, read if it must be.
+    fn head(&mut self, at: usize) -> Result<Option<Head>, Error> {
+        loop {
+            let head = Head::parse(self.window.beyond(at));
+            match head.map_err(|error| self.located(error, at))? {
+                None if self.read_more(1) => {}
+                head => return Ok(head),
+            }
+        }
+    }
+
+    /// An error at a place in the buffer.
+    fn located(&self, error: Error, at: usize) -> Error {
+        let offset = self.window.offset_of(at).wrapping_add(error.offset().0);
+        Error::new(error.kind(), error.value(), offset)
     }
 
     /// What the error that ended the reading is about:
@@ -187,6 +248,7 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     /// Brings the next generation into the window: all of it, or as much as there is.
     fn fill(&mut self) {
         let mut at = self.window.advance();
+        let start = at;
         loop {
             let wanted = match self.splitter.next(self.window.beyond(at)) {
                 Ok(Piece::Batch(len)) => {
@@ -201,8 +263,17 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
                 // Damage: the engine says so.
                 Err(_) => 0,
             };
+            let room = self.limit.saturating_sub(at.saturating_sub(start));
+            if wanted > room {
+                self.refuse(start, self.limit);
+                return;
+            }
             if wanted == 0 || !self.read_more(wanted) {
-                self.window.ends_at(usize::MAX, true);
+                if self.starved {
+                    self.refuse(start, at.saturating_sub(start));
+                } else {
+                    self.window.ends_at(usize::MAX, true);
+                }
                 return;
             }
         }
@@ -223,15 +294,35 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         }
     }
 
+    /// Gives an error in the place of the generation that begins at `start`, which takes too much.
+    fn refuse(&mut self, start: usize, limit: usize) {
+        let offset = self.window.offset_of(start);
+        let error = Error::new(ErrorKind::GenerationTooLarge, num::wide(limit), offset);
+        self.broken = Some(error.into());
+        self.ended = true;
+        self.window.buffer.truncate(start);
+        self.window.buffer.shrink_to_fit();
+        self.window.ends_at(start, true);
+    }
+
     /// Reads at least one byte into the buffer, which will have to hold `wanted`; says whether the
     /// source goes on.
     fn read_more(&mut self, wanted: usize) -> bool {
+        if self.ended {
+            return false;
+        }
         let buffer = &mut self.window.buffer;
         let len = buffer.len();
         let more = wanted.max(self.ask);
         // By a quarter at most: a generation may be large, and room for two of it a burden.
         if buffer.capacity().saturating_sub(len) < more {
-            buffer.reserve_exact(more.max(len.wrapping_shr(2)));
+            let room = buffer.try_reserve_exact(more.max(len.wrapping_shr(2)));
+            // Less may be had.
+            if room.is_err() && buffer.try_reserve_exact(more).is_err() {
+                self.ended = true;
+                self.starved = true;
+                return false;
+            }
         }
         buffer.resize(len.saturating_add(self.ask), 0);
         let read = loop {
@@ -241,13 +332,14 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             }
         };
         let read = read.unwrap_or_else(|error| {
-            self.broken = Some(error);
+            self.broken = Some(error.into());
             0
         });
         buffer.truncate(len.saturating_add(read));
         let ask = read.saturating_mul(2).next_power_of_two();
         self.ask = ask.clamp(SMALLEST, LARGEST);
-        read > 0
+        self.ended = read == 0;
+        !self.ended
     }
 }
 

@@ -115,6 +115,18 @@ impl<S: Storage> Window<S> {
         self.engine.restart((Place::default(), Offset(self.base)));
     }
 
+    /// The same with what was never looked at: no generation counts as skipped.
+    pub(super) fn discard(&mut self, at: usize) {
+        let counts = self.counts();
+        self.skip_to(at);
+        (self.engine.read, self.engine.skipped) = counts;
+    }
+
+    /// The offset in the trace of a place in the buffer.
+    pub(super) fn offset_of(&self, at: usize) -> u64 {
+        self.base.wrapping_add(num::wide(at))
+    }
+
     /// How many generations were read, and how many were skipped.
     pub(super) const fn counts(&self) -> (u64, u64) {
         (self.engine.read, self.engine.skipped)

@@ -1,6 +1,7 @@
 //! `gotrace check`: is a trace sound?
 
 use crate::events::Source;
+use crate::input::Memory;
 use crate::output::{self, Failure, Result};
 use crate::parallel;
 use crate::progress::Progress;
@@ -27,6 +28,9 @@ pub struct Args {
     /// with their offsets
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    memory: Memory,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -56,7 +60,7 @@ pub fn run(args: Args) -> Result {
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
     let mut failed = false;
-    let work = |file: &PathBuf| check(file, args.keep_going, &progress);
+    let work = |file: &PathBuf| check(file, &args, &progress);
     parallel::in_order(&args.files, work, |file, report| -> Result {
         failed |= !report.ok;
         if args.json {
@@ -96,15 +100,13 @@ pub fn run(args: Args) -> Result {
     }
 }
 
-fn check(file: &Path, keep_going: bool, progress: &Progress) -> Report {
+fn check(file: &Path, args: &Args, progress: &Progress) -> Report {
     let mut report = Report {
         file: file.to_string_lossy().into_owned(),
         ..Report::default()
     };
-    let result = Source::open(file, false, progress).and_then(|mut source| {
-        let result = read(file, &mut source, keep_going, progress, &mut report);
-        source.finish(result)
-    });
+    let result = Source::open(file, &args.memory, progress)
+        .and_then(|mut source| read(file, &mut source, args.keep_going, progress, &mut report));
     if let Err(Failure::File { error, offset, .. }) = result {
         report.errors.push(Damage { error, offset });
     }
@@ -126,21 +128,24 @@ fn read(
         match events.skim(&mut report.events) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            Err(gotrace::ReadError::Trace(error)) => {
+            Err(error @ gotrace::ReadError::Trace(trace)) => {
                 report.errors.push(Damage {
                     error: events.message(&error),
-                    offset: Some(error.offset().0),
+                    offset: Some(trace.offset().0),
                 });
-                if !(keep_going && events.skip_generation()) {
+                if !keep_going {
                     return Ok(());
                 }
+                // Where there is nothing to go on with, there are no events either; but a stream
+                // may say why.
+                events.skip_generation();
                 continue;
             }
             Err(error) => return Err(Failure::trace(file, error)),
         }
         if events.generations_read() != report.generations {
             report.generations = events.generations_read();
-            let offset = events.offset();
+            let offset = events.uncounted();
             progress.add(usize::try_from(offset.saturating_sub(done)).unwrap_or(0));
             done = offset;
         }

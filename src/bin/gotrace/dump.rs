@@ -2,13 +2,14 @@
 
 use crate::events::Source;
 use crate::filter::{Filter, Shown};
-use crate::input::Input;
+use crate::input::{Memory, Stream};
 use crate::json::{Json, SCHEMA};
 use crate::output::{Failure, Result, Text};
 use crate::progress::Progress;
+use gotrace::reader::StreamBatches;
 use gotrace::wire::Chunk;
 use gotrace::wire::text::HeaderLine;
-use gotrace::{Details, Event, EventKind, Stack, Trace, event::StateTransition, ids::StackId};
+use gotrace::{Details, Event, EventKind, Stack, event::StateTransition, ids::StackId};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -59,6 +60,9 @@ pub struct Args {
     #[arg(long, conflicts_with = "parsed")]
     header: bool,
 
+    #[command(flatten)]
+    memory: Memory,
+
     /// The trace; "-" is the standard input
     file: PathBuf,
 
@@ -70,39 +74,37 @@ pub struct Args {
 pub fn run(args: Args) -> Result {
     let progress = Progress::new([&args.file], std::io::stdout().is_terminal());
     if args.parsed {
-        let mut source = Source::open(&args.file, args.generation.is_some(), &progress)?;
+        let mut source = Source::open(&args.file, &args.memory, &progress)?;
         let mut out = Text::stdout();
         let result = parsed(&args, &mut source, &mut out, &progress);
         drop(progress);
         out.flush()?;
-        return source.finish(result);
+        return result;
     }
-    let input = Input::open(&args.file, &progress)?;
+    let input = args.memory.open(&args.file, &progress)?;
     let mut out = Text::stdout();
-    let result = wire(&args, input.bytes(), &mut out, &progress);
+    let result = wire(&args, input, &mut out);
     drop(progress);
     out.flush()?;
-    input.finish(result)
+    result
 }
 
 /// Prints all records up to the first error.
-fn wire(args: &Args, bytes: &[u8], out: &mut Text, progress: &Progress) -> Result {
-    let damaged = |error| Failure::file(&args.file, error);
-    let trace = Trace::new(bytes).map_err(damaged)?;
+fn wire(args: &Args, input: Stream, out: &mut Text) -> Result {
+    let damaged = |error| Failure::trace(&args.file, error);
+    let mut batches = StreamBatches::new(input).map_err(damaged)?;
     if args.header {
-        let _ = writeln!(out.buffer(), "{}", HeaderLine(trace.version()));
+        let _ = writeln!(out.buffer(), "{}", HeaderLine(batches.version()));
     }
-    for chunk in trace.batches() {
-        let chunk = chunk.map_err(damaged)?;
+    while let Some(chunk) = batches.next().map_err(damaged)? {
         let _ = writeln!(out.buffer(), "{chunk}");
         if let Chunk::Batch(batch) = chunk {
             let mut records = batch.records();
-            while let Some(record) = records.next().map_err(damaged)? {
+            while let Some(record) = records.next().map_err(|e| damaged(e.into()))? {
                 let _ = record.write_to(out.buffer());
                 out.buffer().push('\n');
                 out.relax()?;
             }
-            progress.add(batch.head.total_len());
         }
     }
     Ok(())
@@ -114,7 +116,7 @@ fn parsed(args: &Args, source: &mut Source, out: &mut Text, progress: &Progress)
     let mut selection = args.filter.selection();
     let mut stacks = Stacks::default();
     let mut left = args.limit.unwrap_or(u64::MAX);
-    let mut done = events.offset();
+    let mut done = events.uncounted();
     while left > 0 {
         if events.will_wait() {
             // Somebody may be watching.
@@ -141,7 +143,7 @@ fn parsed(args: &Args, source: &mut Source, out: &mut Text, progress: &Progress)
         }
         left -= 1;
         out.relax()?;
-        let offset = events.offset();
+        let offset = events.uncounted();
         if offset > done {
             progress.add(usize::try_from(offset - done).unwrap_or(0));
             done = offset;

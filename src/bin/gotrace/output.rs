@@ -1,7 +1,8 @@
 //! Results to standard output, errors to standard error, and the exit status that they amount to.
 
 use anstyle::{AnsiColor, Style};
-use gotrace::ReadError;
+use gotrace::source::open::{InputError, InputErrorKind};
+use gotrace::{ErrorKind, ReadError};
 use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
@@ -42,7 +43,7 @@ impl Failure {
     /// `error` came of reading the trace at `path`.
     pub fn trace(path: &Path, error: impl Into<ReadError>) -> Failure {
         let read = error.into();
-        let (name, error) = (name(path), read.to_string());
+        let (name, error) = (name(path), explain(&read));
         let offset = match read {
             ReadError::Trace(error) => Some(error.offset().0),
             _ => None,
@@ -53,6 +54,22 @@ impl Failure {
             offset,
         }
     }
+}
+
+/// What an error of reading says, and what can be done about it.
+pub fn explain(error: &ReadError) -> String {
+    let is_limit = match error {
+        ReadError::Trace(error) => error.kind() == ErrorKind::GenerationTooLarge,
+        ReadError::Io(error) => InputError::of(error)
+            .is_some_and(|e| matches!(e.kind(), InputErrorKind::WindowTooLarge { .. })),
+        _ => false,
+    };
+    let raise = if is_limit {
+        "; --max-memory raises it"
+    } else {
+        ""
+    };
+    format!("{error}{raise}")
 }
 
 /// Errors of output are the only ones that `?` passes on: every other needs the file's name.

@@ -1,16 +1,18 @@
 //! `gotrace stat`: what is in a trace.
 
-use crate::input::Input;
+use crate::input::{Memory, Stream};
 use crate::output::{self, Failure, Result};
 use crate::parallel;
 use crate::progress::Progress;
 use anstyle::Style;
-use gotrace::wire::{Batch, Chunk, Class, Contents, EventType, Events, Footprint};
-use gotrace::{
-    ThreadId, Time, Trace,
-    generation::Generation,
-    time::{Timestamp, WallTime},
+use gotrace::generation::clocks_of;
+use gotrace::source::open::{Compression, InputError};
+use gotrace::source::{Part, SharedBatches, SourceError, StreamSource, TraceSource as _};
+use gotrace::time::{ClockSnapshot, Frequency, Timestamp, WallTime};
+use gotrace::wire::{
+    Batch, Chunk, Class, Contents, EventType, Events, Footprint, HEADER_LEN, Version,
 };
+use gotrace::{Error, ThreadId, Time};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -49,6 +51,9 @@ pub struct Args {
     #[arg(long, value_name = "TIME", requires = "follow", value_parser = crate::live::duration)]
     idle: Option<std::time::Duration>,
 
+    #[command(flatten)]
+    memory: Memory,
+
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -66,7 +71,7 @@ struct Summary {
     error_offset: Option<u64>,
     /// As "1.26": of the trace's format. Null if the file is no trace that can be read.
     version: Option<String>,
-    /// Length in bytes, of what a compressed file holds.
+    /// Length in bytes; of what a compressed file or a pipe holds, as far as it was read.
     size: u64,
     generations: u64,
     /// The numbers of the first and the last generation.
@@ -125,7 +130,7 @@ pub fn run(args: Args) -> Result {
     let mut out = output::styled();
     let mut failed = false;
     let mut first = true;
-    let work = |file: &PathBuf| summarize(file, &progress);
+    let work = |file: &PathBuf| summarize(file, &args.memory, &progress);
     parallel::in_order(&args.files, work, |_, (summary, result)| -> Result {
         if args.json {
             output::json_line(&mut out, &summary)?;
@@ -152,18 +157,17 @@ pub fn run(args: Args) -> Result {
     }
 }
 
-fn summarize(file: &Path, progress: &Progress) -> (Summary, Result) {
+fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Result) {
     let mut summary = Summary {
         file: file.to_string_lossy().into_owned(),
         ..Summary::default()
     };
-    let result = Input::open(file, progress).and_then(|input| {
-        let result = summary.read(input.bytes(), progress);
-        summary.error_offset = result.err().map(|e| e.offset().0);
-        input.finish(result.map_err(|e| Failure::file(file, e)))
-    });
-    if let Err(Failure::File { error, .. }) = &result {
+    let result = memory
+        .open(file, progress)
+        .and_then(|input| summary.read(file, input));
+    if let Err(Failure::File { error, offset, .. }) = &result {
         summary.error = Some(error.clone());
+        summary.error_offset = *offset;
     }
     (summary, result)
 }
@@ -171,32 +175,53 @@ fn summarize(file: &Path, progress: &Progress) -> (Summary, Result) {
 impl Summary {
     /// Reads a trace; past damage that leaves the headers of batches whole, to the end. Gives the
     /// first error.
-    fn read(
-        &mut self,
-        bytes: &[u8],
-        progress: &Progress,
-    ) -> std::result::Result<(), gotrace::Error> {
-        self.size = bytes.len() as u64;
-        let trace = Trace::new(bytes)?;
-        self.version = Some(format!("1.{}", trace.version().minor()));
-        let mut scan = Scan::default();
+    fn read(&mut self, file: &Path, input: Stream) -> Result {
+        let mut source = StreamSource::new(input);
+        let damaged = |error: SourceError| match error {
+            SourceError::Trace(error) => Failure::trace(file, error),
+            SourceError::Io(error) => {
+                let error = match InputError::of(&error) {
+                    Some(same) => same.into(),
+                    None => io::Error::new(error.kind(), error),
+                };
+                Failure::trace(file, error)
+            }
+            other => Failure::file(file, other),
+        };
+        let version = match source.start() {
+            Ok(version) => version,
+            Err(error) => {
+                self.size = size(file, &source.into_inner());
+                return Err(damaged(error));
+            }
+        };
+        self.version = Some(format!("1.{}", version.minor()));
+        let mut scan = Scan::new(version);
         let mut result = Ok(());
-        for generation in trace.generations() {
-            let read = generation.and_then(|generation| {
-                self.generations += 1;
-                let number = Some(generation.number.get());
-                self.first_generation = self.first_generation.or(number);
-                self.last_generation = number;
-                scan.generation(&trace, &generation, progress)
-            });
-            result = result.and(read);
+        loop {
+            match source.next() {
+                Ok(Some(Part::Batches(batches))) => {
+                    let read = scan.batches(&batches);
+                    result = result.and(read.map_err(|e| Failure::trace(file, e)));
+                }
+                Ok(Some(Part::EndOfGeneration(_))) => scan.end_generation(),
+                Ok(None) => break,
+                Err(error) => {
+                    result = result.and(Err(damaged(error)));
+                    break;
+                }
+            }
         }
+        scan.end_generation();
+        self.size = size(file, &source.into_inner());
         self.take(scan);
         result
     }
 
     fn take(&mut self, scan: Scan) {
         let footprint = &scan.footprint;
+        self.generations = scan.generations;
+        (self.first_generation, self.last_generation) = scan.numbers.unzip();
         self.threads = scan.threads.len();
         self.batches = scan.batches;
         self.start = scan.start.map(|start| start.to_string());
@@ -220,59 +245,113 @@ impl Summary {
     }
 }
 
+/// The length of what was read; of a file that is not compressed, all of it.
+fn size(file: &Path, input: &Stream) -> u64 {
+    let whole = match (input.compression(), file.metadata()) {
+        (Compression::Plain, Ok(file)) if file.is_file() => Some(file.len()),
+        _ => None,
+    };
+    whole.unwrap_or(input.position())
+}
+
 /// What one pass over the batches of a trace counts.
-#[derive(Default)]
 struct Scan {
+    version: Version,
+    /// Where the next batch begins.
+    offset: u64,
     footprint: Footprint,
     threads: HashSet<ThreadId>,
     batches: Batches,
+    generations: u64,
+    /// Of the first and the last generation.
+    numbers: Option<(u64, u64)>,
     /// Of the first and the last event.
     times: Option<(Time, Time)>,
     /// When the first event happened.
     start: Option<WallTime>,
+    current: Current,
+}
+
+/// What is known of the generation being read.
+#[derive(Default)]
+struct Current {
+    begun: bool,
+    times: Option<(Timestamp, Timestamp)>,
+    frequency: Option<Frequency>,
+    clock: Option<ClockSnapshot>,
 }
 
 impl Scan {
-    fn generation(
-        &mut self,
-        trace: &Trace<'_>,
-        generation: &Generation,
-        progress: &Progress,
-    ) -> std::result::Result<(), gotrace::Error> {
-        let mut times: Option<(Timestamp, Timestamp)> = None;
+    fn new(version: Version) -> Scan {
+        Scan {
+            version,
+            offset: HEADER_LEN as u64,
+            footprint: Footprint::default(),
+            threads: HashSet::new(),
+            batches: Batches::default(),
+            generations: 0,
+            numbers: None,
+            times: None,
+            start: None,
+            current: Current::default(),
+        }
+    }
+
+    /// Counts batches of one generation. Gives the first error.
+    fn batches(&mut self, batches: &SharedBatches) -> std::result::Result<(), gotrace::Error> {
         let mut result = Ok(());
-        let mut batches = trace.batches_from(generation.start);
-        while batches.offset() < generation.end
-            && let Some(chunk) = batches.next()?
-        {
-            let end = self.footprint.add(&chunk);
+        let base = self.offset;
+        let located = |e: Error| Error::new(e.kind(), e.value(), base.wrapping_add(e.offset().0));
+        for chunk in batches {
+            let chunk = chunk.map_err(located)?;
+            let end = self.footprint.add(&chunk).map_err(located);
             if let Chunk::Batch(batch) = &chunk {
-                progress.add(batch.head.total_len());
-                let contents = batch.contents();
-                *self.batches.of(contents) += 1;
-                if contents == Contents::Events {
-                    self.threads.extend(batch.head.thread);
-                    let first = first_time(batch);
-                    if let (Some(first), Ok(Some(last))) = (first, end) {
-                        let (earlier, later) = times.unwrap_or((first, last));
-                        times = Some((earlier.min(first), later.max(last)));
-                    }
-                }
+                self.batch(batch, end);
             }
             result = result.and(end.map(drop));
         }
-        if let Some((first, last)) = times {
-            self.add_times(generation, first, last);
-        }
+        self.offset += batches.len() as u64;
         result
     }
 
-    fn add_times(&mut self, generation: &Generation, first: Timestamp, last: Timestamp) {
-        let Some(frequency) = generation.frequency else {
+    /// Counts a batch, whose last event was at `end`.
+    fn batch(&mut self, batch: &Batch<'_>, end: std::result::Result<Option<Timestamp>, Error>) {
+        let current = &mut self.current;
+        if !current.begun {
+            current.begun = true;
+            self.generations += 1;
+            let number = batch.head.generation.get();
+            let (first, _) = self.numbers.unwrap_or((number, number));
+            self.numbers = Some((first, number));
+        }
+        let contents = batch.contents();
+        *self.batches.of(contents) += 1;
+        match contents {
+            // Damage to it is an error when its records are counted.
+            Contents::Sync => {
+                let (frequency, clock) = clocks_of(batch, self.version).unwrap_or_default();
+                current.frequency = current.frequency.or(frequency);
+                current.clock = current.clock.or(clock);
+            }
+            Contents::Events => {
+                self.threads.extend(batch.head.thread);
+                if let (Some(first), Ok(Some(last))) = (first_time(batch), end) {
+                    let (earlier, later) = current.times.unwrap_or((first, last));
+                    current.times = Some((earlier.min(first), later.max(last)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What was counted since the last one is a generation.
+    fn end_generation(&mut self) {
+        let current = std::mem::take(&mut self.current);
+        let (Some((first, last)), Some(frequency)) = (current.times, current.frequency) else {
             return;
         };
         let (first, last) = (frequency.time(first), frequency.time(last));
-        if let (None, Some(clock)) = (self.times, generation.clock) {
+        if let (None, Some(clock)) = (self.times, current.clock) {
             let after = i64::from(clock.wall.nanoseconds).wrapping_add(first.since(clock.trace));
             let seconds = clock.wall.seconds.cast_unsigned();
             self.start = Some(WallTime::new(seconds, after.cast_unsigned()));
