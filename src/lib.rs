@@ -26,8 +26,12 @@ extern crate std;
 #[macro_use]
 mod macros;
 
+#[cfg(feature = "alloc")]
+pub mod analysis;
 pub mod error;
 pub mod event;
+#[cfg(feature = "json")]
+pub mod export;
 pub mod generation;
 pub mod ids;
 #[cfg(feature = "std")]
@@ -40,6 +44,8 @@ mod num;
 mod order;
 pub mod reader;
 pub mod recorder;
+#[cfg(feature = "alloc")]
+pub mod select;
 #[cfg(feature = "std")]
 pub mod source;
 pub mod string;

@@ -23,17 +23,21 @@ use std::path::{Path, PathBuf};
 /// so that all rows and the 16 bytes of the file's header add up to the size. A damaged trace is
 /// summarized as far as it can be read.
 ///
+/// "events" counts them as Go's reader gives them, and as "gotrace check" does: with the samples of
+/// the CPU profile, all events of a coroutine switch, and the Sync events, of which one begins each
+/// generation and one ends the trace.
+///
 /// With --follow, shows how a running program is doing as its trace comes, generation by generation,
 /// about a second each: events a second by kind, goroutines, heap, garbage collection. On a terminal
 /// this is refreshed in place. FILE may then also be tcp:HOST:PORT, unix:PATH, and what "gotrace tee
 /// --help" lists.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(after_help = crate::help::page("\
 Examples:
   gotrace stat app.trace
   gotrace stat --json *.trace | jq 'select(.error) | .file'
   zcat app.trace.gz | gotrace stat -
-  curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace stat --follow -")]
+  curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace stat --follow -"))]
 pub struct Args {
     /// Print one JSON object a trace, each on a line
     #[arg(long)]
@@ -44,7 +48,7 @@ pub struct Args {
     #[arg(long)]
     follow: bool,
 
-    /// With --follow, take a file to be complete when nothing was added to it for so long
+    /// With --follow, stop when nothing was added to the file for this long
     #[cfg(unix)]
     #[arg(long, value_name = "TIME", requires = "follow", value_parser = crate::live::duration)]
     idle: Option<std::time::Duration>,
@@ -79,8 +83,11 @@ struct Summary {
     /// Threads that wrote events.
     threads: usize,
     batches: Batches,
-    /// Timed events, clock snapshots not among them.
+    /// As Go's reader gives them, and as `gotrace check` counts them. Of a trace that is damaged, what
+    /// its records would give.
     events: u64,
+    /// Of these, those of kind Sync: one begins each generation, one ends the trace.
+    sync_events: u64,
     strings: u64,
     stacks: u64,
     samples: u64,
@@ -88,6 +95,9 @@ struct Summary {
     types: Vec<Type>,
     /// Bytes of padding in the headers of batches.
     padding: u64,
+    /// Whether how many events there are can only be found by reading them in order.
+    #[serde(skip)]
+    depends_on_order: bool,
 }
 
 /// The number of batches, by what they hold.
@@ -192,6 +202,14 @@ impl Summary {
             result = result.and(read);
         }
         self.take(scan);
+        if result.is_ok() && self.depends_on_order {
+            let mut reader = trace.reader();
+            let mut events = 0;
+            while let Ok(Some(_)) = reader.next() {
+                events += 1;
+            }
+            self.events = events;
+        }
         result
     }
 
@@ -207,15 +225,26 @@ impl Summary {
         self.padding = footprint.padding();
         for (ty, tally) in footprint.iter() {
             let timed = ty.spec().is_some_and(|spec| spec.class == Class::Timed);
-            if timed && ty != EventType::CLOCK_SNAPSHOT {
-                self.events += tally.count;
-            }
+            self.events += match ty {
+                EventType::CLOCK_SNAPSHOT => 0,
+                EventType::CPU_SAMPLE => tally.count,
+                // One goroutine blocks or ends, another is unblocked and runs.
+                EventType::GO_SWITCH | EventType::GO_SWITCH_DESTROY => 3 * tally.count,
+                _ if timed => tally.count,
+                _ => 0,
+            };
             self.types.push(Type {
                 name: ty.to_string(),
                 count: tally.count,
                 bytes: tally.bytes,
             });
         }
+        if self.generations > 0 {
+            self.sync_events = self.generations + 1;
+            self.events += self.sync_events;
+        }
+        // Where the thread of a goroutine from C ends, it may lose its proc: an event more.
+        self.depends_on_order = footprint.of(EventType::GO_DESTROY_SYSCALL).count > 0;
         self.types.sort_by_key(|t| std::cmp::Reverse(t.bytes));
     }
 }
@@ -333,7 +362,8 @@ fn print(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     row(out, "duration", duration.as_deref().unwrap_or("unknown"))?;
     row(out, "threads", &summary.threads.to_string())?;
     row(out, "batches", &batches(&summary.batches))?;
-    row(out, "events", &summary.events.to_string())?;
+    let events = format!("{} ({} sync)", summary.events, summary.sync_events);
+    row(out, "events", &events)?;
     row(out, "strings", &summary.strings.to_string())?;
     row(out, "stacks", &summary.stacks.to_string())?;
     row(out, "CPU samples", &summary.samples.to_string())?;
@@ -405,10 +435,10 @@ fn generations(summary: &Summary) -> String {
 fn duration(nanoseconds: i64) -> String {
     let n = nanoseconds as f64;
     match nanoseconds.unsigned_abs() {
-        0..1_000 => format!("{n} ns"),
-        1_000..1_000_000 => format!("{:.3} \u{b5}s", n / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.3} ms", n / 1e6),
-        _ => format!("{:.3} s", n / 1e9),
+        0..1_000 => format!("{n}ns"),
+        1_000..1_000_000 => format!("{:.3}\u{b5}s", n / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.3}ms", n / 1e6),
+        _ => format!("{:.3}s", n / 1e9),
     }
 }
 
