@@ -27,9 +27,13 @@ extern crate std;
 #[macro_use]
 mod macros;
 
+#[cfg(feature = "alloc")]
+pub mod analysis;
 pub mod docs;
 pub mod error;
 pub mod event;
+#[cfg(feature = "json")]
+pub mod export;
 pub mod generation;
 pub mod ids;
 #[cfg(feature = "std")]
@@ -42,6 +46,8 @@ mod num;
 mod order;
 pub mod reader;
 pub mod recorder;
+#[cfg(feature = "alloc")]
+pub mod select;
 #[cfg(feature = "std")]
 pub mod source;
 pub mod string;

@@ -187,7 +187,7 @@ fn a_damaged_trace_is_dumped_up_to_the_damage() {
     let piped = run_with_input(["dump", "--parsed", "-"], &bytes);
     assert_eq!(piped.stderr, format!("error: standard input: {error}\n"));
     assert!(piped.status == 1 && piped.stdout == some.stdout);
-    let json = parsed(&path, &["--json"]);
+    let json = parsed(&path, &["--json", "--stacks=none"]);
     assert_eq!(json.stderr, some.stderr);
     assert_eq!(json.json().len(), events_in(some.text()));
 }
@@ -303,7 +303,7 @@ fn filters(all: &[String]) -> Vec<(Vec<String>, Meaning)> {
         time(&all[all.len() / 2]),
     );
     filters.push((
-        vec![format!("--from={from}"), format!("--to={to}")],
+        vec![format!("--from=@{from}"), format!("--to=@{to}")],
         Box::new(move |event, _| (from..to).contains(&time(event))),
     ));
     filters.push((
@@ -413,7 +413,7 @@ fn bad_filters_end_with_status_2() {
         (&["--parsed", "--wire"], "cannot be used with"),
         (&["--parsed", "--kind", "Logs"], "StateTransition"),
         (&["--parsed", "--from", "soon"], "20ms"),
-        (&["--parsed", "--to", "1h"], "20ms"),
+        (&["--parsed", "--to", "5"], "20ms"),
         (&["--parsed", "--goroutine", "-1"], "--help"),
         (&["--parsed", "--limit", "many"], "invalid digit"),
     ] {
@@ -568,7 +568,7 @@ fn json_tells_what_the_text_tells() {
     let mut lossy = 0;
     for fixture in readable() {
         let texts = events(parsed(&fixture.path, &[]));
-        let objects = parsed(&fixture.path, &["--json"]);
+        let objects = parsed(&fixture.path, &["--json", "--stacks=full"]);
         assert_eq!((objects.status, objects.stderr.as_str()), (0, ""));
         let objects = objects.json();
         assert_eq!(texts.len(), objects.len());
@@ -768,7 +768,7 @@ fn help_is_short_or_long() {
     for command in ["dump", "check"] {
         let [short, long] = ["-h", "--help"].map(|option| run([command, option]).ok());
         let [short, long] = [short, long].map(|text| String::from_utf8(text).unwrap());
-        assert!(short.lines().count() < 45, "{short}");
+        assert!(short.lines().count() < 75, "{short}");
         assert!(short.len() < long.len());
         assert!(long.contains(&format!("Examples:\n  gotrace {command}")));
         for text in [&short, &long] {
@@ -780,12 +780,12 @@ fn help_is_short_or_long() {
         }
     }
     let long = String::from_utf8(run(["dump", "--help"]).ok()).unwrap();
-    assert!(long.contains("\nJSON: one object a line."), "{long}");
+    assert!(long.contains("\nJSON schema:\n"), "{long}");
     for command in ["dump", "check"] {
         let page = String::from_utf8(run(["man", command]).ok()).unwrap();
         assert!(page.contains(&format!(".TH gotrace-{command} 1")), "{page}");
         assert!(
-            page.contains("Examples:") && page.contains("\\-\\-json"),
+            page.contains(".SH EXAMPLES") && page.contains("\\-\\-json"),
             "{page}"
         );
     }
@@ -828,7 +828,7 @@ proptest! {
         let found: Vec<_> = found.iter().map(|e| e["error"].as_str().unwrap()).collect();
         prop_assert_eq!(found, errors);
         let (events, errors) = check(&bytes, false);
-        let dumped = run_with_input(["dump", "--parsed", "--json", "-"], &bytes);
+        let dumped = run_with_input(["dump", "--json", "--stacks=none", "-"], &bytes);
         prop_assert_eq!(dumped.status, i32::from(!errors.is_empty()));
         prop_assert_eq!(dumped.json().len() as u64, events);
     }

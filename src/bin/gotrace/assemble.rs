@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 /// "nframes" of Stack may be left out. Nothing is checked but the form of the text. If that is wrong,
 /// no file is written; the standard output has what came before.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(after_help = crate::help::page("\
 Examples:
   gotrace assemble --go-version 1.22 test.txt test.trace
-  gotrace dump --wire --header app.trace | sed 's/secret/xxxxxx/' | gotrace assemble - new.trace")]
+  gotrace dump --wire --header app.trace | sed 's/secret/xxxxxx/' | gotrace assemble - new.trace"))]
 pub struct Args {
     /// The version of a text that does not begin with the line "Trace Go1.NN"
     #[arg(long, value_name = "1.NN", value_parser = version)]

@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 ///
 /// Prints a line a file: "ok", the number of events and of generations; or what is wrong and at
 /// which byte, and how much could be read before.
+///
+/// Events are counted as Go's reader gives them, and as "gotrace stat" does: with the Sync events, of
+/// which one begins each generation and one ends the trace.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(after_help = crate::help::page("\
 Examples:
   gotrace check app.trace
   gotrace check --keep-going /var/traces/*.trace
-  ssh server cat app.trace | gotrace check -")]
+  ssh server cat app.trace | gotrace check -"))]
 pub struct Args {
     /// After an error, go on with the next generation that can be found
     #[arg(long)]
@@ -43,6 +46,8 @@ pub struct Args {
 struct Report {
     file: String,
     ok: bool,
+    /// As Go's reader counts them: those of kind Sync too, of which one begins each generation and one
+    /// ends the trace.
     events: u64,
     /// Generations of which at least one event was read.
     generations: u64,

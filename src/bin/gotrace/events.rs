@@ -3,6 +3,7 @@
 use crate::input::{self, Mapped, Memory, Stream};
 use crate::output::{self, Failure, Result};
 use crate::progress::Progress;
+use gotrace::tables::Capacities;
 use gotrace::{Event, Growing, ReadError, Reader, StreamReader, Trace, ids::GenerationId};
 use std::path::Path;
 
@@ -99,6 +100,14 @@ impl Events<'_> {
             Events::Stream(reader) => skim!(reader),
         }
         Ok(false)
+    }
+
+    /// The capacities that fixed tables need for what was read so far.
+    pub fn needs(&self) -> Capacities {
+        match self {
+            Events::Memory(reader) => reader.needs(),
+            Events::Stream(reader) => reader.needs(),
+        }
     }
 
     /// How many generations were read so far.

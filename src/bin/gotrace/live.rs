@@ -186,7 +186,7 @@ impl Window {
 // As above.
 #[derive(clap::Args)]
 pub struct Input {
-    /// Take a file to be complete when nothing was added to it for so long
+    /// Stop when nothing was added to the file for this long
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub idle: Option<Duration>,
 

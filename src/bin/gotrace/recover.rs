@@ -14,10 +14,10 @@ use std::time::Duration;
 ///
 /// What does not check out is named, and left out; then the exit status is 1.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(after_help = crate::help::page("\
 Examples:
   gotrace recover /var/tmp/app.arena app.trace
-  gotrace recover --incomplete last.trace ram.bin app.trace && gotrace dump --wire last.trace")]
+  gotrace recover --incomplete last.trace ram.bin app.trace && gotrace dump --wire last.trace"))]
 pub struct Args {
     /// Write the generation that was being recorded to this file, as far as it was
     ///

@@ -1,5 +1,6 @@
 //! `gotrace stat`: what is in a trace.
 
+use crate::events::Source;
 use crate::input::{Memory, Stream};
 use crate::output::{self, Failure, Result};
 use crate::parallel;
@@ -8,6 +9,7 @@ use anstyle::Style;
 use gotrace::generation::clocks_of;
 use gotrace::source::open::{Compression, InputError};
 use gotrace::source::{Part, SharedBatches, SourceError, StreamSource, TraceSource as _};
+use gotrace::tables::Capacities;
 use gotrace::time::{ClockSnapshot, Frequency, Timestamp, WallTime};
 use gotrace::wire::{
     Batch, Chunk, Class, Contents, EventType, Events, Footprint, HEADER_LEN, Version,
@@ -25,17 +27,22 @@ use std::path::{Path, PathBuf};
 /// so that all rows and the 16 bytes of the file's header add up to the size. A damaged trace is
 /// summarized as far as it can be read.
 ///
+/// "events" counts them as Go's reader gives them, and as "gotrace check" does: with the samples of
+/// the CPU profile, all events of a coroutine switch, and the Sync events, of which one begins each
+/// generation and one ends the trace.
+///
 /// With --follow, shows how a running program is doing as its trace comes, generation by generation,
 /// about a second each: events a second by kind, goroutines, heap, garbage collection. On a terminal
 /// this is refreshed in place. FILE may then also be tcp:HOST:PORT, unix:PATH, and what "gotrace tee
 /// --help" lists.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(after_help = crate::help::page("\
 Examples:
   gotrace stat app.trace
   gotrace stat --json *.trace | jq 'select(.error) | .file'
   zcat app.trace.gz | gotrace stat -
-  curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace stat --follow -")]
+  gotrace stat --tables *.trace > tables.rs
+  curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace stat --follow -"))]
 pub struct Args {
     /// Print one JSON object a trace, each on a line
     #[arg(long)]
@@ -46,10 +53,15 @@ pub struct Args {
     #[arg(long)]
     follow: bool,
 
-    /// With --follow, take a file to be complete when nothing was added to it for so long
+    /// With --follow, stop when nothing was added to the file for this long
     #[cfg(unix)]
     #[arg(long, value_name = "TIME", requires = "follow", value_parser = crate::live::duration)]
     idle: Option<std::time::Duration>,
+
+    /// Print the capacities that tables of fixed size need to read these traces, as the text for
+    /// Rust's "gotrace::tables!"
+    #[arg(long)]
+    tables: bool,
 
     #[command(flatten)]
     memory: Memory,
@@ -84,8 +96,14 @@ struct Summary {
     /// Threads that wrote events.
     threads: usize,
     batches: Batches,
-    /// Timed events, clock snapshots not among them.
+    /// As Go's reader gives them, and as `gotrace check` counts them. Of a trace that is damaged, what
+    /// its records would give.
     events: u64,
+    /// Whether there may be a few events more: in a trace of a program that calls C, only reading its
+    /// events in order tells, which takes a file.
+    events_at_least: bool,
+    /// Of these, those of kind Sync: one begins each generation, one ends the trace.
+    sync_events: u64,
     strings: u64,
     stacks: u64,
     samples: u64,
@@ -93,6 +111,9 @@ struct Summary {
     types: Vec<Type>,
     /// Bytes of padding in the headers of batches.
     padding: u64,
+    /// Whether how many events there are can only be found by reading them in order.
+    #[serde(skip)]
+    depends_on_order: bool,
 }
 
 /// The number of batches, by what they hold.
@@ -126,6 +147,9 @@ pub fn run(args: Args) -> Result {
         let input = crate::live::Live::of(file);
         return crate::follow::run(&input, args.idle, args.json);
     }
+    if args.tables {
+        return tables(&args);
+    }
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
     let mut failed = false;
@@ -157,6 +181,43 @@ pub fn run(args: Args) -> Result {
     }
 }
 
+/// Reads all events of a trace: how many there are, and the capacities that they need.
+fn in_order(file: &Path, memory: &Memory) -> Result<(u64, Capacities)> {
+    let progress = Progress::new(&[] as &[PathBuf], false);
+    let mut source = Source::open(file, memory, &progress)?;
+    let mut events = source.events(file, None)?;
+    let mut count = 0;
+    loop {
+        match events.skim(&mut count) {
+            Ok(true) => {}
+            Ok(false) => return Ok((count, events.needs())),
+            Err(error) => return Err(events.failure(file, error)),
+        }
+    }
+}
+
+/// `--tables`: what all the traces need.
+fn tables(args: &Args) -> Result {
+    let mut needs = Capacities::NONE;
+    let work = |file: &PathBuf| in_order(file, &args.memory);
+    parallel::in_order(&args.files, work, |_, result| -> Result {
+        needs = needs.max(result?.1);
+        Ok(())
+    })?;
+    let mut out = output::styled();
+    if args.json {
+        output::json_line(&mut out, &needs)?;
+    } else {
+        writeln!(
+            out,
+            "// A reader with these tables takes {} bytes.",
+            needs.reader_size()
+        )?;
+        writeln!(out, "type Tables = {needs};")?;
+    }
+    Ok(out.flush()?)
+}
+
 fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Result) {
     let mut summary = Summary {
         file: file.to_string_lossy().into_owned(),
@@ -164,7 +225,7 @@ fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Res
     };
     let result = memory
         .open(file, progress)
-        .and_then(|input| summary.read(file, input));
+        .and_then(|input| summary.read(file, memory, input));
     if let Err(Failure::File { error, offset, .. }) = &result {
         summary.error = Some(error.clone());
         summary.error_offset = *offset;
@@ -175,7 +236,7 @@ fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Res
 impl Summary {
     /// Reads a trace; past damage that leaves the headers of batches whole, to the end. Gives the
     /// first error.
-    fn read(&mut self, file: &Path, input: Stream) -> Result {
+    fn read(&mut self, file: &Path, memory: &Memory, input: Stream) -> Result {
         let mut source = StreamSource::new(input);
         let damaged = |error: SourceError| match error {
             SourceError::Trace(error) => Failure::trace(file, error),
@@ -215,6 +276,13 @@ impl Summary {
         scan.end_generation();
         self.size = size(file, &source.into_inner());
         self.take(scan);
+        if result.is_ok() && self.depends_on_order {
+            // A pipe cannot be read again.
+            self.events_at_least = !file.metadata().is_ok_and(|file| file.is_file());
+            if !self.events_at_least {
+                self.events = in_order(file, memory)?.0;
+            }
+        }
         result
     }
 
@@ -232,15 +300,26 @@ impl Summary {
         self.padding = footprint.padding();
         for (ty, tally) in footprint.iter() {
             let timed = ty.spec().is_some_and(|spec| spec.class == Class::Timed);
-            if timed && ty != EventType::CLOCK_SNAPSHOT {
-                self.events += tally.count;
-            }
+            self.events += match ty {
+                EventType::CLOCK_SNAPSHOT => 0,
+                EventType::CPU_SAMPLE => tally.count,
+                // One goroutine blocks or ends, another is unblocked and runs.
+                EventType::GO_SWITCH | EventType::GO_SWITCH_DESTROY => 3 * tally.count,
+                _ if timed => tally.count,
+                _ => 0,
+            };
             self.types.push(Type {
                 name: ty.to_string(),
                 count: tally.count,
                 bytes: tally.bytes,
             });
         }
+        if self.generations > 0 {
+            self.sync_events = self.generations + 1;
+            self.events += self.sync_events;
+        }
+        // Where the thread of a goroutine from C ends, it may lose its proc: an event more.
+        self.depends_on_order = footprint.of(EventType::GO_DESTROY_SYSCALL).count > 0;
         self.types.sort_by_key(|t| std::cmp::Reverse(t.bytes));
     }
 }
@@ -412,7 +491,8 @@ fn print(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     row(out, "duration", duration.as_deref().unwrap_or("unknown"))?;
     row(out, "threads", &summary.threads.to_string())?;
     row(out, "batches", &batches(&summary.batches))?;
-    row(out, "events", &summary.events.to_string())?;
+    let events = format!("{} ({} sync)", summary.events, summary.sync_events);
+    row(out, "events", &events)?;
     row(out, "strings", &summary.strings.to_string())?;
     row(out, "stacks", &summary.stacks.to_string())?;
     row(out, "CPU samples", &summary.samples.to_string())?;
@@ -484,10 +564,10 @@ fn generations(summary: &Summary) -> String {
 fn duration(nanoseconds: i64) -> String {
     let n = nanoseconds as f64;
     match nanoseconds.unsigned_abs() {
-        0..1_000 => format!("{n} ns"),
-        1_000..1_000_000 => format!("{:.3} \u{b5}s", n / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.3} ms", n / 1e6),
-        _ => format!("{:.3} s", n / 1e9),
+        0..1_000 => format!("{n}ns"),
+        1_000..1_000_000 => format!("{:.3}\u{b5}s", n / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.3}ms", n / 1e6),
+        _ => format!("{:.3}s", n / 1e9),
     }
 }
 
