@@ -21,6 +21,7 @@
 //! ```
 
 mod index;
+mod mix;
 #[cfg(feature = "std")]
 mod split;
 mod tables;
@@ -34,6 +35,7 @@ pub(crate) use trace::earliest;
 pub use trace::{Generation, Generations, Trace};
 pub use view::{
     ExperimentalBatch, ExperimentalBatches, Frame, Frames, GenerationTables, Sample, Stack,
+    StackKey,
 };
 
 format_as_debug! {

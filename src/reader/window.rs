@@ -100,14 +100,16 @@ impl<S: Storage> Window<S> {
     #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         self.fresh = false;
-        let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
+        let input =
+            Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names);
         self.engine.step(&input, self.last)
     }
 
     /// The event that [`step`](Self::step) found.
     #[inline]
     pub(crate) fn event(&self) -> Event<'_, '_> {
-        let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
+        let input =
+            Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names);
         self.engine.event(input)
     }
 

@@ -70,9 +70,10 @@ impl Moment {
 
 /// The kinds by name, so that help and completions list them.
 fn kinds() -> impl TypedValueParser<Value = EventKind> {
-    PossibleValuesParser::new(EventKind::ALL.map(EventKind::name)).try_map(|name| {
+    PossibleValuesParser::new(EventKind::ALL.iter().map(|kind| kind.name())).try_map(|name| {
         let found = EventKind::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|k| k.name().eq_ignore_ascii_case(&name));
         found.ok_or("there is no such kind")
     })
