@@ -9,6 +9,7 @@ use core::fmt;
 /// Displays as one line, for example `invalid batch size 70000, the largest is 65536, at byte 1043`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Error {
     kind: ErrorKind,
     value: u64,
@@ -50,6 +51,7 @@ impl Error {
 /// A table of limited capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Table {
     /// Event batches of one generation.
@@ -97,6 +99,7 @@ macro_rules! kinds {
         /// What is wrong with a trace. The value named is [`Error::value`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         #[non_exhaustive]
         pub enum ErrorKind {
             /// A table of fixed capacity is full (or, if it grows, memory is); the value is its

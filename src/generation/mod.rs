@@ -21,6 +21,7 @@
 //! ```
 
 mod index;
+mod mix;
 mod split;
 mod tables;
 mod trace;
@@ -35,6 +36,7 @@ pub(crate) use trace::earliest;
 pub use trace::{Generation, Generations, Trace};
 pub use view::{
     ExperimentalBatch, ExperimentalBatches, Frame, Frames, GenerationTables, Sample, Stack,
+    StackKey,
 };
 
 format_as_debug! {

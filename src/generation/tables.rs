@@ -31,11 +31,13 @@ impl Snapshot {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SampleEntry {
     pub(crate) time: Time,
-    place: Place,
+    pub(crate) place: Place,
 }
 
 /// The tables of one generation, lifetime-free: positions in the input that they were read from.
 pub(crate) struct Tables<S: Storage> {
+    /// The generation's number; 0 until they are complete.
+    number: u64,
     pub(crate) frequency: Option<Frequency>,
     snapshot: Option<Snapshot>,
     strings: Directory<S::Strings<Entry>>,
@@ -47,6 +49,7 @@ impl<S: Storage> Tables<S> {
     #[inline(always)]
     pub(crate) const fn new() -> Self {
         Tables {
+            number: 0,
             frequency: None,
             snapshot: None,
             strings: Directory::new(),
@@ -57,6 +60,7 @@ impl<S: Storage> Tables<S> {
 
     /// Forgets everything, and keeps the memory.
     pub(crate) fn clear(&mut self) {
+        self.number = 0;
         self.frequency = None;
         self.snapshot = None;
         self.strings.clear();
@@ -179,6 +183,7 @@ impl<S: Storage> Tables<S> {
             sample.time = frequency.time(Timestamp(sample.time.0.cast_unsigned()));
         }
         sort::sort(&mut self.samples, |sample| sample.time);
+        self.number = number;
         Ok(())
     }
 
@@ -263,13 +268,21 @@ impl<S: Storage> Tables<S> {
 }
 
 /// What events need of the tables to show their details, with the capacities erased.
-pub(crate) trait Lookup {
+///
+/// Shared between threads, so that events and stacks may be.
+pub(crate) trait Lookup: Send + Sync {
+    /// The number of the generation that they are of, or 0.
+    fn generation(&self) -> u64;
     fn string(&self, id: u64) -> Option<Span>;
     fn stack(&self, id: u64) -> Option<Span>;
     fn clock(&self) -> Option<ClockSnapshot>;
 }
 
 impl<S: Storage> Lookup for Tables<S> {
+    fn generation(&self) -> u64 {
+        self.number
+    }
+
     fn string(&self, id: u64) -> Option<Span> {
         if id == 0 {
             Some(Span::default())

@@ -136,7 +136,8 @@ impl<S: Storage> Window<S> {
     #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         self.fresh = false;
-        let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
+        let input =
+            Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names);
         self.engine.step(&input, self.last)
     }
 
@@ -152,7 +153,7 @@ impl<S: Storage> Window<S> {
     }
 
     fn input(&self) -> Pieces<'_> {
-        Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base)
+        Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names)
     }
 
     /// Makes room for the next generation: what outlives the one that was read moves to the front of

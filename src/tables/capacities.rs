@@ -11,6 +11,7 @@ use core::fmt;
 /// Exhaustive by decision: another table is another capacity that firmware has to choose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Capacities {
     /// Strings of the generation that has most.
     pub strings: usize,

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::num;
+use crate::string::UnknownName;
 use core::fmt;
 
 /// The length of the header in bytes.
@@ -10,6 +11,7 @@ pub const HEADER_LEN: usize = 16;
 /// The version of the trace format, named after the Go release that introduced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Version {
     /// Go 1.11 to 1.18: an older format.
@@ -132,6 +134,28 @@ impl Version {
             Version::Go125 => b"go 1.25 trace\0\0\0",
             Version::Go126 => b"go 1.26 trace\0\0\0",
         }
+    }
+}
+
+/// As the header has it (`go 1.25`), as Go's releases are called (`go1.25`), or only the number
+/// (`1.25`).
+///
+/// ```
+/// use gotrace::wire::Version;
+///
+/// assert_eq!("go1.25".parse(), Ok(Version::Go125));
+/// assert!("1.24".parse::<Version>().is_err()); // which writes the format of 1.23
+/// ```
+impl core::str::FromStr for Version {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let number = name.strip_prefix("go").unwrap_or(name);
+        let minor = number.trim_start().strip_prefix("1.");
+        let minor = minor.and_then(|minor| minor.parse().ok());
+        minor.and_then(Version::from_minor).ok_or(UnknownName {
+            what: "trace version",
+        })
     }
 }
 

@@ -55,7 +55,7 @@ TIME is one of:
 
 /// The kinds by name, so that help and completions list them.
 fn kinds() -> impl TypedValueParser<Value = EventKind> {
-    PossibleValuesParser::new(EventKind::ALL.iter().copied().map(EventKind::name)).try_map(|name| {
+    PossibleValuesParser::new(EventKind::ALL.iter().map(|kind| kind.name())).try_map(|name| {
         let mut kinds = EventKind::ALL.iter().copied();
         let found = kinds.find(|k| k.name().eq_ignore_ascii_case(&name));
         found.ok_or("there is no such kind")

@@ -491,7 +491,12 @@ fn print(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     row(out, "duration", duration.as_deref().unwrap_or("unknown"))?;
     row(out, "threads", &summary.threads.to_string())?;
     row(out, "batches", &batches(&summary.batches))?;
-    let events = format!("{} ({} sync)", summary.events, summary.sync_events);
+    let more = if summary.events_at_least {
+        " or a few more"
+    } else {
+        ""
+    };
+    let events = format!("{}{more} ({} sync)", summary.events, summary.sync_events);
     row(out, "events", &events)?;
     row(out, "strings", &summary.strings.to_string())?;
     row(out, "stacks", &summary.stacks.to_string())?;

@@ -368,6 +368,8 @@ impl<S: Storage> Engine<S> {
                 thread: sample.thread,
                 proc: sample.proc,
                 go: sample.goroutine,
+                piece: entry.place.piece,
+                at: entry.place.at,
                 event: TimedEvent::new(EventType::CPU_SAMPLE, 0, [stack, 0, 0, 0]),
                 ..Raw::default()
             });
@@ -470,13 +472,9 @@ impl<S: Storage> Engine<S> {
     /// Makes a sync event ready; of the generation loaded, if any.
     fn sync(&mut self, time: Time, generation: bool) {
         self.syncs = self.syncs.saturating_add(1);
-        let end = if generation {
-            self.offset.0
-        } else {
-            self.start.0
-        };
-        self.ready
-            .push(Raw::sync(self.syncs, time, self.start.0, end));
+        let end = self.offset.0;
+        let start = if generation { self.start.0 } else { end };
+        self.ready.push(Raw::sync(self.syncs, time, start, end));
     }
 
     /// Goes on to the next generation, or to the end of the trace: either is a sync event.
