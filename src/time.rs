@@ -191,10 +191,10 @@ impl WallTime {
         let within = nanoseconds.rem_euclid(BILLION).unsigned_abs();
         // Less than two billion: both are less than one, unless the caller made up the field.
         let sum = (num::wide(num::index(self.nanoseconds))).saturating_add(within);
-        let carried = num::signed(sum.wrapping_div(BILLION.unsigned_abs()));
+        let carried = num::signed(sum / 1_000_000_000);
         WallTime {
             seconds: self.seconds.saturating_add(seconds).saturating_add(carried),
-            nanoseconds: num::slot(num::narrow(sum.wrapping_rem(BILLION.unsigned_abs()))),
+            nanoseconds: num::slot(num::narrow(sum % 1_000_000_000)),
         }
     }
 }
