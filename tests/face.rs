@@ -195,7 +195,8 @@ fn every_time_that_is_printed_can_be_typed() {
     // All but the sync event, which is no later than the first of the others.
     assert!(lines.len() - later.lines().count() <= 1);
     let late = from(&row("duration")).lines().count();
-    assert!(late < 20, "{late} events at the very end");
+    // It is rounded.
+    assert!(late < lines.len() / 5, "{late} events at the very end");
     let json = run([Path::new("stat"), "--json".as_ref(), &path]).json();
     assert!(from(json[0]["start"].as_str().unwrap()) == later);
 }
@@ -221,7 +222,7 @@ fn a_time_without_unit_says_how_to_write_it() {
         assert_eq!(run.status, 2, "{options:?}");
         assert!(run.stdout.is_empty(), "{options:?}");
         assert!(run.stderr.contains(hint), "{options:?}: {}", run.stderr);
-        assert!(run.stderr.contains("Usage: gotrace dump"), "{}", run.stderr);
+        assert!(run.stderr.contains("--help"), "{}", run.stderr);
     }
     // A trace that does not say when it was made has nothing to compare with.
     let old = dump(

@@ -115,7 +115,7 @@ pub struct Args {
 
     // The last: its heading reaches to the end.
     #[command(flatten)]
-    filter: filter::Args,
+    filter: filter::Options,
 }
 
 /// The forms of stacks by name.

@@ -8,7 +8,7 @@ use gotrace::{EventKind, GoId, ProcId, ThreadId};
 /// enough.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Filters (all that are given must fit)")]
-pub struct Args {
+pub struct Options {
     /// Only events of this kind; of several, any. As for all filters but times
     #[arg(long, value_name = "KIND", value_parser = kinds(), ignore_case = true)]
     #[arg(conflicts_with = "wire")]
@@ -62,7 +62,7 @@ fn kinds() -> impl TypedValueParser<Value = EventKind> {
     })
 }
 
-impl Args {
+impl Options {
     /// The filter; an error says why no event of any trace passes it.
     pub fn filter(&self) -> Result<Filter, String> {
         let mut filter = Filter::new();
