@@ -290,7 +290,14 @@ fn streams_and_files_are_the_same() {
                     let words = words.iter().map(OsStr::new);
                     let run = run(words.chain([path.as_os_str()]));
                     let name = path.to_str().unwrap();
-                    let out = run.text().replace(name, "FILE");
+                    let mut out = run.text().replace(name, "FILE");
+                    // How far a damaged one was read is not how long it is.
+                    if run.status != 0
+                        && let Some((before, after)) = out.split_once("\"size\":")
+                    {
+                        let (_, after) = after.split_once(',').unwrap();
+                        out = format!("{before}{after}");
+                    }
                     (run.status, out, run.stderr.replace(name, "FILE"))
                 };
                 assert_eq!(of(&plain), of(&packed), "{words:?} {}", trace.fixture.name);

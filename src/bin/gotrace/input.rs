@@ -10,7 +10,7 @@ use gotrace::StreamReader;
 use gotrace::mmap::MappedFile;
 use gotrace::source::open::{Compression, DEFAULT_WINDOW, Input};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::path::Path;
 
 /// What a file, a pipe or a device holds, decompressed.
@@ -121,6 +121,14 @@ impl Read for Counted {
             Source::Stdin(stdin) => stdin.read(buffer),
             Source::File(file) => file.read(buffer),
         }?;
+        if read == 0
+            && self.is_expected
+            && let Source::File(file) = &mut self.source
+            && file.metadata()?.len() < file.stream_position()?
+        {
+            let error = "the file became shorter while it was being read";
+            return Err(io::Error::other(error));
+        }
         if !self.is_expected {
             self.progress.expect(read);
         }

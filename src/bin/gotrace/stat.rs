@@ -14,7 +14,7 @@ use gotrace::time::{ClockSnapshot, Frequency, Timestamp, WallTime};
 use gotrace::wire::{
     Batch, Chunk, Class, Contents, EventType, Events, Footprint, HEADER_LEN, Version,
 };
-use gotrace::{Error, ThreadId, Time};
+use gotrace::{Error, ErrorKind, ThreadId, Time};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -267,6 +267,13 @@ impl Summary {
                 }
                 Ok(Some(Part::EndOfGeneration(_))) => scan.end_generation(),
                 Ok(None) => break,
+                // Before 1.26 the end of a trace ends its last generation, as for all who read it.
+                Err(SourceError::Trace(error))
+                    if error.kind() == ErrorKind::IncompleteGeneration
+                        && version < Version::Go126 =>
+                {
+                    break;
+                }
                 Err(error) => {
                     result = result.and(Err(damaged(error)));
                     break;

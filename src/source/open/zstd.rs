@@ -287,7 +287,7 @@ fn has_room(window: u64) -> bool {
 }
 
 /// Makes a whole block of one that is cut, if it is one that is not compressed; says whether it is.
-fn shorten(block: &mut Vec<u8>) -> bool {
+fn shorten(block: &mut [u8]) -> bool {
     let len = num::slot(block.len().saturating_sub(BLOCK_HEADER));
     let Some(header) = block.first_chunk_mut::<BLOCK_HEADER>() else {
         return false;
