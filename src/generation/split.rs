@@ -64,8 +64,8 @@ pub(crate) enum Finish {
     Closed,
     /// The end of the trace ends this generation; only before Go 1.26.
     Ends(GenerationId),
-    /// This generation lacks its end: since Go 1.26 its marker, before the strings that Go writes
-    /// last. Where it is `forgiven`, Go's reader accepts the trace all the same: before Go 1.26
+    /// This generation lacks its end: since Go 1.26 its marker, before that the strings that Go
+    /// writes last. Where it is `forgiven`, Go's reader accepts the trace all the same: before Go 1.26
     /// always, since then if only tables of it are there, which it ignores.
     Unended {
         number: GenerationId,

@@ -202,7 +202,7 @@ impl<S: Storage> Tables<S> {
     ///
     /// Go keeps one frame a program counter, the first it meets, and checks only that one. So does
     /// this, without a table of them: only where a frame fails are those before it looked at, for
-    /// at most 32 frames that fail.
+    /// at most 32 frames that fail (see `src/docs/differences.md`).
     fn check_frames(&self, input: &Pieces<'_>) -> Result<(), Error> {
         let mut failed = 0usize;
         for entry in self.stacks.entries() {

@@ -119,7 +119,7 @@ pub struct Generation {
     /// The clock snapshot, if a sync batch gives one (since Go 1.25).
     pub clock: Option<ClockSnapshot>,
     /// Whether the generation ends where one should: since 1.26 at its marker; before at the next
-    /// one, or at the end of the trace behind its strings, which Go writes last.
+    /// one or at the end of the trace.
     pub complete: bool,
 }
 
@@ -244,6 +244,11 @@ impl Generations<'_> {
             return Ok(None);
         };
         match self.splitter.finish() {
+            // As for Go, which before 1.26 does not ask whether anything is missing.
+            Finish::Unended { forgiven: true, .. } if !self.version.has_end_marker() => {
+                generation.complete = true;
+                self.done = true;
+            }
             Finish::Closed | Finish::Ends(_) => {
                 generation.complete = true;
                 self.done = true;

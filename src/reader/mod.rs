@@ -95,8 +95,9 @@ impl<'t, S: Storage> Reader<'t, S> {
     /// The next event; `None` at the end of the trace and after an error.
     ///
     /// Errors: everything that can be wrong with a trace. The event before it was the last that Go's
-    /// reader gives, with one exception: where a record is damaged, this reader gives the events
-    /// that came out of the record before it on the same thread, which Go loses.
+    /// reader gives, but for the exceptions in the list of differences from Go: above all, where a
+    /// record is damaged, this reader gives the events that came out of the record before it on the
+    /// same thread.
     #[expect(clippy::should_implement_trait, reason = "an event borrows the reader")]
     // A loop with the step in it reads a fifth faster than one that calls it; where flash is small,
     // the compiler decides.

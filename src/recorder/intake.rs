@@ -251,6 +251,7 @@ impl Intake {
     }
 
     /// Begins a batch with its header and as much of its payload as there is, or takes a marker.
+    #[inline(never)]
     fn begin(
         &mut self,
         core: &mut Core,
@@ -425,6 +426,8 @@ impl Intake {
 
     /// As [`Head::parse`], with the marker known only to the versions that have it, and errors that
     /// say where in the trace.
+    // Once in a firmware, however many call it.
+    #[inline(never)]
     fn parse(&self, core: &Core, bytes: &[u8]) -> Result<Option<Head>, Error> {
         match Head::parse(bytes) {
             Ok(Some(Head::EndOfGeneration)) if !core.marked() => Err(stray_marker(0)),

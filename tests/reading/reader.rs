@@ -501,14 +501,7 @@ proptest! {
 }
 
 /// Asks Go's own reader about damaged traces: the same verdict after the same number of events.
-///
-/// Differences that are deliberate:
-/// - where a record cannot be decoded, the events that came out of the record before it are not
-///   lost (up to three);
-/// - a section of strings or stacks that is cut off where a number should begin is an error, where
-///   Go ends without a word;
-/// - an id of -1 is refused, where Go goes on for a while or to the end;
-/// - see the lists in `src/order/mod.rs` and `src/generation/tables.rs`.
+/// The differences that are deliberate are those of `src/docs/differences.md`.
 #[test]
 fn damaged_traces_are_refused_where_go_refuses_them() {
     let Some(go) = common::go::Go::find() else {

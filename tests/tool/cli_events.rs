@@ -826,7 +826,9 @@ proptest! {
         prop_assert_eq!(&report["events"], events);
         let found = report["errors"].as_array().unwrap();
         let found: Vec<_> = found.iter().map(|e| e["error"].as_str().unwrap()).collect();
-        prop_assert_eq!(found, errors);
+        prop_assert_eq!(found.len(), errors.len());
+        // The tool may have more to say.
+        prop_assert!(found.iter().zip(&errors).all(|(said, error)| said.starts_with(&**error)));
         let (events, errors) = check(&bytes, false);
         let dumped = run_with_input(["dump", "--json", "--stacks=none", "-"], &bytes);
         prop_assert_eq!(dumped.status, i32::from(!errors.is_empty()));

@@ -308,9 +308,16 @@ fn what_changes_nothing() {
     // A marker without a generation ends nothing.
     recorder.end_generation().unwrap();
     let before = recorder.snapshot().pieces().concat();
-    recorder.batch(&[MARKER]).unwrap();
+    let stray = |result: Result<(), Error>| {
+        let error = result.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.value()),
+            (ErrorKind::NotABatch, u64::from(MARKER))
+        );
+    };
+    stray(recorder.batch(&[MARKER]));
     recorder.end_generation().unwrap();
-    recorder.write(&[MARKER, MARKER]).unwrap();
+    stray(recorder.write(&[MARKER, MARKER]));
     assert_eq!(recorder.snapshot().pieces().concat(), before);
 }
 
