@@ -10,3 +10,9 @@ pub mod memory {}
 
 #[doc = include_str!("bare_metal.md")]
 pub mod bare_metal {}
+
+#[doc = include_str!("coming_from_go.md")]
+pub mod coming_from_go {}
+
+#[doc = include_str!("differences.md")]
+pub mod differences {}

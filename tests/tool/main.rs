@@ -6,5 +6,8 @@ mod cli_events;
 #[path = "../common/mod.rs"]
 mod common;
 mod endurance;
+mod face;
+#[cfg(target_os = "linux")]
+mod open;
 mod record;
 mod tee;

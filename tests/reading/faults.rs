@@ -1,10 +1,8 @@
 //! Traces with which something is wrong, each for what is said of it; and the list of differences
 //! from Go, `src/docs/differences.md`, of which some rows are tested here.
-#![cfg(feature = "std")]
 
-mod common;
-#[path = "order/cases.rs"]
-mod order_cases;
+use crate::cases as order_cases;
+use crate::common;
 
 use gotrace::reader::{Explanation, Region};
 use gotrace::{

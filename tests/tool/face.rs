@@ -1,8 +1,7 @@
 //! The tool's face: help, manual pages, what may be typed, and the rooms behind it (`select`,
 //! `export`, `analysis`), which are compared with what the tool prints.
-#![cfg(feature = "cli")]
 
-mod common;
+use crate::common;
 
 use common::tool::{Run, file, gotrace, on_a_terminal, run};
 use common::{fixture, fixtures};

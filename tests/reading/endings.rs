@@ -1,8 +1,7 @@
 //! Where a generation ends, and how a trace does: one table of cases, each run through everything
 //! that has to know. What is right is what Go's reader makes of it; it is asked, where Go is at hand.
-#![cfg(feature = "std")]
 
-mod common;
+use crate::common;
 
 use gotrace::mux::{EndReason, LiveError, QueueConfig, TraceMultiplexer};
 use gotrace::recorder::{FlightRecorderConfig, arena_size_for};

@@ -1,5 +1,4 @@
 //! Values that outlive their reader, and events that no trace has.
-#![cfg(feature = "alloc")]
 
 use gotrace::event::{EventRecord, GoState, ProcState, Resource, ResourceKind, TestTables};
 use gotrace::generation::{Frame, GenerationTables, Stack};

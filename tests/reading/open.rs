@@ -1,7 +1,6 @@
 //! Opening what is compressed, cut, damaged or made to harm.
-#![cfg(all(feature = "gzip", feature = "zstd"))]
 
-mod common;
+use crate::common;
 
 use common::{Trace, fixture, fixtures_dir, sha256, trace};
 use flate2::write::GzEncoder;

@@ -1,7 +1,6 @@
 //! The tool on input that is compressed, endless or made to harm, in little memory.
-#![cfg(all(target_os = "linux", feature = "cli"))]
 
-mod common;
+use crate::common;
 
 use common::tool::{Run, clean, dump, gzip, run, zstd};
 use common::{TRACES, fixture, fixtures_dir};
