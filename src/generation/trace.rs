@@ -75,14 +75,7 @@ impl<'t> Trace<'t> {
 
     /// The generations, found by one pass over the batch headers.
     pub fn generations(&self) -> Generations<'t> {
-        Generations {
-            version: self.version,
-            batches: self.batches(),
-            splitter: Splitter::new(self.version),
-            ahead: None,
-            error: None,
-            done: false,
-        }
+        Generations::new(self.version, self.batches())
     }
 
     /// The generation of this number; `None` if the trace does not have it.
@@ -182,6 +175,19 @@ pub struct Generations<'t> {
     ahead: Option<Chunk<'t>>,
     error: Option<Error>,
     done: bool,
+}
+
+impl<'t> Generations<'t> {
+    pub(crate) const fn new(version: Version, batches: Batches<'t>) -> Self {
+        Generations {
+            version,
+            batches,
+            splitter: Splitter::new(version),
+            ahead: None,
+            error: None,
+            done: false,
+        }
+    }
 }
 
 impl Generations<'_> {

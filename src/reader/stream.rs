@@ -173,8 +173,12 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             match self.head(at)? {
                 Some(Head::Batch(head)) if head.generation >= number => return Ok(true),
                 Some(_) if self.skip_generation() => {}
-                // What a broken source cut off is not the trace's fault.
-                _ => return self.broken.take().map_or(Ok(false), Err),
+                Some(_) => {
+                    // What a broken source cut off is not the trace's fault.
+                    let fault = self.window.fault().map(ReadError::Trace);
+                    return self.broken.take().or(fault).map_or(Ok(false), Err);
+                }
+                None => return self.broken.take().map_or(Ok(false), Err),
             }
         }
     }

@@ -10,10 +10,11 @@ use super::engine::Engine;
 use super::explain::Explanation;
 use crate::error::Error;
 use crate::event::Event;
+use crate::generation::Generations;
 use crate::ids::{GenerationId, Offset};
 use crate::num;
 use crate::tables::{Capacities, Storage};
-use crate::wire::{HEADER_LEN, Version};
+use crate::wire::{Batches, HEADER_LEN, Version};
 use crate::wire::{Pieces, Place, Span};
 use alloc::vec::Vec;
 
@@ -120,6 +121,17 @@ impl<S: Storage> Window<S> {
         let counts = self.counts();
         self.skip_to(at);
         (self.engine.read, self.engine.skipped) = counts;
+    }
+
+    /// What is wrong with the generation being read or what follows it, as its batches' headers tell.
+    pub(super) fn fault(&self) -> Option<Error> {
+        let bytes = Pieces::new(&self.buffer).at(self.base, self.names);
+        let place = Place {
+            piece: 0,
+            at: self.start(),
+        };
+        let batches = Batches::resume(bytes, place, self.engine.start().0);
+        Generations::new(self.version(), batches).find_map(Result::err)
     }
 
     /// The offset in the trace of a place in the buffer.

@@ -247,7 +247,7 @@ fn a_cut_file_gives_its_generations_and_one_message() {
     let name = path.display();
     assert_eq!(
         checked.text(),
-        format!("{name}: failed after 414 events, 6 generations\n")
+        format!("{name}: failed after 414 events, 5 generations\n")
     );
     let error = "the zstd data are cut short, at byte 13676 of the compressed data";
     assert_eq!(checked.stderr, format!("error: {name}: {error}\n"));

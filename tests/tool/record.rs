@@ -507,14 +507,15 @@ fn what_cannot_be_written_is_told_beside_what_cannot_be_read() {
 }
 
 #[test]
-fn a_gap_costs_a_generation_and_recording_goes_on() {
+fn a_gap_costs_what_is_before_it_and_recording_goes_on() {
     let dir = directory("gap");
     let trace = fixture("annotate-go1.27");
     let more = Endless::new(&trace, 8).bytes();
     for (name, trace, given, expected, lost) in [
-        ("annotate", trace, &[1, 3][..], &[1][..], 1),
-        // The third begins nothing: what it follows is not there. Then it goes on, twice.
-        ("more", more, &[1, 3, 4, 6, 7, 8], &[7, 8], 2),
+        // Since Go 1.26 a generation says where it ends, and the next may have any number. But what came
+        // before the missing one cannot be in one trace with what comes after it.
+        ("annotate", trace, &[1, 3][..], &[3][..], 1),
+        ("more", more, &[1, 3, 4, 6, 7, 8], &[6, 7, 8], 3),
     ] {
         let all = common::live::generations(&trace);
         let of = |numbers: &[u64]| {
@@ -526,7 +527,6 @@ fn a_gap_costs_a_generation_and_recording_goes_on() {
                 sum
             })
         };
-        let first = of(&given[..1]).len();
         for command in ["record", "tee"] {
             let out = format!("{command}-{name}");
             let args: &[&str] = match command {
@@ -538,15 +538,8 @@ fn a_gap_costs_a_generation_and_recording_goes_on() {
             let running = std::cell::RefCell::new(&mut child);
             wait_for(|| running.borrow_mut().try_wait().unwrap().is_some());
             let errors = ended(child.wait_with_output().unwrap(), 0);
-            let notes: Vec<_> = errors.lines().filter(|l| l.contains("goes on")).collect();
-            assert_eq!(notes.len(), 1, "{errors}");
-            let at = format!(", at byte {first}: ");
             assert!(
-                notes[0].starts_with("standard input: ") && notes[0].contains(&at),
-                "{errors}"
-            );
-            assert!(
-                errors.contains(&format!(", {lost} lost (damaged)")),
+                errors.contains(&format!(", {lost} lost (before a gap)")),
                 "{errors}"
             );
             assert!(
