@@ -4,8 +4,8 @@
 //! $ cargo run --example final_states -- tests/fixtures/block-go1.27.trace
 //! ```
 
-use gotrace::event::{Change, GoState};
-use gotrace::{Details, GoId, Time, Trace};
+use gotrace::event::GoState;
+use gotrace::{GoId, Time, Trace};
 use std::collections::BTreeMap;
 
 /// What is known of a goroutine: its state, since when, why, and the function where it stopped.
@@ -25,20 +25,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut end = Time(0);
     while let Some(event) = reader.next()? {
         end = event.time();
-        let Details::StateTransition(transition) = event.details() else {
+        let details = event.details();
+        let Some(transition) = details.as_state_transition() else {
             continue;
         };
-        let Change::Goroutine {
-            id: Some(id),
-            from,
-            to,
-        } = transition.change
-        else {
+        let Some((id, _, to)) = transition.goroutine() else {
             continue;
         };
         // Each generation announces every goroutine again: nothing changes then, and "since" must
         // not begin anew.
-        if from == to && goroutines.contains_key(&id) {
+        if transition.is_announcement() && goroutines.contains_key(&id) {
             continue;
         }
         if to == GoState::NotExist {
