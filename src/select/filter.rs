@@ -112,8 +112,8 @@ impl fmt::Display for Filter {
         out.list("proc", &self.procs)?;
         out.list("thread", &self.threads)?;
         let texts = |names: &[Box<[u8]>]| -> Vec<alloc::string::String> {
-            let quoted = |name: &Box<[u8]>| alloc::format!("{}", GoStr::new(name).quoted());
-            names.iter().map(quoted).collect()
+            let quoted = names.iter().map(|name| GoStr::new(name).quoted());
+            quoted.map(|name| alloc::format!("{name}")).collect()
         };
         out.list("task", &texts(&self.tasks))?;
         out.list("region", &texts(&self.regions))?;

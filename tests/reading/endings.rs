@@ -536,9 +536,8 @@ fn multiplexer() {
             match events.next() {
                 Ok(Some(event)) => {
                     let sync = event.wire_type().is_none();
-                    let number = events.generation();
-                    if sync && number.is_some() {
-                        read.push(number.unwrap().get());
+                    if let (true, Some(number)) = (sync, events.generation()) {
+                        read.push(number.get());
                     }
                 }
                 Ok(None) => break None,
@@ -665,7 +664,7 @@ fn go() {
         let theirs = peer.verdict(&bytes);
         let ours = slice(&bytes);
         let same = theirs.events == ours.until_error as u64
-            && theirs.error.is_some() == !ours.errors.is_empty();
+            && theirs.error.is_none() == ours.errors.is_empty();
         assert_eq!(
             same, !case.go_differs,
             "{}: {theirs:?}, {ours:?}",
