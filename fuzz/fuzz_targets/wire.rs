@@ -80,7 +80,8 @@ fn contents(data: &[u8], offset: u64) {
             }
             Ok(None) => break,
             Err(error) => {
-                assert!((last..=offset + data.len() as u64).contains(&error.offset().0));
+                let end = Offset(offset + data.len() as u64);
+                assert!((last..=end).contains(&error.offset()));
                 assert_eq!(records.next(), Ok(None));
                 break;
             }
