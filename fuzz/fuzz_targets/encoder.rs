@@ -56,7 +56,9 @@ fn numbers(bytes: &[u8]) {
 fn records(data: &[u8]) {
     let mut buffer = vec![0; data.len()];
     let mut out = Encoder::new(&mut buffer);
-    let read: Vec<_> = Records::new(data, Offset(0)).map_while(Result::ok).collect();
+    let read: Vec<_> = Records::new(data, Offset(0))
+        .map_while(Result::ok)
+        .collect();
     for record in &read {
         encode(&mut out, record).unwrap();
     }

@@ -2,8 +2,8 @@
 //! differ from what the slow twin reads.
 #![no_main]
 
-use gotrace::wire::{Batches, Chunk, Events, HEADER_LEN, Record};
 use gotrace::ids::Offset;
+use gotrace::wire::{Batches, Chunk, Events, HEADER_LEN, Record};
 use gotrace::{Error, ThreadId};
 use gotrace_fuzz::{mutate, naive};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
