@@ -40,7 +40,7 @@ fn scan(trace: &Trace) -> Result<u64, Error> {
         if let Chunk::Batch(batch) = chunk
             && batch.contents() == Contents::Events
         {
-            let mut events = Events::new(batch.data, batch.data_offset().0);
+            let mut events = Events::new(batch.data, batch.data_offset());
             while let Some(event) = events.next()? {
                 count += 1;
                 let [a, b, c, d] = event.args;

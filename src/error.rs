@@ -4,7 +4,7 @@ use crate::ids::Offset;
 use crate::string::GoStr;
 use core::fmt;
 
-/// An error in a trace: what is wrong, the value that is wrong, and the byte where it stands.
+/// An error in a trace: what is wrong, the value that is wrong, and the byte where it is.
 ///
 /// Displays as one line, for example `invalid batch size 70000, the largest is 65536, at byte 1043`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,17 +19,23 @@ pub struct Error {
 impl Error {
     /// An error of `kind` about `value`, at `offset`.
     #[inline]
-    pub const fn new(kind: ErrorKind, value: u64, offset: u64) -> Error {
+    pub const fn new(kind: ErrorKind, value: u64, offset: Offset) -> Error {
         Error {
             kind,
             value,
-            offset: Offset(offset),
+            offset,
         }
+    }
+
+    /// An error of `kind` about `value`, so many bytes from where offsets count from.
+    #[inline]
+    pub(crate) const fn at(kind: ErrorKind, value: u64, bytes: u64) -> Error {
+        Error::new(kind, value, Offset(bytes))
     }
 
     /// The same, where its offset counts from a place `bytes` into the trace.
     pub(crate) const fn after(self, bytes: u64) -> Error {
-        Error::new(self.kind, self.value, self.offset.0.wrapping_add(bytes))
+        Error::at(self.kind, self.value, self.offset.0.wrapping_add(bytes))
     }
 
     /// What is wrong.
@@ -109,7 +115,7 @@ macro_rules! kinds {
         }
 
         impl ErrorKind {
-            /// The message, cut where the value stands in it.
+            /// The message, cut where the value is in it.
             const fn text(self) -> &'static str {
                 match self {
                     ErrorKind::TableFull(_) => "",
@@ -135,7 +141,7 @@ kinds! {
     OldVersion => "trace version go 1.{} is not supported, go 1.22 is the oldest";
     /// The input ends inside a record; the value is how many bytes the record lacks at least.
     UnexpectedEnd => "the trace is cut short: at least {} more bytes were expected";
-    /// A record ends beyond the batch it stands in; the value is how many bytes it lacks at least.
+    /// A record ends beyond the batch it is in; the value is how many bytes it lacks at least.
     BatchOverrun => "a record is cut off by the end of its batch: at least {} more bytes were expected";
     /// A batch straddles two pieces of the input; the value is the number of bytes in the next.
     SplitBatch => "a batch is cut by the end of a piece of the input: {} bytes are missing";
@@ -147,7 +153,7 @@ kinds! {
     BatchTooLarge => "invalid batch size {}, the largest is 65536";
     /// Generation numbers begin at 1; the value is the number, 0.
     InvalidGeneration => "invalid generation number {}";
-    /// A batch of a generation that cannot stand here; the value is its number.
+    /// A batch of a generation that cannot be here; the value is its number.
     GenerationOrder => "a batch of generation {} is out of order";
     /// The trace ends before its last generation does; the value is that generation's number.
     IncompleteGeneration => "generation {} is incomplete, the trace is cut short";
@@ -209,7 +215,7 @@ kinds! {
     HasGoroutine => "event type {} on a thread that has a goroutine";
     /// The value is the status that a proc or goroutine claims.
     InvalidStatus => "invalid status {}";
-    /// The all-ones id that stands for none, where one is needed; the value is the event's type.
+    /// The all-ones id that means none, where one is needed; the value is the event's type.
     ReservedId => "event type {} has a reserved id";
     /// A proc's status contradicts what came before; the value is the proc.
     ProcStatusMismatch => "the status of proc {} contradicts earlier events";
@@ -309,7 +315,7 @@ mod tests {
 
     #[test]
     fn messages_hold_the_value_and_the_offset() {
-        let text = |kind, value| Error::new(kind, value, 1043).to_string();
+        let text = |kind, value| Error::at(kind, value, 1043).to_string();
         assert_eq!(
             text(ErrorKind::BatchTooLarge, 70000),
             "invalid batch size 70000, the largest is 65536, at byte 1043"

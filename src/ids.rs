@@ -13,7 +13,7 @@ macro_rules! complement_id {
         pub struct $name(NonZeroU64);
 
         impl $name {
-            /// The id with this number on the wire; `None` for `u64::MAX`, which stands for none.
+            /// The id with this number on the wire; `None` for `u64::MAX`, which means none.
             #[inline(always)]
             pub const fn new(raw: u64) -> Option<Self> {
                 match NonZeroU64::new(!raw) {
@@ -117,7 +117,7 @@ macro_rules! nonzero_id {
         pub struct $name(NonZeroU64);
 
         impl $name {
-            /// The id with this number on the wire; `None` for 0, which stands for none.
+            /// The id with this number on the wire; `None` for 0, which means none.
             #[inline(always)]
             pub const fn new(raw: u64) -> Option<Self> {
                 match NonZeroU64::new(raw) {

@@ -138,7 +138,7 @@ impl MappedArena {
     ///
     /// All of it is allocated, where the operating system can: a store into a map for which the disk
     /// has no room would end the process. With a `len` of 0 nothing is: that is for a look at what
-    /// stands there.
+    /// is there.
     ///
     /// Errors: those of opening, extending and mapping, a full disk among them,
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything but a regular file, and

@@ -1,6 +1,6 @@
 //! The conversions between integer widths that the crate needs, each total.
 //!
-//! `as` is denied everywhere else: here, each use stands beside the reason why it loses nothing that
+//! `as` is denied everywhere else: here, each use is beside the reason why it loses nothing that
 //! matters.
 #![allow(clippy::as_conversions)]
 

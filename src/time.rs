@@ -148,6 +148,21 @@ impl Frequency {
     }
 }
 
+/// As its units a second.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Frequency {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(self.hertz)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Frequency {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <u64 as serde::Deserialize>::deserialize(from).map(Frequency::from_hertz)
+    }
+}
+
 #[cfg(feature = "defmt")]
 impl defmt::Format for Frequency {
     fn format(&self, f: defmt::Formatter<'_>) {
@@ -225,15 +240,15 @@ impl fmt::Display for WallTime {
         write!(
             f,
             "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
-            second.div_euclid(3600),
-            second.div_euclid(60).rem_euclid(60),
-            second.rem_euclid(60),
+            second / 3600,
+            second / 60 % 60,
+            second % 60,
         )?;
         if self.nanoseconds != 0 {
             // A width that fits a byte cannot be one that `core` refuses.
             let (mut n, mut width) = (self.nanoseconds, 9u8);
             while n.is_multiple_of(10) {
-                n = n.wrapping_div(10);
+                n /= 10;
                 width = width.saturating_sub(1);
             }
             write!(f, ".{n:0width$}", width = usize::from(width))?;
@@ -244,34 +259,28 @@ impl fmt::Display for WallTime {
 
 /// The date in the Gregorian calendar of a number of days since 1970-01-01. Counting from a first
 /// of March makes the leap day the last of its year.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the days of 2^63 seconds are fewer than 2^47, and what is made of them is hardly larger"
+)]
 fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days.saturating_add(719_468);
+    let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day = days.rem_euclid(146_097);
     // Days that are not the 29th of February, before this one in its era of 400 years.
-    let common = day
-        .wrapping_sub(day.div_euclid(1_460))
-        .wrapping_add(day.div_euclid(36_524))
-        .wrapping_sub(day.div_euclid(146_096));
-    let year = common.div_euclid(365);
-    let day = day
-        .wrapping_sub(year.wrapping_mul(365))
-        .wrapping_sub(year.div_euclid(4))
-        .wrapping_add(year.div_euclid(100));
+    let common = day - day / 1_460 + day / 36_524 - day / 146_096;
+    let year = common / 365;
+    let day = day - year * 365 - year / 4 + year / 100;
     // Months from March have 31, 30, 31, 30, 31 days and again: 153 days every five months.
-    let month = day.wrapping_mul(5).wrapping_add(2).div_euclid(153);
-    let first = month.wrapping_mul(153).wrapping_add(2).div_euclid(5);
-    let day = day.wrapping_sub(first).wrapping_add(1);
+    let month = (day * 5 + 2) / 153;
+    let first = (month * 153 + 2) / 5;
+    let day = day - first + 1;
     let (month, carry) = if month < 10 {
-        (month.wrapping_add(3), 0)
+        (month + 3, 0)
     } else {
-        (month.wrapping_sub(9), 1)
+        (month - 9, 1)
     };
-    (
-        era.wrapping_mul(400).wrapping_add(year).wrapping_add(carry),
-        month,
-        day,
-    )
+    (era * 400 + year + carry, month, day)
 }
 
 /// One moment on three clocks, taken at the start of a generation (`trace.ClockSnapshot`, since

@@ -2,6 +2,7 @@
 //! record without room that leaves traces of itself; a number that does not round trip.
 #![no_main]
 
+use gotrace::ids::Offset;
 use gotrace::wire::{BatchHead, Batches, Chunk, Encoder, HEADER_LEN, Record, Records, varint};
 use gotrace::{Error, ErrorKind};
 use gotrace_fuzz::mutate;
@@ -55,12 +56,14 @@ fn numbers(bytes: &[u8]) {
 fn records(data: &[u8]) {
     let mut buffer = vec![0; data.len()];
     let mut out = Encoder::new(&mut buffer);
-    let read: Vec<_> = Records::new(data, 0).map_while(Result::ok).collect();
+    let read: Vec<_> = Records::new(data, Offset(0))
+        .map_while(Result::ok)
+        .collect();
     for record in &read {
         encode(&mut out, record).unwrap();
     }
     let bytes = out.bytes().to_vec();
-    let again = Records::new(&bytes, 0).map(Result::unwrap);
+    let again = Records::new(&bytes, Offset(0)).map(Result::unwrap);
     assert_eq!(
         again.zip(&read).filter(|(a, b)| same(a, b)).count(),
         read.len()

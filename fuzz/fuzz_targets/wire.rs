@@ -2,6 +2,7 @@
 //! differ from what the slow twin reads.
 #![no_main]
 
+use gotrace::ids::Offset;
 use gotrace::wire::{Batches, Chunk, Events, HEADER_LEN, Record};
 use gotrace::{Error, ThreadId};
 use gotrace_fuzz::{mutate, naive};
@@ -54,7 +55,7 @@ fn contents(data: &[u8], offset: u64) {
     let (expected, expected_fault) = naive::events(data);
     let mut expected = expected.into_iter();
     let mut fault = None;
-    for event in Events::new(data, offset) {
+    for event in Events::new(data, Offset(offset)) {
         match event {
             Ok(event) => {
                 assert_eq!(Some(event), expected.next());
@@ -66,8 +67,8 @@ fn contents(data: &[u8], offset: u64) {
     let expected_fault = expected_fault.map(|(kind, at)| (kind, offset + at));
     assert_eq!((fault, expected.next()), (expected_fault, None));
 
-    let mut records = gotrace::wire::Records::new(data, offset);
-    let mut last = offset;
+    let mut records = gotrace::wire::Records::new(data, Offset(offset));
+    let mut last = Offset(offset);
     loop {
         match records.next() {
             Ok(Some(record)) => {
@@ -79,7 +80,8 @@ fn contents(data: &[u8], offset: u64) {
             }
             Ok(None) => break,
             Err(error) => {
-                assert!((last..=offset + data.len() as u64).contains(&error.offset().0));
+                let end = Offset(offset + data.len() as u64);
+                assert!((last..=end).contains(&error.offset()));
                 assert_eq!(records.next(), Ok(None));
                 break;
             }

@@ -41,11 +41,11 @@ pub struct Pulse {
     pub rates: BTreeMap<&'static str, f64>,
     /// Goroutines at the end of the generation, by state.
     pub goroutines: Goroutines,
-    /// GOMAXPROCS, if the trace has told it.
+    /// GOMAXPROCS, if the trace has said it.
     pub gomaxprocs: Option<u64>,
-    /// Bytes of heap objects, if the trace has told them.
+    /// Bytes of heap objects, if the trace has said it.
     pub heap: Option<u64>,
-    /// Bytes of heap at which the next garbage collection is to end, if the trace has told them.
+    /// Bytes of heap at which the next garbage collection is to end, if the trace has said it.
     pub heap_goal: Option<u64>,
     /// The garbage collector in this generation.
     pub gc: Gc,

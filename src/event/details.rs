@@ -1,4 +1,4 @@
-//! What each kind of event tells.
+//! What each kind of event says.
 
 use crate::generation::{ExperimentalBatches, Stack};
 use crate::ids::{Experiment, GoId, ProcId, TaskId, ThreadId};
@@ -149,8 +149,8 @@ impl fmt::Display for EventKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-// Exhaustive by decision, as `Change` and the states are: what events are about is what every user of
-// them matches on, and should be told by the compiler if Go ever adds to it.
+// Exhaustive by decision, as `Change`, `GoState` and `ProcState` are: what events are about is what
+// every user of them matches on, and the compiler should point at each such place if Go ever adds to it.
 pub enum Resource {
     /// The whole program.
     None,
@@ -285,6 +285,7 @@ impl From<Option<ProcId>> for Resource {
 macro_rules! states {
     ($(#[$doc:meta])* $name:ident $what:literal { $($(#[$state_doc:meta])* $state:ident = $number:literal,)* }) => {
         $(#[$doc])*
+        // Exhaustive by decision: see `Resource`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         pub enum $name {
@@ -365,7 +366,7 @@ impl GoState {
         matches!(self, GoState::Running | GoState::Syscall)
     }
 
-    /// The state that a status on the wire stands for; `None` for one that no Go release writes.
+    /// The state that a status on the wire means; `None` for one that no Go release writes.
     ///
     /// Go takes the status 0 for an undetermined state, which no other event then matches.
     pub(crate) const fn of(status: GoStatus) -> Option<GoState> {
@@ -413,7 +414,7 @@ impl ProcState {
     }
 }
 
-/// What an event tells, by its kind.
+/// What an event says, by its kind.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -450,7 +451,7 @@ pub enum Details<'a, 't> {
 
 macro_rules! accessors {
     ($($(#[$doc:meta])* $name:ident: $ty:ty = $pattern:pat => $value:expr;)*) => {
-        /// What an event tells if it is of the kind asked for, as the methods of Go's `trace.Event` give
+        /// What an event says if it is of the kind asked for, as the methods of Go's `trace.Event` give
         /// it; `None` where those panic.
         impl<'a, 't> Details<'a, 't> {
             $($(#[$doc])*
@@ -494,7 +495,7 @@ accessors! {
 /// A synchronisation point: everything that exists has been seen (`trace.Sync`).
 #[derive(Clone, Debug)]
 pub struct Sync<'t> {
-    /// The how-manieth sync event this is, from 1.
+    /// The number of this sync event: 1 for the first of the trace, 2 for the second.
     pub n: u64,
     /// The clocks at the start of the generation, since Go 1.25; never in a trace's last sync event.
     pub clock: Option<ClockSnapshot>,
@@ -754,6 +755,7 @@ impl StateTransition<'_, '_> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[expect(missing_docs, reason = "the fields' names say it")]
+// Exhaustive by decision: see `Resource`.
 pub enum Change {
     /// A goroutine's state changes.
     Goroutine {
@@ -769,7 +771,7 @@ pub enum Change {
     },
 }
 
-/// An event of an experiment, as it stands on the wire (`trace.ExperimentalEvent`).
+/// An event of an experiment, as it is on the wire (`trace.ExperimentalEvent`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ExperimentalEvent {

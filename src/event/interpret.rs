@@ -1,4 +1,4 @@
-//! What an event tells, worked out of its record, of its type's row in the event table, and of what
+//! What an event says, worked out of its record, of its type's row in the event table, and of what
 //! the order knows.
 
 use super::details::{
@@ -15,7 +15,7 @@ use crate::wire::{
 };
 
 impl<'a, 't> Event<'a, 't> {
-    /// What the event tells.
+    /// What the event says.
     pub fn details(&self) -> Details<'a, 't> {
         let raw = self.raw;
         let Some(meaning) = raw.event.ty.meaning() else {
@@ -234,7 +234,7 @@ impl<'a, 't> Event<'a, 't> {
 }
 
 impl Raw {
-    /// The argument that the order puts in the place of what stands there on the wire, if anything:
+    /// The argument that the order puts in the place of what is there on the wire, if anything:
     /// the parent of a task that ends.
     const PARENT: usize = 2;
 

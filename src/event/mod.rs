@@ -47,7 +47,7 @@ use core::fmt;
 /// The type of a sync event, which is not on the wire.
 pub(crate) const SYNC: EventType = EventType(u8::MAX);
 
-/// An event as the order made it: the record as it stands on the wire, and what only the order
+/// An event as the order made it: the record as it is on the wire, and what only the order
 /// knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Raw {
@@ -60,7 +60,7 @@ pub(crate) struct Raw {
     pub(crate) event: TimedEvent,
     /// The state before, of a status event; the proc's status before, of a steal.
     pub(crate) from: u8,
-    /// Where the record stands in the input; of a sync event, its arguments say it.
+    /// Where the record is in the input; of a sync event, its arguments say it.
     pub(crate) piece: u32,
     pub(crate) at: usize,
     /// The name that a task or a stop-the-world range began with, at its end.

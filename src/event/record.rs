@@ -7,6 +7,8 @@ use crate::ids::{GenerationId, GoId, Offset, ProcId, ThreadId};
 use crate::num;
 use crate::tables::Storage;
 use crate::time::Time;
+#[cfg(feature = "serde")]
+use crate::wire::MAX_TIMED_ARGS;
 use crate::wire::{EventType, Span, TimedEvent};
 
 /// An event without its trace: everything that it says by itself, with the generation whose tables
@@ -45,6 +47,11 @@ use crate::wire::{EventType, Span, TimedEvent};
 /// # Ok::<(), gotrace::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "Stored", from = "Stored")
+)]
 pub struct EventRecord {
     /// With places that count from the start of the trace: [`Span::absolute`].
     pub(super) raw: Raw,
@@ -181,5 +188,67 @@ impl EventRecord {
             tables: &tables.tables,
             input: tables.input,
         })
+    }
+}
+
+/// What is stored of a record, with the names that it has there.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Stored {
+    time: Time,
+    thread: Option<ThreadId>,
+    proc: Option<ProcId>,
+    goroutine: Option<GoId>,
+    #[serde(rename = "type")]
+    ty: u8,
+    dt: u64,
+    args: [u64; MAX_TIMED_ARGS - 1],
+    before: u8,
+    /// Where the name that is at another place begins, and how long it is.
+    name: Option<(Offset, u32)>,
+    generation: u64,
+    offset: Offset,
+}
+
+#[cfg(feature = "serde")]
+impl From<EventRecord> for Stored {
+    fn from(record: EventRecord) -> Stored {
+        let raw = record.raw;
+        let (start, len) = (Offset(num::wide(raw.name.at)), raw.name.len);
+        Stored {
+            time: raw.time,
+            thread: raw.thread,
+            proc: raw.proc,
+            goroutine: raw.go,
+            ty: raw.event.ty.0,
+            dt: raw.event.dt,
+            args: raw.event.args,
+            before: raw.from,
+            name: (raw.name.piece == Span::ABSOLUTE).then_some((start, len)),
+            generation: record.generation,
+            offset: record.offset(),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<Stored> for EventRecord {
+    fn from(stored: Stored) -> EventRecord {
+        let name = stored.name.map(|(at, len)| Span::absolute(at.0, len));
+        EventRecord {
+            raw: Raw {
+                time: stored.time,
+                thread: stored.thread,
+                proc: stored.proc,
+                go: stored.goroutine,
+                event: TimedEvent::new(EventType(stored.ty), stored.dt, stored.args),
+                from: stored.before,
+                piece: Span::ABSOLUTE,
+                at: num::narrow(stored.offset.0),
+                name: name.unwrap_or_default(),
+            },
+            generation: stored.generation,
+            offset: stored.offset.0,
+        }
     }
 }

@@ -19,9 +19,9 @@
 //! program. Text that is not UTF-8 has U+FFFD where it is not. Members may be added.
 //!
 //! A stack is, as [`Stacks`] says, left out; or the number of a stack; or its frames, the innermost
-//! first, each with `pc`, `func`, `file` and `line`. Numbers of stacks are told by objects of their
+//! first, each with `pc`, `func`, `file` and `line`. Numbers of stacks are explained by objects of their
 //! own, `{"kind":"Stack","id":5,"frames":[…]}`, on a line before the first event that refers to
-//! them. In each generation the numbers mean other stacks, and the stacks are told again: an object
+//! them. In each generation the numbers mean other stacks, and the stacks are written again: an object
 //! of a stack replaces an earlier one with the same number.
 //!
 //! ```
@@ -54,7 +54,7 @@ use std::io::{self, Write};
 pub enum Stacks {
     /// Not at all.
     None,
-    /// As numbers; each stack is told once a generation, on a line of its own.
+    /// As numbers; each stack is written once a generation, on a line of its own.
     #[default]
     Id,
     /// In full with each event: every line is complete, and the whole is much larger.
@@ -81,7 +81,7 @@ impl fmt::Display for Stacks {
     }
 }
 
-/// Writes events as lines of JSON. Remembers the stacks told in this generation: that is all that its
+/// Writes events as lines of JSON. Remembers the stacks written in this generation: that is all that its
 /// memory grows by.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
@@ -176,7 +176,7 @@ impl serde_json::ser::Formatter for EveryControl {
     }
 }
 
-/// A stack, told for later lines.
+/// A stack, written for later lines.
 struct Told<'a, 't>(StackId, Stack<'a, 't>);
 
 impl Serialize for Told<'_, '_> {

@@ -1,4 +1,4 @@
-//! Where the entries of a table stand in the trace, by id.
+//! Where the trace has the entries of a table, by id.
 
 use crate::error::{Error, ErrorKind, Table};
 use crate::num;
@@ -6,7 +6,7 @@ use crate::tables::sort;
 use crate::tables::{Full, List};
 use crate::wire::{Pieces, Span};
 
-/// Where a string's bytes or a stack's frames stand.
+/// Where a string's bytes or a stack's frames are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) id: u64,
@@ -15,7 +15,7 @@ pub(crate) struct Entry {
 
 /// The entries of a string or stack table, sorted by id once all are there.
 ///
-/// Ids come from a counter, with few gaps or none: an id is tried where it would stand without
+/// Ids come from a counter, with few gaps or none: an id is tried where it would be without
 /// gaps, and only then searched.
 #[derive(Debug)]
 pub(crate) struct Directory<L> {
@@ -90,14 +90,14 @@ impl<L: List<Entry>> Directory<L> {
     }
 }
 
-/// The error of a full table, where the batch being read stands.
+/// The error of a full table, where the batch being read is.
 #[cold]
 pub(crate) fn full(table: Table, full: Full, offset: u64) -> Error {
-    Error::new(ErrorKind::TableFull(table), full.capacity, offset)
+    Error::at(ErrorKind::TableFull(table), full.capacity, offset)
 }
 
 impl Entry {
-    /// Where the entry's contents stand in the trace.
+    /// Where the entry's contents are in the trace.
     #[cold]
     pub(crate) fn offset(&self, input: &Pieces<'_>) -> u64 {
         input.offset(self.span.place())

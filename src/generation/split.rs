@@ -158,12 +158,12 @@ impl Splitter {
         match self.open {
             Open::Generation(open) if first => {
                 if marked || open.next() != Some(number) {
-                    return Err(Error::new(ErrorKind::GenerationOrder, number.get(), 0));
+                    return Err(Error::at(ErrorKind::GenerationOrder, number.get(), 0));
                 }
                 return Ok(Split::Before(self.end()));
             }
             Open::After(ended) if ended.next() != Some(number) => {
-                return Err(Error::new(ErrorKind::GenerationOrder, number.get(), 0));
+                return Err(Error::at(ErrorKind::GenerationOrder, number.get(), 0));
             }
             _ => {}
         }
@@ -226,7 +226,7 @@ impl Splitter {
 #[cold]
 pub(crate) fn stray_marker(at: usize) -> Error {
     let marker = u64::from(EventType::END_OF_GENERATION.0);
-    Error::new(ErrorKind::NotABatch, marker, num::wide(at))
+    Error::at(ErrorKind::NotABatch, marker, num::wide(at))
 }
 
 /// Whether a batch that begins with this type holds no events, as Go sees it.

@@ -27,7 +27,7 @@ impl Snapshot {
     }
 }
 
-/// Where a CPU sample stands, and when it was taken.
+/// Where a CPU sample is, and when it was taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SampleEntry {
     pub(crate) time: Time,
@@ -74,7 +74,7 @@ impl<S: Storage> Tables<S> {
         [strings, stacks, self.samples.len()]
     }
 
-    /// Indexes a batch's payload, which stands at `place`; says whether it holds a table at all.
+    /// Indexes a batch's payload, which is at `place`; says whether it holds a table at all.
     pub(crate) fn add(
         &mut self,
         batch: &Batch<'_>,
@@ -144,7 +144,7 @@ impl<S: Storage> Tables<S> {
         if let Some(frequency) = frequency {
             // Go takes an infinite frequency, of 0 Hz, for a frequency as well.
             if self.frequency.is_some() {
-                return Err(Error::new(
+                return Err(Error::at(
                     ErrorKind::DuplicateFrequency,
                     frequency.hertz(),
                     at,
@@ -155,7 +155,7 @@ impl<S: Storage> Tables<S> {
         if let Some(snapshot) = snapshot {
             if self.snapshot.is_some() {
                 let number = batch.head.generation.get();
-                return Err(Error::new(ErrorKind::DuplicateClockSnapshot, number, at));
+                return Err(Error::at(ErrorKind::DuplicateClockSnapshot, number, at));
             }
             self.snapshot = Some(snapshot);
         }
@@ -172,10 +172,10 @@ impl<S: Storage> Tables<S> {
         end: u64,
     ) -> Result<(), Error> {
         let Some(frequency) = self.frequency else {
-            return Err(Error::new(ErrorKind::MissingFrequency, number, end));
+            return Err(Error::at(ErrorKind::MissingFrequency, number, end));
         };
         if version.has_clock_snapshot() && self.snapshot.is_none() {
-            return Err(Error::new(ErrorKind::MissingClockSnapshot, number, end));
+            return Err(Error::at(ErrorKind::MissingClockSnapshot, number, end));
         }
         self.sort(input)?;
         self.check_frames(input)?;
@@ -189,7 +189,7 @@ impl<S: Storage> Tables<S> {
 
     /// Sorts strings and stacks by id, and checks that no two share one.
     pub(crate) fn sort(&mut self, input: &Pieces<'_>) -> Result<(), Error> {
-        let duplicate = |kind| move |entry: Entry| Error::new(kind, entry.id, entry.offset(input));
+        let duplicate = |kind| move |entry: Entry| Error::at(kind, entry.id, entry.offset(input));
         self.strings
             .finish()
             .map_err(duplicate(ErrorKind::DuplicateString))?;
@@ -214,7 +214,7 @@ impl<S: Storage> Tables<S> {
                 failed = failed.saturating_add(1);
                 if failed > 32 || !self.has_earlier(input, entry.span, frame.pc) {
                     let offset = entry.offset(input);
-                    return Err(Error::new(ErrorKind::UnknownString, id, offset));
+                    return Err(Error::at(ErrorKind::UnknownString, id, offset));
                 }
             }
         }
@@ -361,7 +361,7 @@ pub(crate) fn sync_of(
         match fields.record()? {
             Record::Frequency(hertz) => {
                 if frequency.replace(Frequency::from_hertz(hertz)).is_some() {
-                    return Err(Error::new(ErrorKind::DuplicateFrequency, hertz, at));
+                    return Err(Error::at(ErrorKind::DuplicateFrequency, hertz, at));
                 }
             }
             Record::Event(e)
@@ -377,11 +377,11 @@ pub(crate) fn sync_of(
                 };
                 if snapshot.replace(new).is_some() {
                     let number = batch.head.generation.get();
-                    return Err(Error::new(ErrorKind::DuplicateClockSnapshot, number, at));
+                    return Err(Error::at(ErrorKind::DuplicateClockSnapshot, number, at));
                 }
             }
             other => {
-                return Err(Error::new(ErrorKind::NotASync, u64::from(other.ty().0), at));
+                return Err(Error::at(ErrorKind::NotASync, u64::from(other.ty().0), at));
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::num;
 use crate::time::{ClockSnapshot, Frequency, Time, Timestamp};
 use crate::wire::Pieces;
 use crate::wire::{Batch, Batches, Chunk, Contents, Version};
+use core::iter::FusedIterator;
 
 /// A trace in memory: a file map, a DMA buffer, a ring.
 ///
@@ -28,7 +29,7 @@ impl<'t> Trace<'t> {
     }
 
     /// The trace in several pieces, which may be cut between any two batches but not inside one:
-    /// the slices of a ring, or a flight recorder's snapshot. The header stands in the first.
+    /// the slices of a ring, or a flight recorder's snapshot. The header is in the first.
     ///
     /// Errors: as for [`new`](Trace::new). A batch that is cut is an error when it is reached.
     pub fn from_pieces(pieces: &'t [&'t [u8]]) -> Result<Self, Error> {
@@ -38,7 +39,7 @@ impl<'t> Trace<'t> {
     fn open(input: Pieces<'t>) -> Result<Self, Error> {
         let version = Version::from_header(input.piece(0).unwrap_or(&[]))?;
         if !version.has_generations() {
-            return Err(Error::new(
+            return Err(Error::at(
                 ErrorKind::OldVersion,
                 u64::from(version.minor()),
                 0,
@@ -62,7 +63,7 @@ impl<'t> Trace<'t> {
         self.len() <= num::wide(crate::wire::HEADER_LEN)
     }
 
-    /// The batches, in the order in which they stand in the trace.
+    /// The batches, in the order in which they are in the trace.
     pub fn batches(&self) -> Batches<'t> {
         Batches::of_trace(self.input)
     }
@@ -96,6 +97,7 @@ impl<'t> Trace<'t> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Generation {
     /// The number.
     pub number: GenerationId,
@@ -262,7 +264,7 @@ impl Generations<'_> {
             Finish::Unended { number, .. } => {
                 let end = generation.end.0;
                 let kind = ErrorKind::IncompleteGeneration;
-                self.error = Some(Error::new(kind, number.get(), end));
+                self.error = Some(Error::at(kind, number.get(), end));
             }
         }
         Ok(Some(generation))
@@ -283,7 +285,7 @@ impl Generations<'_> {
     }
 }
 
-/// The earlier of two batch times, where 0 stands for none yet, as it does for Go.
+/// The earlier of two batch times, where 0 means none yet, as it does for Go.
 pub(crate) fn earliest(so_far: Timestamp, time: Timestamp) -> Timestamp {
     if so_far.0 == 0 || time < so_far {
         time
@@ -299,3 +301,5 @@ impl Iterator for Generations<'_> {
         Generations::next(self).transpose()
     }
 }
+
+impl FusedIterator for Generations<'_> {}

@@ -302,7 +302,7 @@ impl<'t, S: Storage> GenerationTables<'t, S> {
         })
     }
 
-    /// The batches of experiments, in the order in which they stand in the trace.
+    /// The batches of experiments, in the order in which they are in the trace.
     pub fn experimental_batches(&self) -> ExperimentalBatches<'t> {
         ExperimentalBatches::new(self.batches.clone(), self.end)
     }

@@ -26,7 +26,7 @@ struct State {
     holds: usize,
     /// Whether the source is started.
     running: bool,
-    /// Nobody can subscribe any more, for this reason.
+    /// No subscription is taken any more, for this reason.
     closed: Option<EndReason>,
 }
 
@@ -117,7 +117,7 @@ impl Hub {
         }
     }
 
-    /// Feeds the source to its subscribers, until there are none, or for a reason to tell them.
+    /// Feeds the source to its subscribers, until there are none, or for a reason that they are given.
     fn feed(&self, source: &mut dyn TraceSource) -> Option<EndReason> {
         let version = match source.start() {
             Ok(version) => version,
@@ -139,7 +139,7 @@ impl Hub {
         }
     }
 
-    /// Between two generations, lets those join who want to; `None` if nobody is left.
+    /// Between two generations, lets those join who want to; `None` if none is left.
     fn turn(&self, mut active: Vec<Arc<Queue>>, version: Version) -> Option<Vec<Arc<Queue>>> {
         let mut state = self.lock();
         for queue in core::mem::take(&mut state.joining) {

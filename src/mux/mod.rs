@@ -17,7 +17,7 @@
 //!   this subscriber, and counted ([`WhenFull::DropGenerations`]). What follows a dropped generation
 //!   begins a new trace, since events refer to what came before.
 //! - An error or a panic of a subscriber ends its subscription only, and reaches its handle:
-//!   [`Outcome::end`]. Handles tell bytes, generations and losses, and unsubscribe when dropped.
+//!   [`Outcome::end`]. Handles report bytes, generations and losses, and unsubscribe when dropped.
 //! - Dropping the multiplexer stops its thread and ends all subscriptions; what is in their queues
 //!   is still delivered. It waits for a read of the source if that cannot be interrupted (see
 //!   [`StreamSource`](crate::source::StreamSource)), and for no subscriber.
@@ -26,7 +26,7 @@
 //! use gotrace::mux::{EndReason, QueueConfig, TraceMultiplexer};
 //! use gotrace::source::StreamSource;
 //!
-//! // In earnest, the standard output of a Go program that calls trace.Start(os.Stdout).
+//! // In practice, the standard output of a Go program that calls trace.Start(os.Stdout).
 //! let trace = std::fs::File::open("tests/fixtures/http-go1.27.trace")?;
 //! let mux = TraceMultiplexer::new(StreamSource::new(trace))?;
 //!
@@ -143,7 +143,7 @@ impl TraceMultiplexer {
         self.subscribe(TraceWriter::new(writer), QueueConfig::default())
     }
 
-    /// Hands the signals of a subscription to whoever takes them.
+    /// Hands the signals of a subscription to what takes them.
     pub fn channel(&self, config: QueueConfig) -> Receiver {
         self.receiver(config, false)
     }
@@ -239,7 +239,7 @@ pub enum Signal {
 /// How large a queue is, and what happens when it is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// The most bytes of batches in the queue. The buffers that they stand in may take four times that;
+    /// The most bytes of batches in the queue. The buffers that they are in may take four times that;
     /// what is shared with other subscribers is there once.
     pub capacity: usize,
     /// What happens when there is no room.

@@ -4,7 +4,7 @@
 //!
 //! It fails at a deadlock, which a lost wake-up is, and at a generation that was cut.
 //!
-//! What runs here is what runs in earnest: the hub's loop, the queues, and the loop that feeds a
+//! What runs here is what runs in a program: the hub's loop, the queues, and the loop that feeds a
 //! subscriber, whose locks are `loom`'s (`crate::locks`). Left out are the threads' starts and ends,
 //! and sources that wait.
 

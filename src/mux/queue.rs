@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 pub(super) struct Queue {
     config: QueueConfig,
-    /// Whoever takes out has no use for batches before their generation is complete.
+    /// What takes out has no use for batches before their generation is complete.
     patient: bool,
     state: Mutex<State>,
     /// There is enough to take out, or the end was set.
@@ -45,7 +45,7 @@ struct State {
     leaving: bool,
     /// Nothing more is put in.
     end: Option<EndReason>,
-    /// The end was taken out, or there is nobody to take it.
+    /// The end was taken out, or there is nothing to take it.
     over: bool,
     /// Somebody waits for something to be put in; for something to be taken out.
     reader_waits: bool,
@@ -269,7 +269,7 @@ impl Queue {
         Some(Signal::EndOfTrace(end))
     }
 
-    /// Nobody takes anything out any more, for this reason.
+    /// Nothing is taken out any more, for this reason.
     pub(super) fn abandon(&self, reason: EndReason) {
         let mut state = self.lock();
         if state.over && matches!(reason, EndReason::Left) {

@@ -130,7 +130,7 @@ mod tests {
     const TRACE: &[u8] = include_bytes!("../../tests/fixtures/annotate-go1.27.trace");
 
     /// Feeds the three generations with something unreadable after the first; gives what is to be
-    /// kept. Whether that was part of the second, nobody knows: it is lost, and what is before it.
+    /// kept. Whether that was part of the second is not known: it is lost, and what is before it.
     fn feed(to: &mut impl Subscriber) -> Vec<u8> {
         let trace = Trace::new(TRACE).unwrap();
         let header = trace.version().header();

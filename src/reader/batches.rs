@@ -114,7 +114,7 @@ impl<R: Read> StreamBatches<R> {
             let rest = self.buffer.get(self.given..self.filled).unwrap_or(&[]);
             let place = self.offset;
             let head = Head::parse(rest)
-                .map_err(|e| Error::new(e.kind(), e.value(), place.wrapping_add(e.offset().0)))?;
+                .map_err(|e| Error::at(e.kind(), e.value(), place.wrapping_add(e.offset().0)))?;
             let missing = match head {
                 Some(head) if len_of(&head) <= rest.len() => return Ok(Some(head)),
                 Some(head) => len_of(&head).saturating_sub(rest.len()),
@@ -128,7 +128,7 @@ impl<R: Read> StreamBatches<R> {
                 return Ok(None);
             }
             let end = place.wrapping_add(len);
-            let error = Error::new(ErrorKind::UnexpectedEnd, num::wide(missing), end);
+            let error = Error::at(ErrorKind::UnexpectedEnd, num::wide(missing), end);
             return Err(error.into());
         }
     }

@@ -197,7 +197,7 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     /// An error at a place in the buffer.
     fn located(&self, error: Error, at: usize) -> Error {
         let offset = self.window.offset_of(at).wrapping_add(error.offset().0);
-        Error::new(error.kind(), error.value(), offset)
+        Error::at(error.kind(), error.value(), offset)
     }
 
     /// What the error that ended the reading is about:
@@ -301,7 +301,7 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     /// Gives an error in the place of the generation that begins at `start`, which takes too much.
     fn refuse(&mut self, start: usize, limit: usize) {
         let offset = self.window.offset_of(start);
-        let error = Error::new(ErrorKind::GenerationTooLarge, num::wide(limit), offset);
+        let error = Error::at(ErrorKind::GenerationTooLarge, num::wide(limit), offset);
         self.broken = Some(error.into());
         self.ended = true;
         self.window.buffer.truncate(start);

@@ -27,7 +27,7 @@ pub(crate) struct Window<S: Storage> {
     names: usize,
     /// Where the generation ends in the buffer.
     end: usize,
-    /// How many bytes of the trace stand before the buffer, modulo 2^64: names count as some.
+    /// How many bytes of the trace are before the buffer, modulo 2^64: names count as some.
     base: u64,
     /// Nothing follows the generation in the buffer.
     last: bool,
@@ -123,7 +123,7 @@ impl<S: Storage> Window<S> {
         (self.engine.read, self.engine.skipped) = counts;
     }
 
-    /// What is wrong with the generation being read or what follows it, as its batches' headers tell.
+    /// What is wrong with the generation being read or what follows it, as its batches' headers say.
     pub(super) fn fault(&self) -> Option<Error> {
         let bytes = Pieces::new(&self.buffer).at(self.base, self.names);
         let place = Place {

@@ -32,7 +32,7 @@ pub(super) struct Intake {
 enum Expect {
     Header,
     Batch,
-    /// Nobody knows, since this error.
+    /// Not known, since this error.
     Nothing(Error),
 }
 
@@ -65,7 +65,7 @@ impl Intake {
         }
     }
 
-    /// Joins a trace at a place that nobody knows: records from the next generation on.
+    /// Joins a trace at a place that is not known: records from the next generation on.
     pub(super) fn amid(core: &Core) -> Self {
         let version = version_of(core.state.stream_version).unwrap_or(Version::CURRENT);
         let mut intake = Intake {
@@ -99,12 +99,12 @@ impl Intake {
         let version = Version::from_header(bytes)?;
         if !version.has_generations() {
             let minor = u64::from(version.minor());
-            return Err(Error::new(ErrorKind::OldVersion, minor, 0));
+            return Err(Error::at(ErrorKind::OldVersion, minor, 0));
         }
         let len = num::wide(HEADER_LEN);
         let more = num::wide(bytes.len()).wrapping_sub(len);
         if more > 0 {
-            return Err(Error::new(ErrorKind::TrailingBytes, more, len));
+            return Err(Error::at(ErrorKind::TrailingBytes, more, len));
         }
         self.forget(core, arena);
         self.expect = Expect::Batch;
@@ -131,15 +131,15 @@ impl Intake {
                     Some(0) => return self.begin(core, arena, &head, bytes),
                     Some(more) => {
                         let more = num::wide(more);
-                        Error::new(ErrorKind::TrailingBytes, more, end.wrapping_sub(more))
+                        Error::at(ErrorKind::TrailingBytes, more, end.wrapping_sub(more))
                     }
                     None => {
                         let missing = num::wide(len.wrapping_sub(bytes.len()));
-                        Error::new(ErrorKind::UnexpectedEnd, missing, end)
+                        Error::at(ErrorKind::UnexpectedEnd, missing, end)
                     }
                 }
             }
-            Ok(None) => Error::new(ErrorKind::UnexpectedEnd, 1, end),
+            Ok(None) => Error::at(ErrorKind::UnexpectedEnd, 1, end),
             Err(error) => error,
         };
         self.damaged(core, arena);
@@ -410,7 +410,7 @@ impl Intake {
     /// Errors without a header, and inside a batch of a stream.
     fn between_batches(&self, core: &Core) -> Result<(), Error> {
         if core.state.stream_version == 0 {
-            return Err(Error::new(ErrorKind::NoHeader, 0, 0));
+            return Err(Error::at(ErrorKind::NoHeader, 0, 0));
         }
         let (done, missing) = match &self.filling {
             Some(f) => (f.done, f.head.total_len().wrapping_sub(f.done)),
@@ -419,7 +419,7 @@ impl Intake {
         if missing > 0 {
             let end = self.offset.wrapping_add(num::wide(done));
             let missing = num::wide(missing);
-            return Err(Error::new(ErrorKind::UnexpectedEnd, missing, end));
+            return Err(Error::at(ErrorKind::UnexpectedEnd, missing, end));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What stands in an arena, byte for byte, and the one function that stores into it.
+//! What an arena holds, byte for byte, and the one function that stores into it.
 
 use crate::num;
 use core::sync::atomic::{Ordering, fence};
@@ -16,7 +16,7 @@ pub(super) const LAYOUT: u32 = 1;
 /// The longest arena, in bytes: what follows is not used. So positions fit four bytes.
 const LONGEST: usize = num::index(u32::MAX);
 
-/// In [`State::wrap`]: no batch stands before the oldest one in the ring.
+/// In [`State::wrap`]: no batch is before the oldest one in the ring.
 pub(super) const NO_WRAP: u32 = u32::MAX;
 
 /// The first bytes of an arena.
@@ -96,7 +96,7 @@ pub(super) struct State {
     pub(super) count: U32,
     /// The bytes of all complete generations.
     pub(super) window_bytes: U32,
-    /// Where the ring is free, and where what stands before its oldest batch ended when it began
+    /// Where the ring is free, and where what is before its oldest batch ended when it began
     /// again at its start, or [`NO_WRAP`].
     pub(super) head: U32,
     pub(super) wrap: U32,
@@ -131,7 +131,7 @@ pub(super) trait Checked:
         }
     }
 
-    /// The one that stands in an arena; `None` if it does not check out.
+    /// The one that is in an arena; `None` if it does not check out.
     fn read(arena: &[u8], at: usize) -> Option<&Self> {
         let (value, _) = Self::ref_from_prefix(arena.get(at..)?).ok()?;
         let check = value.as_bytes().last_chunk();
@@ -184,7 +184,7 @@ impl State {
     }
 }
 
-/// Where things stand in an arena of some length.
+/// Where things are in an arena of some length.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
     /// How many records the table has.
@@ -194,7 +194,7 @@ pub(super) struct Geometry {
     pub(super) capacity: u32,
 }
 
-/// Where the second copy of the state stands.
+/// Where the second copy of the state is.
 const SECOND_STATE: usize = size_of::<Prefix>() + size_of::<State>();
 /// The bytes before the table of records.
 const FIXED: usize = SECOND_STATE + size_of::<State>();
@@ -230,7 +230,7 @@ impl Geometry {
         bounded(len, 0, LONGEST)
     }
 
-    /// Where a copy of the state stands; an odd number means the second.
+    /// Where a copy of the state is; an odd number means the second.
     pub(super) const fn state(copy: u64) -> usize {
         if copy & 1 == 0 {
             size_of::<Prefix>()
@@ -239,7 +239,7 @@ impl Geometry {
         }
     }
 
-    /// Where a record stands.
+    /// Where a record is.
     pub(super) const fn record(slot: u32) -> usize {
         FIXED.wrapping_add(num::index(slot).wrapping_mul(size_of::<Record>()))
     }
@@ -290,7 +290,7 @@ const fn is_later(a: u64, b: u64) -> bool {
 /// Copies `bytes` into the arena. Every store into an arena is one of these; what lies outside is
 /// not stored.
 ///
-/// A stop may come amid the copy, with any part of it done. [`barrier`] stands between two stores
+/// A stop may come amid the copy, with any part of it done. [`barrier`] is between two stores
 /// of which the first must be whole before the second begins.
 pub(super) fn store(arena: &mut [u8], at: usize, bytes: &[u8]) {
     #[cfg(test)]

@@ -18,14 +18,14 @@ pub enum LossReason {
     Damaged,
     /// Those that a new trace, or the resumption of the recorder, found in progress.
     Interrupted,
-    /// Complete ones that cannot stand in one trace with the newest: the one between was lost, or
+    /// Complete ones that cannot be in one trace with the newest: the one between was lost, or
     /// the newest belongs to another trace.
     Gap,
 }
 
 impl LossReason {
     /// Every reason.
-    pub const ALL: [LossReason; 5] = [
+    pub const ALL: &[LossReason] = &[
         LossReason::NoRoom,
         LossReason::TooLarge,
         LossReason::Damaged,
@@ -64,6 +64,7 @@ impl fmt::Display for LossReason {
 /// A number of generations and of their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Count {
     /// Generations.
     pub generations: u64,
@@ -83,6 +84,7 @@ impl Count {
 /// What was lost since the arena was made, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Losses {
     pub(super) by_reason: [Count; LossReason::ALL.len()],
 }

@@ -1,5 +1,5 @@
 //! The flight recorder: the last seconds of a live trace in memory of a fixed size, which survive
-//! a crash of whoever records them.
+//! a crash of the process that records them.
 //!
 //! A [`FlightRecorder`] is fed with a trace as it comes, and keeps the newest generations of it in
 //! an arena: any `&mut [u8]`, a static array, a `Vec`, a memory-mapped file. It mirrors
@@ -57,8 +57,9 @@
 //! complete one, which Go writes when the generation ends; that is the moment that Go asks its clock
 //! for. While no clock frequency was recorded, there is no bound on the age.
 //!
-//! Generations that do not follow one another cannot stand in one trace. If one is lost, those
-//! before it are dropped when the next one is complete, and counted as [lost](LossReason::Gap).
+//! The generations of a snapshot follow one another without a gap, as those of every trace before Go
+//! 1.26 do. If one is lost, those before it are dropped when the next one is complete, and counted
+//! as [lost](LossReason::Gap).
 //!
 //! # The arena
 //!
@@ -80,14 +81,14 @@
 //! yet, and counts by its later sequence number once its checksum is right. A record holds a
 //! generation's number, where it begins, its length, its number of batches, the earliest and the
 //! latest time of a batch, and a checksum that runs over its batches one after the other. All
-//! checksums are XXH32; those of states and records stand in their last four bytes and have the
+//! checksums are XXH32; those of states and records are in their last four bytes and have the
 //! layout version as their seed.
 //!
-//! In the ring, batches stand as they came off the wire, one after the other; one that does not fit
-//! before the end of the ring stands at its start. Since nothing stands between them, hopping from
+//! In the ring, batches are as they came off the wire, one after the other; one that does not fit
+//! before the end of the ring is at its start. Since nothing is between them, hopping from
 //! header to header finds each, and where to cut a generation, should that be wanted one day.
 //!
-//! The order of stores is kept for whoever reads the same memory: another process that maps the
+//! The order of stores is kept for what reads the same memory: another process that maps the
 //! same file, before or after this one is killed; this processor after a reset that leaves the
 //! memory as it is, if its data cache was written back. Nothing is promised for a file when the
 //! whole machine stops.
@@ -244,9 +245,10 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
     ///
     /// All of the piece is taken, whatever the result.
     ///
-    /// Errors, of which each costs the generation it stands in:
-    /// - [`GenerationOrder`](crate::ErrorKind::GenerationOrder) for a generation number that does not
-    ///   follow. Recording goes on with the generation after it.
+    /// Errors, of which each costs the generation it is in:
+    /// - [`GenerationOrder`](crate::ErrorKind::GenerationOrder) for a generation number that cannot come
+    ///   here: before Go 1.26 any but the next one, since then any other before the marker. Recording
+    ///   goes on with the generation after it.
     /// - Those of [`Head::parse`](crate::wire::Head::parse) and of
     ///   [`header`](FlightRecorder::header). Where the next batch begins is then not known: this
     ///   error comes again until a new [`header`](FlightRecorder::header), or
@@ -272,12 +274,13 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
     ///
     /// Errors, of which each costs the generation in progress but none that is complete:
     /// - those of [`Head::parse`](crate::wire::Head::parse), and
-    ///   [`NotABatch`](crate::ErrorKind::NotABatch) for a marker before Go 1.26;
+    ///   [`NotABatch`](crate::ErrorKind::NotABatch) for a marker before Go 1.26, or one that ends
+    ///   nothing;
     /// - [`UnexpectedEnd`](crate::ErrorKind::UnexpectedEnd) and
     ///   [`TrailingBytes`](crate::ErrorKind::TrailingBytes), if the slice is not as long as the batch
     ///   says;
-    /// - [`GenerationOrder`](crate::ErrorKind::GenerationOrder) for a generation number that does not
-    ///   follow.
+    /// - [`GenerationOrder`](crate::ErrorKind::GenerationOrder) for a generation number that
+    ///   cannot come here, as for [`write`](FlightRecorder::write).
     ///
     /// Recording goes on with the generation after it; what comes of this one is counted as lost,
     /// without further errors. Two errors change nothing:
@@ -301,8 +304,8 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
     /// Forgets the stream, not the window: the next piece [written](FlightRecorder::write) begins
     /// another one, with its header. A generation in progress is lost.
     ///
-    /// Whoever ends a recording in good order calls this last: then
-    /// [`was_recording`](Recovered::was_recording) tells from the arena that it was no crash.
+    /// To be called last where a recording ends in good order: then
+    /// [`was_recording`](Recovered::was_recording) reads from the arena that it was no crash.
     pub fn restart(&mut self) {
         self.intake.restart(&mut self.core, self.arena.as_mut());
     }

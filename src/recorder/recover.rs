@@ -1,4 +1,4 @@
-//! Reading an arena that nobody records into any more, and going on in it.
+//! Reading an arena that nothing records into any more, and going on in it.
 
 use super::intake::Intake;
 use super::layout::{Checked, Geometry, LAYOUT, MAGIC, NO_WRAP, Prefix, Run, SMALLEST, State};
@@ -79,7 +79,7 @@ pub enum Damage {
     /// One of the two copies of the state; the other was used. A stop amid a store leaves that, and
     /// then nothing is lost.
     State,
-    /// The record of a generation: where it stood is not known.
+    /// The record of a generation: where it was is not known.
     Record {
         /// The generation, counted from the oldest one.
         index: u32,
@@ -326,7 +326,7 @@ impl<'a> Incomplete<'a> {
         self.len() == 0
     }
 
-    /// The batches. Offsets count from the start of the piece that a batch stands in.
+    /// The batches. Offsets count from the start of the piece that a batch is in.
     pub fn batches(&self) -> impl Iterator<Item = crate::wire::Batch<'a>> {
         self.pieces.into_iter().flat_map(|piece| {
             Batches::new(piece).filter_map(|chunk| match chunk {

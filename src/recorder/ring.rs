@@ -34,7 +34,7 @@ use zerocopy::{FromZeros, IntoBytes};
 pub(super) struct Core {
     pub(super) geometry: Geometry,
     pub(super) state: State,
-    /// Where the oldest batch stands.
+    /// Where the oldest batch is.
     pub(super) tail: u32,
     pub(super) config: FlightRecorderConfig,
     /// The trace began anew: what comes does not follow what is kept.

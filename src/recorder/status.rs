@@ -1,4 +1,4 @@
-//! What a recorder tells about itself.
+//! What a recorder reports about itself.
 
 use super::layout::State;
 use super::losses::{Count, Losses};
@@ -10,6 +10,7 @@ use core::time::Duration;
 /// A generation in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Progress {
     /// The number.
     pub number: GenerationId,
@@ -25,6 +26,7 @@ pub struct Progress {
 /// stays there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Status {
     /// The version of the trace; none before its header.

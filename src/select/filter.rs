@@ -112,8 +112,8 @@ impl fmt::Display for Filter {
         out.list("proc", &self.procs)?;
         out.list("thread", &self.threads)?;
         let texts = |names: &[Box<[u8]>]| -> Vec<alloc::string::String> {
-            let quoted = |name: &Box<[u8]>| alloc::format!("{}", GoStr::new(name).quoted());
-            names.iter().map(quoted).collect()
+            let quoted = names.iter().map(|name| GoStr::new(name).quoted());
+            quoted.map(|name| alloc::format!("{name}")).collect()
         };
         out.list("task", &texts(&self.tasks))?;
         out.list("region", &texts(&self.regions))?;
@@ -173,7 +173,7 @@ pub enum Verdict {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SelectError {
-    /// A time on the wall clock or the monotonic clock is wanted, and the trace tells neither.
+    /// A time on the wall clock or the monotonic clock is wanted, and the trace has neither.
     NoClock,
 }
 
@@ -208,7 +208,7 @@ impl Selection<'_> {
     /// Whether an event is wanted.
     ///
     /// Moments on the wall clock and the monotonic clock are taken from the clocks of each
-    /// generation. Errors: the trace does not tell its clocks, and the filter needs them.
+    /// generation. Errors: the trace does not say what its clocks show, and the filter needs them.
     #[inline]
     pub fn sees(&mut self, event: &Event<'_, '_>) -> Result<Verdict, SelectError> {
         let filter = self.filter;

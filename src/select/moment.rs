@@ -15,7 +15,7 @@ use core::time::Duration;
 /// | `Mono=1234567890` | on the traced machine's monotonic clock |
 ///
 /// A space may be between number and unit. Fractions of a nanosecond are cut off. A number alone is
-/// refused: it could be meant either way. The last two forms need a trace that tells its clocks, as
+/// refused: it could be meant either way. The last two forms need a trace that says what its clocks show, as
 /// traces do since Go 1.25. Displays as one of these forms, which parses to the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

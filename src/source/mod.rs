@@ -65,7 +65,7 @@ pub trait TraceSource: Send {
     /// more is asked for until the next start.
     fn next(&mut self) -> Result<Option<Part>, SourceError>;
 
-    /// Nobody listens any more. Called where a generation ended, and after the end or an error.
+    /// There is no subscriber any more. Called where a generation ended, and after the end or an error.
     fn stop(&mut self);
 
     /// The same handle every time: what other threads may ask of this source.

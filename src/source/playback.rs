@@ -30,7 +30,7 @@ pub struct Playback {
     speed: Option<f64>,
     /// The generation being played.
     current: usize,
-    /// Where what follows stands in the trace.
+    /// Where what follows is in the trace.
     offset: u64,
     /// When the trace began to play, and what its clock showed then.
     began: Option<(Instant, Time)>,
@@ -65,7 +65,7 @@ impl Playback {
     }
 
     /// Plays at the trace's own pace times `speed`: a batch is handed out when the time of its first
-    /// event has come. A speed that is not above 0 stands for as fast as possible.
+    /// event has come. A speed that is not above 0 means as fast as possible.
     pub fn paced(mut self, speed: f64) -> Playback {
         self.speed = (speed > 0.0).then_some(speed);
         self

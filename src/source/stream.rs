@@ -20,7 +20,7 @@ use std::time::Instant;
 const SMALLEST: usize = 4 << 10;
 const LARGEST: usize = 256 << 10;
 
-/// How many buffers are kept for when nobody needs what is in them any more.
+/// How many buffers are kept for when nothing needs what is in them any more.
 const SPARES: usize = 64;
 
 /// How long to wait before a source that has nothing is asked again.
@@ -54,7 +54,7 @@ pub struct StreamSource<R> {
     given: usize,
     scanned: usize,
     spares: Vec<Arc<Vec<u8>>>,
-    /// The size that the latest reads ask for: what small reads bring must not stand in large buffers.
+    /// The size that the latest reads ask for: what small reads bring must not be in large buffers.
     size: usize,
     /// How many bytes of the stream came before the buffer.
     offset: u64,
@@ -222,7 +222,7 @@ impl<R: Read + Send> StreamSource<R> {
         }
     }
 
-    /// A buffer of this size at least that nobody else has, which begins with what stood in this
+    /// A buffer of this size at least that nothing else has, which begins with what was in this
     /// range: the same one if it will do, and all that was handed out of it is done with.
     fn writable<'a>(
         buffer: &'a mut Arc<Vec<u8>>,
@@ -334,7 +334,7 @@ impl<R: Read + Send> StreamSource<R> {
                 continue;
             }
             let end = place.wrapping_add(num::wide(before));
-            let broken = |kind, value| Err(Error::new(kind, value, end).into());
+            let broken = |kind, value| Err(Error::at(kind, value, end).into());
             self.over = Some(match finish {
                 _ if before > 0 => broken(ErrorKind::UnexpectedEnd, num::wide(missing)),
                 Finish::Closed => Ok(()),

@@ -96,7 +96,7 @@ impl<'t> GoStr<'t> {
     }
 
     /// Displays the string as it is, except that what cannot be printed is escaped: for names that
-    /// stand alone on a terminal.
+    /// be alone on a terminal.
     pub const fn printable(self) -> Quoted<'t> {
         Quoted {
             bytes: self.0,
@@ -133,7 +133,7 @@ impl fmt::Display for GoStr<'_> {
         let missing = f.width().unwrap_or(0).saturating_sub(count.min(most));
         let before = match f.align() {
             Some(fmt::Alignment::Right) => missing,
-            Some(fmt::Alignment::Center) => missing.wrapping_div(2),
+            Some(fmt::Alignment::Center) => missing / 2,
             Some(fmt::Alignment::Left) | None => 0,
         };
         let fill = f.fill();
@@ -285,7 +285,7 @@ pub struct Quoted<'t> {
 enum Style {
     /// In quotes.
     Quoted,
-    /// What stands between the quotes.
+    /// What is between the quotes.
     Inner,
     /// Quotes and backslashes left as they are.
     Printable,

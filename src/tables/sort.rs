@@ -5,6 +5,12 @@
 //! events in the same order" needs the same decisions: pattern-defeating quicksort, with the
 //! parameters of Go's `slices.SortFunc`.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "all numbers are places in a slice, or one beside them, whose length is at most \
+              `isize::MAX`; a place that does not exist is not indexed, but passed over by `Elements`"
+)]
+
 use crate::num;
 
 /// Up to so many elements are sorted by insertion.
@@ -19,7 +25,7 @@ const REPAIRS: usize = 5;
 /// Sorts by key as Go does: equal keys end up in the order in which Go would leave them.
 pub(crate) fn sort<T, K: Ord>(all: &mut [T], key: impl Fn(&T) -> K) {
     let len = all.len();
-    let limit = usize::BITS.saturating_sub(len.leading_zeros());
+    let limit = usize::BITS - len.leading_zeros();
     let all = &mut Keyed { all, key };
     // Where memory for code is scarce, one copy of it sorts everything.
     #[cfg(not(target_pointer_width = "64"))]
@@ -73,7 +79,7 @@ impl<E: Elements + ?Sized> Sorter<'_, E> {
         let mut balanced = true;
         let mut partitioned = true;
         loop {
-            let len = end.wrapping_sub(start);
+            let len = end - start;
             if len <= INSERTION {
                 return self.insertion(start, end);
             }
@@ -82,68 +88,68 @@ impl<E: Elements + ?Sized> Sorter<'_, E> {
             }
             if !balanced {
                 self.scatter(start, len);
-                limit = limit.wrapping_sub(1);
+                limit -= 1;
             }
             let (mut pivot, swaps) = self.pivot(start, len);
             let mut ascending = swaps == 0;
             if swaps == ALL_SWAPPED {
-                for n in 0..len.div_euclid(2) {
-                    self.swap(start.wrapping_add(n), end.wrapping_sub(1).wrapping_sub(n));
+                for n in 0..len / 2 {
+                    self.swap(start + n, end - 1 - n);
                 }
-                pivot = end.wrapping_sub(1).wrapping_sub(pivot.wrapping_sub(start));
+                pivot = end - 1 - (pivot - start);
                 ascending = true;
             }
             if balanced && partitioned && ascending && self.repair(start, end) {
                 return;
             }
-            if start > 0 && !self.less(start.wrapping_sub(1), pivot) {
+            if start > 0 && !self.less(start - 1, pivot) {
                 start = self.partition_equal(start, end, pivot);
                 continue;
             }
             let (middle, was_partitioned) = self.partition(start, end, pivot);
             partitioned = was_partitioned;
-            let left = middle.wrapping_sub(start);
-            let right = end.wrapping_sub(middle);
-            balanced = left.min(right) >= len.div_euclid(8);
+            let left = middle - start;
+            let right = end - middle;
+            balanced = left.min(right) >= len / 8;
             if left < right {
                 self.sort(start, middle, limit);
-                start = middle.wrapping_add(1);
+                start = middle + 1;
             } else {
-                self.sort(middle.wrapping_add(1), end, limit);
+                self.sort(middle + 1, end, limit);
                 end = middle;
             }
         }
     }
 
     fn insertion(&mut self, start: usize, end: usize) {
-        for i in start.wrapping_add(1)..end {
+        for i in start + 1..end {
             let mut at = i;
-            while at > start && self.less(at, at.wrapping_sub(1)) {
-                self.swap(at, at.wrapping_sub(1));
-                at = at.wrapping_sub(1);
+            while at > start && self.less(at, at - 1) {
+                self.swap(at, at - 1);
+                at -= 1;
             }
         }
     }
 
     fn heap(&mut self, start: usize, len: usize) {
-        for root in (0..=len.wrapping_sub(1).div_euclid(2)).rev() {
+        for root in (0..=(len - 1) / 2).rev() {
             self.sift(start, root, len);
         }
         for last in (0..len).rev() {
-            self.swap(start, start.wrapping_add(last));
+            self.swap(start, start + last);
             self.sift(start, 0, last);
         }
     }
 
     fn sift(&mut self, start: usize, mut root: usize, len: usize) {
         loop {
-            let mut child = root.wrapping_mul(2).wrapping_add(1);
+            let mut child = root * 2 + 1;
             if child >= len {
                 return;
             }
-            let at = |n: usize| start.wrapping_add(n);
-            if child.wrapping_add(1) < len && self.less(at(child), at(child.wrapping_add(1))) {
-                child = child.wrapping_add(1);
+            let at = |n: usize| start + n;
+            if child + 1 < len && self.less(at(child), at(child + 1)) {
+                child += 1;
             }
             if !self.less(at(root), at(child)) {
                 return;
@@ -156,34 +162,31 @@ impl<E: Elements + ?Sized> Sorter<'_, E> {
     /// Moves three elements to places that a fixed random sequence chooses.
     fn scatter(&mut self, start: usize, len: usize) {
         let mut random = num::wide(len);
-        let bits = usize::BITS.saturating_sub(len.leading_zeros());
-        let mask = 1u64.wrapping_shl(bits).wrapping_sub(1);
-        let middle = start.wrapping_add(len.div_euclid(4).wrapping_mul(2));
+        let bits = usize::BITS - len.leading_zeros();
+        let mask = (1u64 << bits) - 1;
+        let middle = start + len / 4 * 2;
         for n in 0..3usize {
-            random ^= random.wrapping_shl(13);
-            random ^= random.wrapping_shr(7);
-            random ^= random.wrapping_shl(17);
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
             let mut other = num::narrow(random & mask);
             if other >= len {
-                other = other.wrapping_sub(len);
+                other -= len;
             }
-            self.swap(
-                middle.wrapping_sub(1).wrapping_add(n),
-                start.wrapping_add(other),
-            );
+            self.swap(middle - 1 + n, start + other);
         }
     }
 
     /// A pivot, and how many of the comparisons that chose it found a descent.
     fn pivot(&self, start: usize, len: usize) -> (usize, usize) {
         let mut swaps = 0;
-        let quarter = len.div_euclid(4);
-        let mut i = start.wrapping_add(quarter);
-        let mut j = i.wrapping_add(quarter);
-        let mut k = j.wrapping_add(quarter);
+        let quarter = len / 4;
+        let mut i = start + quarter;
+        let mut j = i + quarter;
+        let mut k = j + quarter;
         if len >= NINTHER {
             for at in [&mut i, &mut j, &mut k] {
-                *at = self.median(at.wrapping_sub(1), *at, at.wrapping_add(1), &mut swaps);
+                *at = self.median(*at - 1, *at, *at + 1, &mut swaps);
             }
         }
         (self.median(i, j, k, &mut swaps), swaps)
@@ -192,7 +195,7 @@ impl<E: Elements + ?Sized> Sorter<'_, E> {
     fn median(&self, mut a: usize, mut b: usize, mut c: usize, swaps: &mut usize) -> usize {
         let mut order = |a: &mut usize, b: &mut usize| {
             if self.less(*b, *a) {
-                *swaps = swaps.wrapping_add(1);
+                *swaps += 1;
                 core::mem::swap(a, b);
             }
         };
@@ -204,30 +207,30 @@ impl<E: Elements + ?Sized> Sorter<'_, E> {
 
     /// Repairs a range that looks sorted; says whether it is sorted afterwards.
     fn repair(&mut self, start: usize, end: usize) -> bool {
-        let mut i = start.wrapping_add(1);
+        let mut i = start + 1;
         for _ in 0..REPAIRS {
-            while i < end && !self.less(i, i.wrapping_sub(1)) {
-                i = i.wrapping_add(1);
+            while i < end && !self.less(i, i - 1) {
+                i += 1;
             }
             if i == end {
                 return true;
             }
-            if end.wrapping_sub(start) < NINTHER {
+            if end - start < NINTHER {
                 return false;
             }
-            self.swap(i, i.wrapping_sub(1));
-            if i.wrapping_sub(start) >= 2 {
-                let mut at = i.wrapping_sub(1);
-                while at >= 1 && self.less(at, at.wrapping_sub(1)) {
-                    self.swap(at, at.wrapping_sub(1));
-                    at = at.wrapping_sub(1);
+            self.swap(i, i - 1);
+            if i - start >= 2 {
+                let mut at = i - 1;
+                while at >= 1 && self.less(at, at - 1) {
+                    self.swap(at, at - 1);
+                    at -= 1;
                 }
             }
-            if end.wrapping_sub(i) >= 2 {
-                let mut at = i.wrapping_add(1);
-                while at < end && self.less(at, at.wrapping_sub(1)) {
-                    self.swap(at, at.wrapping_sub(1));
-                    at = at.wrapping_add(1);
+            if end - i >= 2 {
+                let mut at = i + 1;
+                while at < end && self.less(at, at - 1) {
+                    self.swap(at, at - 1);
+                    at += 1;
                 }
             }
         }
@@ -238,23 +241,23 @@ impl<E: Elements + ?Sized> Sorter<'_, E> {
     /// is then and whether all was in place.
     fn partition(&mut self, start: usize, end: usize, pivot: usize) -> (usize, bool) {
         self.swap(start, pivot);
-        let mut i = start.wrapping_add(1);
-        let mut j = end.wrapping_sub(1);
+        let mut i = start + 1;
+        let mut j = end - 1;
         let mut in_place = true;
         loop {
             while i <= j && self.less(i, start) {
-                i = i.wrapping_add(1);
+                i += 1;
             }
             while i <= j && !self.less(j, start) {
-                j = j.wrapping_sub(1);
+                j -= 1;
             }
             if i > j {
                 break;
             }
             in_place = false;
             self.swap(i, j);
-            i = i.wrapping_add(1);
-            j = j.wrapping_sub(1);
+            i += 1;
+            j -= 1;
         }
         self.swap(j, start);
         (j, in_place)
@@ -263,21 +266,21 @@ impl<E: Elements + ?Sized> Sorter<'_, E> {
     /// Puts what equals the pivot, the smallest there is, before the rest; says where that begins.
     fn partition_equal(&mut self, start: usize, end: usize, pivot: usize) -> usize {
         self.swap(start, pivot);
-        let mut i = start.wrapping_add(1);
-        let mut j = end.wrapping_sub(1);
+        let mut i = start + 1;
+        let mut j = end - 1;
         loop {
             while i <= j && !self.less(start, i) {
-                i = i.wrapping_add(1);
+                i += 1;
             }
             while i <= j && self.less(start, j) {
-                j = j.wrapping_sub(1);
+                j -= 1;
             }
             if i > j {
                 return i;
             }
             self.swap(i, j);
-            i = i.wrapping_add(1);
-            j = j.wrapping_sub(1);
+            i += 1;
+            j -= 1;
         }
     }
 }

@@ -10,8 +10,8 @@ pub struct Full {
     pub capacity: u64,
 }
 
-/// A vector, of fixed capacity or growing.
-pub trait List<T>: DerefMut<Target = [T]> {
+/// A vector, of fixed capacity or growing. Sealed, like [`Storage`].
+pub trait List<T>: DerefMut<Target = [T]> + sealed::Sealed {
     /// A list without entries.
     const EMPTY: Self;
     /// Adds an entry at the end.
@@ -23,6 +23,8 @@ pub trait List<T>: DerefMut<Target = [T]> {
     /// The most entries this can hold.
     fn limit() -> usize;
 }
+
+impl<T, const N: usize> sealed::Sealed for heapless::Vec<T, N> {}
 
 impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
     const EMPTY: Self = heapless::Vec::new();
@@ -48,6 +50,9 @@ impl<T, const N: usize> List<T> for heapless::Vec<T, N> {
         N
     }
 }
+
+#[cfg(feature = "alloc")]
+impl<T> sealed::Sealed for alloc::vec::Vec<T> {}
 
 #[cfg(feature = "alloc")]
 impl<T> List<T> for alloc::vec::Vec<T> {
@@ -82,7 +87,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// Where tables live: [`Fixed`] or [`Growing`].
+/// Where tables live: [`Fixed`] or [`Growing`], and nothing else: the trait is sealed.
 ///
 /// One list type a table, so that each may have its own capacity.
 pub trait Storage: sealed::Sealed + 'static {

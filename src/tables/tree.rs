@@ -1,6 +1,12 @@
 //! A sorted tree of positions in a list of the caller's, by a few words that the caller derives from
 //! what is at each position.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "bits are counted up to 320, sides are 0 and 1, and the list whose last place is asked for \
+              has just been added to"
+)]
+
 use super::{Full, List, NIL};
 use crate::num;
 
@@ -12,9 +18,9 @@ const KEY_BITS: u16 = 192;
 
 /// The bit of a number, counted from the highest of the first word, as the side of a fork.
 fn side(words: &Words, bit: u16) -> usize {
-    let word = words.get(usize::from(bit.wrapping_shr(6)));
-    let shift = 63u32.wrapping_sub(u32::from(bit & 63));
-    let bit = word.map_or(0, |word| word.wrapping_shr(shift) & 1);
+    let word = words.get(usize::from(bit >> 6));
+    let shift = 63 - u32::from(bit & 63);
+    let bit = word.map_or(0, |word| (word >> shift) & 1);
     num::narrow(bit)
 }
 
@@ -24,9 +30,9 @@ fn difference(a: &Words, b: &Words) -> Option<u16> {
     for (a, b) in a.iter().zip(b) {
         if a != b {
             let zeros = u16::from(num::low_byte(u64::from((a ^ b).leading_zeros())));
-            return Some(start.wrapping_add(zeros));
+            return Some(start + zeros);
         }
-        start = start.wrapping_add(64);
+        start += 64;
     }
     None
 }
@@ -131,7 +137,7 @@ impl<L: List<Fork>> Tree<L> {
             return Ok(core::mem::replace(&mut self.free, next));
         }
         self.forks.push(fork)?;
-        Ok(num::slot(self.forks.len()).wrapping_sub(1))
+        Ok(num::slot(self.forks.len()) - 1)
     }
 
     /// Removes a leaf; says whether it was there.
@@ -151,7 +157,7 @@ impl<L: List<Fork>> Tree<L> {
             self.root = NIL;
             return true;
         };
-        let other = self.child(fork, 1usize.wrapping_sub(parent_side));
+        let other = self.child(fork, 1 - parent_side);
         self.set_child(above.0, above.1, other);
         let free = self.free;
         self.set_child(parent, 0, free);

@@ -11,6 +11,7 @@ use crate::num;
 use crate::time::Timestamp;
 use crate::varint::{self, Fault};
 use crate::wire::{Pieces, Place};
+use core::iter::FusedIterator;
 
 /// The header of a batch, or the marker that ends a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl Head {
                 at = 2;
             }
             EventType::END_OF_GENERATION => return Ok(Some(Head::EndOfGeneration)),
-            EventType(other) => return Err(Error::new(ErrorKind::NotABatch, u64::from(other), 0)),
+            EventType(other) => return Err(Error::at(ErrorKind::NotABatch, u64::from(other), 0)),
         }
         let mut numbers = [0u64; 4];
         for number in &mut numbers {
@@ -112,16 +113,16 @@ impl Head {
                 }
                 Err(Fault::Short) => return Ok(None),
                 Err(Fault::Overflow) => {
-                    return Err(Error::new(ErrorKind::VarintOverflow, 0, num::wide(at)));
+                    return Err(Error::at(ErrorKind::VarintOverflow, 0, num::wide(at)));
                 }
             }
         }
         let [generation, thread, time, size] = numbers;
         if size > MAX_BATCH_SIZE {
-            return Err(Error::new(ErrorKind::BatchTooLarge, size, 0));
+            return Err(Error::at(ErrorKind::BatchTooLarge, size, 0));
         }
         let Some(generation) = GenerationId::new(generation) else {
-            return Err(Error::new(ErrorKind::InvalidGeneration, 0, 0));
+            return Err(Error::at(ErrorKind::InvalidGeneration, 0, 0));
         };
         Ok(Some(Head::Batch(BatchHead {
             generation,
@@ -141,12 +142,12 @@ pub struct Batch<'t> {
     pub head: BatchHead,
     /// The payload, untouched.
     pub data: &'t [u8],
-    /// Where the header stands in the trace.
+    /// Where the header is in the trace.
     pub offset: Offset,
 }
 
 impl<'t> Batch<'t> {
-    /// Where the payload stands in the trace.
+    /// Where the payload is in the trace.
     pub const fn data_offset(&self) -> Offset {
         Offset(self.offset.0.wrapping_add(num::wide(self.head.header_len)))
     }
@@ -169,7 +170,7 @@ impl<'t> Batch<'t> {
         } else {
             self.data
         };
-        Records::new(data, self.data_offset().0)
+        Records::new(data, self.data_offset())
     }
 }
 
@@ -216,7 +217,7 @@ impl Contents {
 pub enum Chunk<'t> {
     /// A batch.
     Batch(Batch<'t>),
-    /// The marker that ends a generation since Go 1.26, and where it stands.
+    /// The marker that ends a generation since Go 1.26, and where it is.
     EndOfGeneration(Offset),
 }
 
@@ -240,7 +241,7 @@ impl<'t> Chunk<'t> {
     }
 }
 
-/// The batches of a trace, in the order in which they stand in it.
+/// The batches of a trace, in the order in which they are in it.
 ///
 /// Only headers are read: a 64 KiB payload costs no more than an empty one. After an error there
 /// is nothing more.
@@ -273,7 +274,7 @@ impl<'t> Batches<'t> {
         }
     }
 
-    /// The batches from a place on, which stands at an offset, where one must begin.
+    /// The batches from a place on, which is at an offset, where one must begin.
     pub(crate) const fn resume(input: Pieces<'t>, place: Place, offset: u64) -> Self {
         Batches {
             input,
@@ -366,7 +367,7 @@ impl<'t> Batches<'t> {
         } else {
             ErrorKind::SplitBatch
         };
-        Error::new(
+        Error::at(
             kind,
             num::wide(missing),
             self.offset.saturating_add(num::wide(present)),
@@ -381,6 +382,8 @@ impl<'t> Iterator for Batches<'t> {
         Batches::next(self).transpose()
     }
 }
+
+impl FusedIterator for Batches<'_> {}
 
 impl Encoder<'_> {
     /// Writes a trace's header: 16 bytes.
@@ -398,7 +401,7 @@ impl Encoder<'_> {
     pub fn batch(&mut self, head: &BatchHead, data: &[u8]) -> Result<(), Error> {
         let size = num::wide(data.len());
         if size > MAX_BATCH_SIZE {
-            return Err(Error::new(
+            return Err(Error::at(
                 ErrorKind::BatchTooLarge,
                 size,
                 num::wide(self.len()),

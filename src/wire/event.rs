@@ -3,10 +3,12 @@
 use super::fields::Encoder;
 use super::spec::{Arg, EventType, MAX_TIMED_ARGS};
 use crate::error::{Error, ErrorKind};
+use crate::ids::Offset;
 use crate::num;
 use crate::varint::{self, Fault};
+use core::iter::FusedIterator;
 
-/// A timed event as it stands in a batch.
+/// A timed event as it is in a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TimedEvent {
@@ -46,20 +48,20 @@ pub struct Events<'t> {
 }
 
 impl<'t> Events<'t> {
-    /// The events of a payload that stands `offset` bytes from the start of the trace.
+    /// The events of a payload that is at `offset`, to which the offsets of errors refer.
     #[inline]
-    pub const fn new(data: &'t [u8], offset: u64) -> Self {
+    pub const fn new(data: &'t [u8], offset: Offset) -> Self {
         Events {
             data,
             at: 0,
-            base: offset,
+            base: offset.0,
         }
     }
 
-    /// Where the next event stands: bytes from the start of the trace.
+    /// Where the next event is: bytes from the start of the trace.
     #[inline]
-    pub fn offset(&self) -> u64 {
-        self.base.wrapping_add(num::wide(self.at))
+    pub fn offset(&self) -> Offset {
+        Offset(self.base.wrapping_add(num::wide(self.at)))
     }
 
     /// The next event; `None` at the end of the payload.
@@ -98,7 +100,17 @@ impl Iterator for Events<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         Events::next(self).transpose()
     }
+
+    /// An event has at least two bytes. What is left may be an error at once.
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.data.len().saturating_sub(self.at);
+        (usize::from(left > 0), Some(left.div_ceil(2)))
+    }
 }
+
+// After the last event, and after an error, the position is the payload's end, and stays there.
+impl FusedIterator for Events<'_> {}
 
 /// Why no event could be decoded.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +120,7 @@ pub(crate) enum Undecodable {
 }
 
 impl Undecodable {
-    /// The error of the event at `at` in a payload that stands `base` bytes into the trace.
+    /// The error of the event at `at` in a payload that is `base` bytes into the trace.
     #[cold]
     pub(crate) fn error(self, data: &[u8], at: usize, base: u64) -> Error {
         let ty = EventType(data.get(at).copied().unwrap_or(0));
@@ -121,19 +133,19 @@ impl Undecodable {
                 } else {
                     ErrorKind::UnknownEvent
                 };
-                Error::new(kind, u64::from(ty.0), place(at))
+                Error::at(kind, u64::from(ty.0), place(at))
             }
             Undecodable::Argument(Fault::Short, _) => {
-                Error::new(ErrorKind::BatchOverrun, 1, place(data.len()))
+                Error::at(ErrorKind::BatchOverrun, 1, place(data.len()))
             }
             Undecodable::Argument(Fault::Overflow, at) => {
-                Error::new(ErrorKind::VarintOverflow, 0, place(at))
+                Error::at(ErrorKind::VarintOverflow, 0, place(at))
             }
         }
     }
 }
 
-/// Decodes the event at `at` into `event`, and says where the next one stands.
+/// Decodes the event at `at` into `event`, and says where the next one is.
 ///
 /// Every event of a trace passes through here. Arguments are read one by one, not in a loop, so
 /// that those of an inlined event live in registers.
@@ -175,7 +187,7 @@ impl Encoder<'_> {
         let args = event.ty.timed_args();
         if args == 0 {
             let offset = num::wide(self.len());
-            return Err(Error::new(
+            return Err(Error::at(
                 ErrorKind::UntimedEvent,
                 u64::from(event.ty.0),
                 offset,

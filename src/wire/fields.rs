@@ -5,7 +5,7 @@ use crate::num;
 use crate::varint::{self, Fault};
 use zerocopy::IntoBytes;
 
-/// A payload being read: remembers where in the trace it stands, so that errors say so.
+/// A payload being read: remembers where in the trace it is, so that errors say so.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<'t> {
     bytes: &'t [u8],
@@ -14,7 +14,7 @@ pub(crate) struct Fields<'t> {
 }
 
 impl<'t> Fields<'t> {
-    /// The fields of `bytes`, whose first one stands `base` bytes from the start of the trace.
+    /// The fields of `bytes`, whose first one is `base` bytes from the start of the trace.
     #[inline]
     pub(crate) const fn new(bytes: &'t [u8], base: u64) -> Self {
         Fields { bytes, at: 0, base }
@@ -48,10 +48,10 @@ impl<'t> Fields<'t> {
         self.bytes.get(self.at..).unwrap_or(&[])
     }
 
-    /// An error of this kind where the next field stands.
+    /// An error of this kind where the next field is.
     #[cold]
     pub(crate) fn error(&self, kind: ErrorKind, value: u64) -> Error {
-        Error::new(kind, value, self.offset())
+        Error::at(kind, value, self.offset())
     }
 
     #[inline]
@@ -77,11 +77,11 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// The error of a field that lacks so many bytes: it stands where the bytes end.
+    /// The error of a field that lacks so many bytes: it is where the bytes end.
     #[cold]
     fn overrun(&self, missing: u64) -> Error {
         let end = self.base.wrapping_add(num::wide(self.bytes.len()));
-        Error::new(ErrorKind::BatchOverrun, missing, end)
+        Error::at(ErrorKind::BatchOverrun, missing, end)
     }
 
     /// The next `len` bytes.
@@ -168,7 +168,7 @@ impl<'b> Encoder<'b> {
         // Unlike `copy_from_slice`, without a panic to link.
         if bytes.write_to_prefix(free).is_err() {
             let (len, at) = (num::wide(bytes.len()), num::wide(self.len));
-            return Err(Error::new(ErrorKind::NoSpace, len, at));
+            return Err(Error::at(ErrorKind::NoSpace, len, at));
         }
         self.len = self.len.wrapping_add(bytes.len());
         Ok(())

@@ -32,7 +32,7 @@ pub enum Version {
 
 impl Version {
     /// Every version, oldest first.
-    pub const ALL: [Version; 7] = [
+    pub const ALL: &[Version] = &[
         Version::Go111,
         Version::Go119,
         Version::Go121,
@@ -61,7 +61,8 @@ impl Version {
     /// The version whose header says `go 1.N`.
     pub fn from_minor(minor: u64) -> Option<Version> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|v| u64::from(v.minor()) == minor)
     }
 
@@ -103,7 +104,7 @@ impl Version {
         }
         if head.len() < HEADER_LEN {
             let missing = num::wide(HEADER_LEN).saturating_sub(num::wide(head.len()));
-            return Err(Error::new(
+            return Err(Error::at(
                 ErrorKind::UnexpectedEnd,
                 missing,
                 num::wide(head.len()),
@@ -119,7 +120,7 @@ impl Version {
                 _ if minor > u64::from(Version::CURRENT.minor()) => ErrorKind::NewerVersion,
                 _ => ErrorKind::UnknownVersion,
             };
-            Error::new(kind, minor, 5)
+            Error::at(kind, minor, 5)
         })
     }
 
@@ -164,7 +165,7 @@ fn not_a_trace(head: &[u8]) -> Error {
     for (to, from) in first.iter_mut().zip(head) {
         *to = *from;
     }
-    Error::new(ErrorKind::NotATrace, u64::from_be_bytes(first), 0)
+    Error::at(ErrorKind::NotATrace, u64::from_be_bytes(first), 0)
 }
 
 /// As in `Go 1.26`.
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn headers_round_trip() {
-        for version in Version::ALL {
+        for &version in Version::ALL {
             assert_eq!(Version::from_header(version.header()), Ok(version));
             for cut in 0..HEADER_LEN {
                 let error = Version::from_header(&version.header()[..cut]).unwrap_err();
@@ -223,7 +224,7 @@ mod tests {
         for shifted in [&b"go 1.5 trace\0\0\0x"[..], b"go 1. trace\0\0\0\0\0"] {
             assert_eq!(kind(shifted).map_err(|e| e.0), Err(ErrorKind::NotATrace));
         }
-        let newer = Error::new(ErrorKind::NewerVersion, 28, 5);
+        let newer = Error::at(ErrorKind::NewerVersion, 28, 5);
         let newest = std::format!("up to go 1.{}:", Version::CURRENT.minor());
         assert!(std::format!("{newer}").contains(&newest), "{newer}");
         assert_eq!(

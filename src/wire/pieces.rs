@@ -8,7 +8,7 @@ use crate::num;
 pub(crate) struct Pieces<'t> {
     first: &'t [u8],
     rest: &'t [&'t [u8]],
-    /// How many bytes of the trace stand before the first piece (modulo 2^64).
+    /// How many bytes of the trace are before the first piece (modulo 2^64).
     base: u64,
     /// How many bytes at the start of the first piece were moved there from elsewhere in the trace.
     moved: usize,
@@ -41,7 +41,7 @@ impl<'t> Pieces<'t> {
         }
     }
 
-    /// The same bytes as a later part of a trace: `base` bytes stand before them, but for the first
+    /// The same bytes as a later part of a trace: `base` bytes are before them, but for the first
     /// `moved` bytes, which are copies of earlier parts.
     #[cfg(feature = "std")]
     pub(crate) const fn at(self, base: u64, moved: usize) -> Self {
@@ -52,7 +52,7 @@ impl<'t> Pieces<'t> {
         }
     }
 
-    /// How many bytes of the trace stand before a span; `None` if it was moved from where it was, or
+    /// How many bytes of the trace are before a span; `None` if it was moved from where it was, or
     /// is empty.
     pub(crate) fn origin(&self, span: Span) -> Option<u64> {
         if span.piece == Span::ABSOLUTE {
@@ -89,7 +89,7 @@ impl<'t> Pieces<'t> {
         self.bytes(Span { piece, at, ..span })
     }
 
-    /// How many bytes stand before a place.
+    /// How many bytes are before a place.
     pub(crate) fn offset(&self, place: Place) -> u64 {
         let before: u64 = match place.piece {
             0 => 0,
@@ -132,7 +132,7 @@ impl<'t> Pieces<'t> {
     /// An error of a kind about a value, at a place.
     #[cold]
     pub(crate) fn error(&self, kind: ErrorKind, value: u64, place: Place) -> Error {
-        Error::new(kind, value, self.offset(place))
+        Error::at(kind, value, self.offset(place))
     }
 }
 

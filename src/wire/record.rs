@@ -1,13 +1,14 @@
-//! Records: everything that stands in a batch, decoded one by one whatever the batch holds.
+//! Records: everything that is in a batch, decoded one by one whatever the batch holds.
 
 use super::event::TimedEvent;
 use super::fields::{Encoder, Fields};
 use super::spec::{EventType, MAX_FRAMES, MAX_STRING_SIZE};
 use crate::error::{Error, ErrorKind};
-use crate::ids::{GoId, ProcId, StackId, ThreadId};
+use crate::ids::{GoId, Offset, ProcId, StackId, ThreadId};
 use crate::num;
 use crate::string::GoStr;
 use crate::time::Timestamp;
+use core::iter::FusedIterator;
 
 /// A record of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,7 +121,7 @@ impl Iterator for RawFrames<'_> {
     }
 }
 
-impl core::iter::FusedIterator for RawFrames<'_> {}
+impl FusedIterator for RawFrames<'_> {}
 
 /// A sample of the CPU profiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,16 +252,16 @@ pub struct Records<'t> {
 }
 
 impl<'t> Records<'t> {
-    /// The records of a payload that stands `offset` bytes from the start of the trace.
-    pub const fn new(data: &'t [u8], offset: u64) -> Self {
+    /// The records of a payload that is at `offset`, to which the offsets of errors refer.
+    pub const fn new(data: &'t [u8], offset: Offset) -> Self {
         Records {
-            fields: Fields::new(data, offset),
+            fields: Fields::new(data, offset.0),
         }
     }
 
-    /// Where the next record stands: bytes from the start of the trace.
-    pub fn offset(&self) -> u64 {
-        self.fields.offset()
+    /// Where the next record is: bytes from the start of the trace.
+    pub fn offset(&self) -> Offset {
+        Offset(self.fields.offset())
     }
 
     /// The next record; `None` at the end of the payload.
@@ -287,7 +288,16 @@ impl<'t> Iterator for Records<'t> {
     fn next(&mut self) -> Option<Self::Item> {
         Records::next(self).transpose()
     }
+
+    /// A record has at least a byte. What is left may be an error at once.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.fields.left();
+        (usize::from(left > 0), Some(left))
+    }
 }
+
+// After an error, nothing is left.
+impl FusedIterator for Records<'_> {}
 
 impl Encoder<'_> {
     /// Writes the type that begins a section: one byte.
@@ -303,7 +313,7 @@ impl Encoder<'_> {
     pub fn string(&mut self, id: u64, data: GoStr<'_>) -> Result<(), Error> {
         let len = num::wide(data.as_bytes().len());
         if len > MAX_STRING_SIZE {
-            return Err(Error::new(
+            return Err(Error::at(
                 ErrorKind::StringTooLong,
                 len,
                 num::wide(self.len()),
@@ -327,7 +337,7 @@ impl Encoder<'_> {
     ) -> Result<(), Error> {
         let depth = num::wide(frames.len());
         if depth > MAX_FRAMES {
-            return Err(Error::new(
+            return Err(Error::at(
                 ErrorKind::StackTooDeep,
                 depth,
                 num::wide(self.len()),

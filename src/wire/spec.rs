@@ -227,7 +227,7 @@ pub struct Spec {
     pub args: &'static [Arg],
     /// The first version that has the event.
     pub since: Version,
-    /// Whether it stands among the timed events.
+    /// Whether it is among the timed events.
     pub class: Class,
     /// The experiment it belongs to.
     pub experiment: Option<Experiment>,
@@ -236,7 +236,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Where the argument of this role stands, if there is one.
+    /// Where the argument of this role is, if there is one.
     pub fn position(&self, role: Role) -> Option<usize> {
         self.args.iter().position(|a| a.role == role)
     }
@@ -736,7 +736,7 @@ impl ProcStatus {
     pub const RUNNING: ProcStatus = ProcStatus(1);
     pub const IDLE: ProcStatus = ProcStatus(2);
     pub const SYSCALL: ProcStatus = ProcStatus(3);
-    /// In a system call on a thread that nobody knows any more.
+    /// In a system call on a thread that is not known any more.
     pub const SYSCALL_ABANDONED: ProcStatus = ProcStatus(4);
 }
 
@@ -773,7 +773,7 @@ mod tests {
             assert_eq!(ty.is_known(), spec.is_some(), "{ty}");
             assert_eq!(ty.is_known(), EventType::ALL.contains(&ty), "{ty}");
             assert_eq!(ty.meaning(), spec.map(|spec| spec.meaning), "{ty}");
-            for version in Version::ALL {
+            for &version in Version::ALL {
                 let exists = spec.is_some_and(|spec| spec.exists_in(version));
                 assert_eq!(ty.exists_in(version), exists, "{ty} {version:?}");
             }
@@ -793,7 +793,7 @@ mod tests {
         }
     }
 
-    /// The arguments of a role stand one after the other, so that the first one's place says where
+    /// The arguments of a role are one after the other, so that the first one's place says where
     /// the second one is.
     #[test]
     fn arguments_of_one_role_are_neighbours() {

@@ -4,6 +4,7 @@
 //! The property tests and the fuzz targets make them alike. The header is left as it is: what
 //! follows it would hardly matter.
 
+use gotrace::ids::Offset;
 use gotrace::wire::{
     Batch, BatchHead, Batches, Chunk, Encoder, EventType, HEADER_LEN, MAX_BATCH_SIZE, Record,
     Records, varint,
@@ -322,12 +323,12 @@ impl Part {
 /// The records of a payload; the last of them is what is none.
 fn records(batch: &Batch<'_>) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
-    let mut records = Records::new(batch.data, 0);
+    let mut records = Records::new(batch.data, Offset(0));
     let mut rest = batch.data;
     if batch.head.experiment.is_none() {
         let mut last = 0;
         while let Ok(Some(_)) = records.next() {
-            let at = records.offset();
+            let at = records.offset().0;
             let (record, after) = rest.split_at((at - last) as usize);
             all.push(record.to_vec());
             (rest, last) = (after, at);
@@ -360,7 +361,10 @@ impl RecordPlace {
 
 /// Makes one of a record's numbers another, and gives what it was; `None` if it has none.
 fn replace(record: &mut Vec<u8>, which: u8, other: impl Fn(u64) -> u64) -> Option<u64> {
-    let of_string = matches!(Records::new(record, 0).next(), Ok(Some(Record::String(_))));
+    let of_string = matches!(
+        Records::new(record, Offset(0)).next(),
+        Ok(Some(Record::String(_)))
+    );
     let mut places = Vec::new();
     let mut at = 1;
     // Behind a string's length, its bytes.

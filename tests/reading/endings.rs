@@ -3,6 +3,7 @@
 
 use crate::common;
 
+use gotrace::ids::Offset;
 use gotrace::mux::{EndReason, LiveError, QueueConfig, TraceMultiplexer};
 use gotrace::recorder::{FlightRecorderConfig, arena_size_for};
 use gotrace::source::{Part, Playback, SourceError, StreamSource, TraceSource};
@@ -336,7 +337,7 @@ impl Case {
         let (kind, value, words, bytes) = self.error?;
         let before: usize = self.words().iter().take(words).map(Vec::len).sum();
         let offset = 16 + before + bytes;
-        Some(Error::new(kind, value, offset as u64))
+        Some(Error::new(kind, value, Offset(offset as u64)))
     }
 
     /// The generations that end.
@@ -357,7 +358,7 @@ impl Case {
         let last = complete.pop().unwrap();
         let end = self.bytes().len() as u64;
         let kind = ErrorKind::IncompleteGeneration;
-        (complete, Some(Error::new(kind, last, end)))
+        (complete, Some(Error::new(kind, last, Offset(end))))
     }
 
     /// The last of those ends only with the trace.
@@ -536,9 +537,8 @@ fn multiplexer() {
             match events.next() {
                 Ok(Some(event)) => {
                     let sync = event.wire_type().is_none();
-                    let number = events.generation();
-                    if sync && number.is_some() {
-                        read.push(number.unwrap().get());
+                    if let (true, Some(number)) = (sync, events.generation()) {
+                        read.push(number.get());
                     }
                 }
                 Ok(None) => break None,
@@ -665,7 +665,7 @@ fn go() {
         let theirs = peer.verdict(&bytes);
         let ours = slice(&bytes);
         let same = theirs.events == ours.until_error as u64
-            && theirs.error.is_some() == !ours.errors.is_empty();
+            && theirs.error.is_none() == ours.errors.is_empty();
         assert_eq!(
             same, !case.go_differs,
             "{}: {theirs:?}, {ours:?}",

@@ -4,6 +4,7 @@
 use crate::cases as order_cases;
 use crate::common;
 
+use gotrace::ids::Offset;
 use gotrace::reader::{Explanation, Region};
 use gotrace::{
     Error, ErrorKind, GoId, GoStr, Growing, ReadError, Reader, StreamReader, TaskId, Trace, wire,
@@ -199,7 +200,10 @@ fn the_tool_says_so() {
 fn a_cut_behind_the_type_of_an_experimental_batch_is_an_error() {
     let bytes = fault("f10-real-alloc-cut-1.27.trace");
     let (_, error) = read(&bytes);
-    assert_eq!(error, Some(Error::new(ErrorKind::UnexpectedEnd, 1, 69)));
+    assert_eq!(
+        error,
+        Some(Error::new(ErrorKind::UnexpectedEnd, 1, Offset(69)))
+    );
     assert_eq!(read(&bytes[..68]).1, None);
     if let Some(theirs) = go(&bytes) {
         assert_eq!(theirs.error, None);

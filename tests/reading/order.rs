@@ -126,7 +126,7 @@ fn place(offset: u64, trace: &Trace<'_>) -> String {
         }
         let mut records = batch.records();
         let mut found = String::new();
-        while records.offset() <= offset {
+        while records.offset().0 <= offset {
             match records.next() {
                 Ok(Some(record)) => found = shown(&record),
                 // What cannot be decoded is not shown.

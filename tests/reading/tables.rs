@@ -267,12 +267,12 @@ fn a_full_table_is_named_with_its_capacity_and_the_entry_that_did_not_fit() {
         let mut places = Vec::new();
         for batch in batches(&trace, &generations(&trace)[1]) {
             let mut records = batch.records();
-            let mut at = records.offset();
+            let mut at = records.offset().0;
             while let Some(record) = records.next().unwrap() {
                 if record.ty() == ty {
                     places.push(at);
                 }
-                at = records.offset();
+                at = records.offset().0;
             }
         }
         places[before]

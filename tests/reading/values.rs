@@ -242,7 +242,7 @@ fn names_are_parsed_and_compared() {
     for state in ProcState::ALL {
         assert_eq!(state.name().parse(), Ok(*state));
     }
-    for version in Version::ALL {
+    for &version in Version::ALL {
         for text in ["1.", "go1.", "go 1."].map(|start| format!("{start}{}", version.minor())) {
             assert_eq!(text.parse(), Ok(version), "{text}");
         }
@@ -298,4 +298,41 @@ fn accessors_are_for_their_kinds() {
     }
     assert_eq!(EventKind::of(EventType::CLOCK_SNAPSHOT), None);
     assert_eq!(EventKind::of(EventType(200)), None);
+}
+
+/// What is stored as JSON comes back as it was; a record then finds its strings and stacks as before.
+#[cfg(all(feature = "serde", feature = "json"))]
+#[test]
+fn what_is_stored_comes_back() {
+    fn again<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+        serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+    }
+
+    let mut named = 0;
+    for (name, bytes) in fixtures() {
+        let trace = Trace::new(&bytes).unwrap();
+        let mut reader = trace.reader();
+        let mut records: HashMap<_, Vec<(EventRecord, String)>> = HashMap::new();
+        while let Some(event) = reader.next().unwrap() {
+            let record = event.record();
+            let of = records.entry(record.generation()).or_default();
+            of.push((record, event.to_string()));
+        }
+        for generation in trace.generations() {
+            let generation = generation.unwrap();
+            assert_eq!(again(&generation), generation, "{name}");
+            let tables = GenerationTables::<Growing>::load(&trace, &generation).unwrap();
+            for (record, text) in &records[&Some(generation.number)] {
+                let back = again(record);
+                assert_eq!(back.offset(), record.offset(), "{name}");
+                let event = back.event(&tables).unwrap();
+                assert_eq!(event.offset(), record.offset(), "{name}");
+                assert_eq!(event.to_string(), *text, "{name}");
+                let stored = serde_json::to_value(record).unwrap();
+                named += usize::from(!stored["name"].is_null());
+                assert_eq!(stored["generation"], generation.number.get(), "{name}");
+            }
+        }
+    }
+    assert!(named > 0, "no event with a name from elsewhere");
 }

@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 fn version(text: &str) -> std::result::Result<Version, String> {
-    let known = Version::ALL.into_iter().filter(|v| v.has_generations());
+    let known = Version::ALL.iter().copied().filter(|v| v.has_generations());
     let name = |v: &Version| format!("1.{}", v.minor());
     known.clone().find(|v| name(v) == text).ok_or_else(|| {
         let names: Vec<String> = known.map(|v| name(&v)).collect();

@@ -120,7 +120,7 @@ fn write_new(
 /// What was lost and why, as in `, 3 lost (larger than the arena)`.
 pub fn losses(status: &Status) -> String {
     let mut text = String::new();
-    for reason in LossReason::ALL {
+    for &reason in LossReason::ALL {
         let lost = status.losses.of(reason);
         if lost.generations > 0 {
             text += &format!(", {} lost ({reason})", lost.generations);

@@ -7,6 +7,7 @@ use crate::parallel;
 use crate::progress::Progress;
 use anstyle::Style;
 use gotrace::generation::clocks_of;
+use gotrace::ids::Offset;
 use gotrace::source::open::{Compression, InputError};
 use gotrace::source::{Part, SharedBatches, SourceError, StreamSource, TraceSource as _};
 use gotrace::tables::Capacities;
@@ -387,7 +388,10 @@ impl Scan {
     fn batches(&mut self, batches: &SharedBatches) -> std::result::Result<(), gotrace::Error> {
         let mut result = Ok(());
         let base = self.offset;
-        let located = |e: Error| Error::new(e.kind(), e.value(), base.wrapping_add(e.offset().0));
+        let located = |e: Error| {
+            let offset = Offset(base.wrapping_add(e.offset().0));
+            Error::new(e.kind(), e.value(), offset)
+        };
         for chunk in batches {
             let chunk = chunk.map_err(located)?;
             let end = self.footprint.add(&chunk).map_err(located);
@@ -449,7 +453,7 @@ impl Scan {
 
 /// The time of the first event of a batch.
 fn first_time(batch: &Batch<'_>) -> Option<Timestamp> {
-    let event = Events::new(batch.data, batch.data_offset().0).next();
+    let event = Events::new(batch.data, batch.data_offset()).next();
     let dt = event.ok()??.dt;
     Some(Timestamp(batch.head.time.0.wrapping_add(dt)))
 }

@@ -41,7 +41,7 @@ impl<S: Storage> Engine<S> {
                         } => {
                             let end = self.offset.0;
                             let kind = ErrorKind::IncompleteGeneration;
-                            return Err(Error::new(kind, number.get(), end));
+                            return Err(Error::at(kind, number.get(), end));
                         }
                         _ if self.version.has_end_marker() => {
                             // Tables alone are not missed, but they must be sound.
@@ -104,7 +104,7 @@ impl<S: Storage> Engine<S> {
     fn add_events(&mut self, batch: &Batch<'_>, place: Place) -> Result<(), Error> {
         let thread = ThreadId::raw(batch.head.thread);
         let full = |table| {
-            move |full: Full| Error::new(ErrorKind::TableFull(table), full.capacity, batch.offset.0)
+            move |full: Full| Error::at(ErrorKind::TableFull(table), full.capacity, batch.offset.0)
         };
         let cursor = match self
             .by_thread

@@ -1,6 +1,7 @@
 //! What can be wrong with compressed data.
 
 use super::Compression;
+use crate::ids::Offset;
 use core::fmt;
 use std::io;
 
@@ -12,7 +13,7 @@ use std::io;
 pub struct InputError {
     compression: Compression,
     kind: InputErrorKind,
-    offset: u64,
+    offset: Offset,
 }
 
 /// What is wrong with an [`Input`](super::Input).
@@ -54,7 +55,7 @@ impl InputError {
         InputError {
             compression,
             kind,
-            offset,
+            offset: Offset(offset),
         }
     }
 
@@ -71,7 +72,7 @@ impl InputError {
     /// Where: bytes from the start of the data as they are, compressed. Of damage, where the zstd
     /// block or frame begins that it is in, or how far gzip was read when it was found. Of
     /// [`TooLarge`](InputErrorKind::TooLarge) the limit.
-    pub const fn offset(&self) -> u64 {
+    pub const fn offset(&self) -> Offset {
         self.offset
     }
 

@@ -34,17 +34,17 @@ impl<'a> Literal<'a> {
         Ok((Literal { text, len }, rest))
     }
 
-    /// The number of bytes that it stands for.
+    /// The number of bytes that it means.
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it stands for no bytes.
+    /// Whether it means no bytes.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Gives the bytes that it stands for, in runs.
+    /// Gives the bytes that it means, in runs.
     ///
     /// Errors: the first that `put` gives.
     pub fn try_for_each<E>(&self, mut put: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
@@ -67,7 +67,7 @@ impl fmt::Debug for Literal<'_> {
     }
 }
 
-/// Gives the bytes that the literal at the start of `text` stands for, in runs, and what follows
+/// Gives the bytes that the literal at the start of `text` means, in runs, and what follows
 /// it.
 fn unquote<'a>(
     text: &'a str,

@@ -20,6 +20,7 @@
 //! is what makes it good for tests.
 //!
 //! ```
+//! use gotrace::ids::Offset;
 //! use gotrace::wire::{Record, Records, text::TextReader, Encoder};
 //!
 //! let mut reader = TextReader::new("GoStart dt=2 g=142  g_seq=3  # runs")?;
@@ -27,7 +28,7 @@
 //! let mut buffer = [0; 16];
 //! let mut out = Encoder::new(&mut buffer);
 //! record.encode(&mut out).unwrap();
-//! let back = Records::new(out.bytes(), 0).next().unwrap().unwrap();
+//! let back = Records::new(out.bytes(), Offset(0)).next().unwrap().unwrap();
 //! assert_eq!(back.to_string(), "GoStart dt=2 g=142 g_seq=3");
 //! # Ok::<(), gotrace::wire::text::TextError>(())
 //! ```
@@ -241,7 +242,10 @@ mod tests {
         let mut buffer = [0; 256];
         let mut out = Encoder::new(&mut buffer);
         write(&mut out);
-        let record = Records::new(out.bytes(), 0).next().unwrap().unwrap();
+        let record = Records::new(out.bytes(), Offset(0))
+            .next()
+            .unwrap()
+            .unwrap();
         record.to_string()
     }
 

@@ -53,7 +53,7 @@ pub enum TextErrorKind {
     ExpectedArgument(&'static str),
     /// The argument of this name is not a decimal number of 64 bits.
     InvalidNumber(&'static str),
-    /// Something stands after the last argument.
+    /// Something follows the last argument.
     ExtraText,
     /// What follows `data=` is not a Go string literal, or more than one.
     InvalidData,
@@ -63,7 +63,7 @@ pub enum TextErrorKind {
     TooLong(u64),
     /// A stack has fewer lines of frames than it says.
     MissingFrames,
-    /// A record stands before the first batch, or after an experimental batch or an end of
+    /// A record comes before the first batch, or after an experimental batch or an end of
     /// generation, which hold none.
     OutsideBatch,
 }

@@ -2,6 +2,7 @@
 
 use super::synth::{self, Batches, MARKER};
 use crate::common;
+use gotrace::ids::Offset;
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, LossReason, arena_size_for};
 use gotrace::wire::Version;
 use gotrace::{Error, ErrorKind};
@@ -131,7 +132,7 @@ fn a_generation_that_jumps_is_an_error_and_the_next_is_recorded() {
                 .batch(&synth::batch(number, 1, None, b""))
                 .unwrap_err();
             let kind = ErrorKind::GenerationOrder;
-            assert_eq!(error, Error::new(kind, number, offset), "{version}");
+            assert_eq!(error, Error::new(kind, number, Offset(offset)), "{version}");
             assert_eq!(recorder.snapshot().pieces().concat(), before);
             recorder.end_generation().unwrap();
             assert_eq!(recorder.snapshot().pieces().concat(), before);
@@ -235,7 +236,7 @@ fn headers_are_checked_and_begin_another_trace() {
     assert_eq!(error.kind(), ErrorKind::OldVersion);
     let long = [&Version::Go122.header()[..], b"xy"].concat();
     let error = recorder.header(&long).unwrap_err();
-    assert_eq!(error, Error::new(ErrorKind::TrailingBytes, 2, 16));
+    assert_eq!(error, Error::new(ErrorKind::TrailingBytes, 2, Offset(16)));
     let error = recorder.header(&long[..10]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnexpectedEnd);
 
@@ -434,5 +435,21 @@ proptest! {
             let large = recorder.status().losses.of(LossReason::TooLarge).generations;
             prop_assert!(newest == 49 || large > 0, "{:?}", recorder.status());
         }
+    }
+}
+
+#[cfg(all(feature = "serde", feature = "json"))]
+#[test]
+fn a_stored_status_comes_back() {
+    let mut arena = vec![0; arena_size_for(1 << 16)];
+    let mut recorder = amid(&mut arena, Version::Go123);
+    let progress = recorder.status();
+    recorder.end_generation().unwrap();
+    let complete = recorder.status();
+    assert_ne!(progress, complete);
+    for status in [progress, complete] {
+        let stored = serde_json::to_string(&status).unwrap();
+        let back: gotrace::recorder::Status = serde_json::from_str(&stored).unwrap();
+        assert_eq!(back, status, "{stored}");
     }
 }

@@ -19,7 +19,7 @@ pub fn marked(version: Version) -> bool {
 }
 
 pub fn versions() -> Vec<Version> {
-    let all = Version::ALL.into_iter();
+    let all = Version::ALL.iter().copied();
     all.filter(|v| v.has_generations()).collect()
 }
 

@@ -197,7 +197,7 @@ fn compare(model: &Model, recorder: &Recorder<'_>, numbers_only: bool) {
     let window: usize = model.kept.iter().map(|k| k.bytes.len()).sum();
     assert_eq!(status.window.bytes, window as u64);
     assert_eq!(status.largest, model.largest as u64);
-    for reason in LossReason::ALL {
+    for &reason in LossReason::ALL {
         let lost = status.losses.of(reason);
         let text = reason.to_string();
         let expected = model.lost.get(text.as_str()).copied().unwrap_or_default();

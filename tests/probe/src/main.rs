@@ -8,6 +8,7 @@
 
 use core::fmt::{self, Write};
 use core::hint::black_box;
+use gotrace::ids::Offset;
 use gotrace::wire::{Batches, Chunk, Contents, Encoder, Events, Record, TimedEvent, Version};
 use gotrace::{
     Error, FlightRecorder, FlightRecorderConfig, Reader, Trace,
@@ -62,7 +63,7 @@ fn events(bytes: &'static [u8]) -> Result<u64, Error> {
         if let Chunk::Batch(batch) = chunk?
             && batch.contents() == Contents::Events
         {
-            let mut events = Events::new(batch.data, batch.data_offset().0);
+            let mut events = Events::new(batch.data, batch.data_offset());
             while let Some(event) = events.next()? {
                 sum = event.args.iter().fold(sum, |sum, n| sum.wrapping_add(*n));
                 sum = event.named_args().fold(sum, |sum, (arg, n)| {
@@ -206,7 +207,7 @@ fn recorder(bytes: &'static [u8]) -> Result<u64, Error> {
 fn encode(bytes: &'static [u8]) -> Result<u64, Error> {
     let mut buffer = [0u8; 128];
     let mut sum = 0u64;
-    for event in Events::new(bytes, 0) {
+    for event in Events::new(bytes, Offset(0)) {
         let mut out = Encoder::new(&mut buffer);
         out.event(&event?)?;
         out.event(&TimedEvent::default())?;
