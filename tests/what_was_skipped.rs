@@ -21,6 +21,14 @@ const PARTS: &[(bool, &str, &str)] = &[
         "mmap",
         "mapped files and arenas, the README's examples",
     ),
+    (cfg!(feature = "gzip"), "gzip", "what gzip compressed"),
+    (cfg!(feature = "zstd"), "zstd", "what zstd compressed"),
+    (cfg!(feature = "json"), "json", "events as JSON"),
+    (
+        cfg!(feature = "serde"),
+        "serde",
+        "`Serialize` and `Deserialize`",
+    ),
     (
         cfg!(feature = "embedded-io"),
         "embedded-io",

@@ -1,13 +1,22 @@
 //! The command-line tool, run as a person or a script would run it.
-#![cfg(feature = "cli")]
+#![cfg(feature = "std")]
 
+#[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
 mod cli_events;
+#[cfg(feature = "cli")]
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "cli")]
 mod endurance;
+#[cfg(feature = "cli")]
 mod face;
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "cli", target_os = "linux"))]
 mod open;
+#[cfg(feature = "cli")]
 mod record;
+#[cfg(not(feature = "cli"))]
+mod stub;
+#[cfg(feature = "cli")]
 mod tee;

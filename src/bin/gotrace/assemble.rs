@@ -1,8 +1,8 @@
 //! `gotrace assemble`: text to a trace.
 
-use crate::input::{Memory, Stream};
-use crate::output::{Failure, Result, is_stdin, write_file};
-use crate::progress::Progress;
+use super::input::{Memory, Stream};
+use super::output::{Failure, Result, is_stdin, write_file};
+use super::progress::Progress;
 use gotrace::wire::Version;
 use gotrace::wire::text::{DEFAULT_BATCH_LIMIT, ReadTextError, StreamAssembler};
 use std::io::{self, BufWriter, Seek as _, Write};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// "nframes" of Stack may be left out. Nothing is checked but the form of the text. If that is wrong,
 /// no file is written; the standard output has what came before.
 #[derive(clap::Args)]
-#[command(after_help = crate::help::page("\
+#[command(after_help = super::help::page("\
 Examples:
   gotrace assemble --go-version 1.22 test.txt test.trace
   gotrace dump --wire --header app.trace | sed 's/secret/xxxxxx/' | gotrace assemble - new.trace"))]

@@ -1,10 +1,10 @@
 //! `gotrace check`: is a trace sound?
 
-use crate::events::Source;
-use crate::input::Memory;
-use crate::output::{self, Failure, Result};
-use crate::parallel;
-use crate::progress::Progress;
+use super::events::Source;
+use super::input::Memory;
+use super::output::{self, Failure, Result};
+use super::parallel;
+use super::progress::Progress;
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Events are counted as Go's reader gives them, and as "gotrace stat" does: with the Sync events, of
 /// which one begins each generation and one ends the trace.
 #[derive(clap::Args)]
-#[command(after_help = crate::help::page("\
+#[command(after_help = super::help::page("\
 Examples:
   gotrace check app.trace
   gotrace check --keep-going /var/traces/*.trace

@@ -1,7 +1,7 @@
 //! `gotrace completions` and `gotrace man`: what a packager installs beside the binary.
 
-use crate::output::{Failure, Result};
-use crate::{Cli, help};
+use super::output::{Failure, Result};
+use super::{Cli, help};
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use std::io::Write as _;

@@ -1,11 +1,11 @@
 //! `gotrace dump`: a trace as text.
 
-use crate::events::Source;
-use crate::filter;
-use crate::help;
-use crate::input::{Memory, Stream};
-use crate::output::{self, Failure, Result, Text};
-use crate::progress::Progress;
+use super::events::Source;
+use super::filter;
+use super::help;
+use super::input::{Memory, Stream};
+use super::output::{self, Failure, Result, Text};
+use super::progress::Progress;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gotrace::export::json::{Lines, Stacks};
 use gotrace::reader::StreamBatches;

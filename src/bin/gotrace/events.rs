@@ -1,8 +1,8 @@
 //! The events of a trace, from wherever it comes.
 
-use crate::input::{self, Mapped, Memory, Stream};
-use crate::output::{self, Failure, Result};
-use crate::progress::Progress;
+use super::input::{self, Mapped, Memory, Stream};
+use super::output::{self, Failure, Result};
+use super::progress::Progress;
 use gotrace::tables::Capacities;
 use gotrace::{Event, Growing, ReadError, Reader, StreamReader, Trace, ids::GenerationId};
 use std::path::Path;

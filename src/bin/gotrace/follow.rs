@@ -1,9 +1,9 @@
 //! `gotrace stat --follow`: a live trace as it comes.
 
-use crate::live::{Live, both};
-use crate::output::{self, Failure, Result};
-use crate::pulse::{self, WatchError};
-use crate::signals;
+use super::live::{Live, both};
+use super::output::{self, Failure, Result};
+use super::pulse::{self, WatchError};
+use super::signals;
 use gotrace::analysis::live::Pulse;
 use gotrace::mux::{EndReason, QueueConfig, TraceMultiplexer};
 use gotrace::source::StreamSource;

@@ -49,8 +49,8 @@ pub fn watch(path: &Path, file: File, len: usize) -> Watched {
 
 #[cfg(unix)]
 mod signal {
+    use super::super::output::{Failure, report};
     use super::{Mapped, mapped};
-    use crate::output::{Failure, report};
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixStream;
     use std::sync::Once;

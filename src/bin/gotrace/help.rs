@@ -50,7 +50,7 @@ pub fn exit(error: &clap::Error) -> ! {
 /// Bad usage that clap cannot know of, of a subcommand.
 pub fn refuse(subcommand: &str, message: &str) -> ! {
     use clap::CommandFactory as _;
-    let mut command = crate::Cli::command();
+    let mut command = super::Cli::command();
     command.build();
     let kind = clap::error::ErrorKind::ValueValidation;
     let error = match command.find_subcommand_mut(subcommand) {

@@ -3,9 +3,9 @@
 //! What is a file and not compressed can be mapped, for those that go back and forth in it;
 //! everything else is a stream.
 
-use crate::guard;
-use crate::output::{Failure, Result, is_stdin};
-use crate::progress::{Counter, Progress};
+use super::guard;
+use super::output::{Failure, Result, is_stdin};
+use super::progress::{Counter, Progress};
 use gotrace::StreamReader;
 use gotrace::mmap::MappedFile;
 use gotrace::source::open::{Compression, DEFAULT_WINDOW, Input};

@@ -1,9 +1,9 @@
 //! Live inputs: where a running Go program's trace comes from, and what the commands that read them
 //! share.
 
-use crate::input::size;
-use crate::output::{Failure, Result, report};
-use crate::signals;
+use super::input::size;
+use super::output::{Failure, Result, report};
+use super::signals;
 use gotrace::recorder::FlightRecorderConfig;
 use gotrace::source::StreamSource;
 use std::fs::File;
@@ -57,7 +57,7 @@ INPUT is where the trace comes from:
 
     /// As people name it.
     pub fn name(&self) -> String {
-        let path = |path: &Path| crate::output::name(path);
+        let path = |path: &Path| super::output::name(path);
         match self {
             Live::Stdin => "standard input".to_owned(),
             Live::Path(file) => path(file),

@@ -1,7 +1,7 @@
 //! How a live program is doing: what its trace says, generation by generation.
 
-use crate::output;
-use crate::signals;
+use super::output;
+use super::signals;
 use gotrace::analysis::live::{Monitor, Pulse};
 use gotrace::mux::{LiveError, LiveReader};
 use std::fmt::{self, Write as _};

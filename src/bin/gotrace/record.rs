@@ -1,10 +1,10 @@
 //! `gotrace record`: the last seconds of a live trace, kept until someone wants them.
 
-use crate::live::{self, Live, both};
-use crate::output::{Failure, Result, name, note};
-use crate::recover::write;
-use crate::signals;
-use crate::snapshots::{Snapshots, losses};
+use super::live::{self, Live, both};
+use super::output::{Failure, Result, name, note};
+use super::recover::write;
+use super::signals;
+use super::snapshots::{Snapshots, losses};
 use gotrace::mmap::MappedArena;
 use gotrace::mux::{EndReason, QueueConfig, Subscriber, SubscriberError, TraceMultiplexer};
 use gotrace::recorder::{
@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 /// Memory is fixed: twice --max-bytes and a little, so that no generation of up to --max-bytes is
 /// lost. While a snapshot is written, there is a copy of the window as well.
 #[derive(clap::Args)]
-#[command(after_help = crate::help::page(&format!("\
+#[command(after_help = super::help::page(&format!("\
 {}
 
 Examples:
@@ -303,7 +303,7 @@ impl Session {
                 // A full disk now is no reason to give up what is recorded later.
                 Message::Snapshot => {
                     if let Err(failure) = self.snapshot() {
-                        crate::output::report(&failure);
+                        super::output::report(&failure);
                     }
                 }
                 Message::Damaged(error) => note_damage(&self.input, error),

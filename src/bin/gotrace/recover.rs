@@ -1,6 +1,6 @@
 //! `gotrace recover`: the snapshot out of an arena.
 
-use crate::output::{Failure, Result, is_stdin, name, note, report, write_file};
+use super::output::{Failure, Result, is_stdin, name, note, report, write_file};
 use gotrace::recorder::{Damage, FlightRecorder, Incomplete, Recovered};
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -14,7 +14,7 @@ use std::time::Duration;
 ///
 /// What does not check out is named, and left out; then the exit status is 1.
 #[derive(clap::Args)]
-#[command(after_help = crate::help::page("\
+#[command(after_help = super::help::page("\
 Examples:
   gotrace recover /var/tmp/app.arena app.trace
   gotrace recover --incomplete last.trace ram.bin app.trace && gotrace dump --wire last.trace"))]

@@ -1,6 +1,6 @@
 //! Signals of the operating system as messages, for commands that follow a live trace.
 
-use crate::output::Result;
+use super::output::Result;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::{flag, low_level::pipe};
 use std::io::Read as _;

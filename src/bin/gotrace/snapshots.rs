@@ -1,6 +1,6 @@
 //! Files for snapshots: named by a pattern, never over another file, and there only when complete.
 
-use crate::output::{Failure, Result, name, note, temporary};
+use super::output::{Failure, Result, name, note, temporary};
 use gotrace::recorder::{LossReason, SharedError, SharedRecorder, Status};
 use gotrace::time::WallTime;
 use std::fs::File;

@@ -1,10 +1,10 @@
 //! `gotrace stat`: what is in a trace.
 
-use crate::events::Source;
-use crate::input::{Memory, Stream};
-use crate::output::{self, Failure, Result};
-use crate::parallel;
-use crate::progress::Progress;
+use super::events::Source;
+use super::input::{Memory, Stream};
+use super::output::{self, Failure, Result};
+use super::parallel;
+use super::progress::Progress;
 use anstyle::Style;
 use gotrace::generation::clocks_of;
 use gotrace::ids::Offset;
@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 /// this is refreshed in place. FILE may then also be tcp:HOST:PORT, unix:PATH, and what "gotrace tee
 /// --help" lists.
 #[derive(clap::Args)]
-#[command(after_help = crate::help::page("\
+#[command(after_help = super::help::page("\
 Examples:
   gotrace stat app.trace
   gotrace stat --json *.trace | jq 'select(.error) | .file'
@@ -56,7 +56,7 @@ pub struct Args {
 
     /// With --follow, stop when nothing was added to the file for this long
     #[cfg(unix)]
-    #[arg(long, value_name = "TIME", requires = "follow", value_parser = crate::live::duration)]
+    #[arg(long, value_name = "TIME", requires = "follow", value_parser = super::live::duration)]
     idle: Option<std::time::Duration>,
 
     /// Print the capacities that tables of fixed size need to read these traces, as the text for
@@ -145,8 +145,8 @@ pub fn run(args: Args) -> Result {
             )
             .exit();
         };
-        let input = crate::live::Live::of(file);
-        return crate::follow::run(&input, args.idle, args.json);
+        let input = super::live::Live::of(file);
+        return super::follow::run(&input, args.idle, args.json);
     }
     if args.tables {
         return tables(&args);

@@ -1,12 +1,12 @@
 //! `gotrace tee`: one live trace to several places.
 
-use crate::follow::{Display, QUEUE, complaint};
-use crate::live::{self, Live, both};
-use crate::output::{Failure, Result, is_stdin, name, note, report};
-use crate::pulse::{self, WatchError};
-use crate::record::{Feed, note_damage};
-use crate::signals;
-use crate::snapshots::Snapshots;
+use super::follow::{Display, QUEUE, complaint};
+use super::live::{self, Live, both};
+use super::output::{Failure, Result, is_stdin, name, note, report};
+use super::pulse::{self, WatchError};
+use super::record::{Feed, note_damage};
+use super::signals;
+use super::snapshots::Snapshots;
 use gotrace::analysis::live::Pulse;
 use gotrace::mux::{
     Callback, EndReason, LiveError, QueueConfig, Signal, Subscription, TraceMultiplexer,
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 /// written then is left out. A copy that cannot be written any more is reported, and harms no other.
 /// A slow one slows down all of them, since they are to be complete; the status does not.
 #[derive(clap::Args)]
-#[command(after_help = crate::help::page(&format!("\
+#[command(after_help = super::help::page(&format!("\
 {}
 
 Examples:
