@@ -26,6 +26,8 @@
 //! ```
 
 mod batch;
+mod batch_encoder;
+mod encoder;
 mod event;
 mod fields;
 mod footprint;
@@ -34,15 +36,18 @@ mod pieces;
 mod record;
 mod spec;
 pub mod text;
+pub mod timed;
 
 /// Variable-length numbers: see [`read`](varint::read).
 #[doc(inline)]
 pub use crate::varint;
 
 pub use batch::{Batch, BatchHead, Batches, Chunk, Contents, Head};
+pub use batch_encoder::BatchEncoder;
+pub(crate) use batch_encoder::Filling;
+pub use encoder::Encoder;
 pub(crate) use event::decode;
 pub use event::{Events, TimedEvent};
-pub use fields::Encoder;
 pub(crate) use fields::Fields;
 pub use footprint::{Footprint, Tally};
 pub use header::{HEADER_LEN, Version};
