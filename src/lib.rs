@@ -26,6 +26,7 @@ extern crate std;
 #[macro_use]
 mod macros;
 
+pub mod emit;
 pub mod error;
 pub mod event;
 pub mod generation;

@@ -101,6 +101,7 @@ mod recover;
 mod ring;
 #[cfg(feature = "std")]
 mod shared;
+mod sink;
 mod snapshot;
 mod status;
 #[cfg(test)]
