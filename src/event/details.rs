@@ -1,11 +1,10 @@
 //! What each kind of event tells.
 
-use super::SYNC;
 use crate::generation::{ExperimentalBatches, Stack};
 use crate::ids::{Experiment, GoId, ProcId, TaskId, ThreadId};
 use crate::string::GoStr;
 use crate::time::ClockSnapshot;
-use crate::wire::{Arg, EventType, GoStatus, ProcStatus};
+use crate::wire::{Arg, Edge, EventType, GoStatus, Meaning, ProcStatus};
 use core::fmt;
 
 /// The kind of an event (`trace.EventKind`).
@@ -62,33 +61,43 @@ impl EventKind {
         EventKind::Experimental,
     ];
 
-    pub(crate) fn of(ty: EventType) -> EventKind {
-        match ty {
-            SYNC => EventKind::Sync,
-            EventType::PROCS_CHANGE | EventType::HEAP_ALLOC | EventType::HEAP_GOAL => {
-                EventKind::Metric
-            }
-            EventType::GO_LABEL => EventKind::Label,
-            EventType::CPU_SAMPLE => EventKind::StackSample,
-            EventType::STW_BEGIN
-            | EventType::GC_BEGIN
-            | EventType::GC_SWEEP_BEGIN
-            | EventType::GC_MARK_ASSIST_BEGIN => EventKind::RangeBegin,
-            EventType::GC_ACTIVE
-            | EventType::GC_SWEEP_ACTIVE
-            | EventType::GC_MARK_ASSIST_ACTIVE => EventKind::RangeActive,
-            EventType::STW_END
-            | EventType::GC_END
-            | EventType::GC_SWEEP_END
-            | EventType::GC_MARK_ASSIST_END => EventKind::RangeEnd,
-            EventType::USER_TASK_BEGIN => EventKind::TaskBegin,
-            EventType::USER_TASK_END => EventKind::TaskEnd,
-            EventType::USER_REGION_BEGIN => EventKind::RegionBegin,
-            EventType::USER_REGION_END => EventKind::RegionEnd,
-            EventType::USER_LOG => EventKind::Log,
-            EventType(128..) => EventKind::Experimental,
-            _ => EventKind::StateTransition,
-        }
+    /// The kind of the events that records of this type give; `None` for those that give none:
+    /// batches, sections, entries of tables, and types that the format does not have.
+    ///
+    /// ```
+    /// use gotrace::{EventKind, wire::EventType};
+    ///
+    /// assert_eq!(EventKind::of(EventType::GO_START), Some(EventKind::StateTransition));
+    /// assert_eq!(EventKind::of(EventType::STRING), None);
+    /// ```
+    #[inline]
+    pub fn of(ty: EventType) -> Option<EventKind> {
+        KINDS.get(usize::from(ty.0)).copied().flatten()
+    }
+
+    const fn from_meaning(meaning: Meaning) -> Option<EventKind> {
+        Some(match meaning {
+            Meaning::Structure | Meaning::Clock => return None,
+            Meaning::StackSample => EventKind::StackSample,
+            Meaning::Metric(_) => EventKind::Metric,
+            Meaning::Label => EventKind::Label,
+            Meaning::Range { edge, .. } => match edge {
+                Edge::Begin => EventKind::RangeBegin,
+                Edge::Active => EventKind::RangeActive,
+                Edge::End => EventKind::RangeEnd,
+            },
+            Meaning::TaskBegin => EventKind::TaskBegin,
+            Meaning::TaskEnd => EventKind::TaskEnd,
+            Meaning::RegionBegin => EventKind::RegionBegin,
+            Meaning::RegionEnd => EventKind::RegionEnd,
+            Meaning::Log => EventKind::Log,
+            Meaning::Go { .. }
+            | Meaning::GoSwitch(_)
+            | Meaning::GoStatus
+            | Meaning::Proc { .. }
+            | Meaning::ProcStatus => EventKind::StateTransition,
+            Meaning::Experimental => EventKind::Experimental,
+        })
     }
 
     /// The name in Go's API, as in `StateTransition`.
@@ -111,6 +120,21 @@ impl EventKind {
         }
     }
 }
+
+/// [`EventKind::of`] by number, so that the kind of an event is one load.
+static KINDS: [Option<EventKind>; 256] = {
+    let mut table = [None; 256];
+    let mut rest: &mut [_] = &mut table;
+    let mut number: u8 = 0;
+    while let Some((entry, tail)) = rest.split_first_mut() {
+        if let Some(spec) = EventType(number).spec() {
+            *entry = EventKind::from_meaning(spec.meaning);
+        }
+        rest = tail;
+        number = number.wrapping_add(1);
+    }
+    table
+};
 
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -247,6 +271,17 @@ impl GoState {
             _ => None,
         }
     }
+
+    /// The state for a status of the event table: there, none is that of a goroutine that does not
+    /// exist.
+    pub(crate) fn of_row(status: Option<GoStatus>) -> GoState {
+        status.map_or(GoState::NotExist, GoState::of_known)
+    }
+
+    /// The state for a status that the order has let pass.
+    pub(crate) fn of_known(status: GoStatus) -> GoState {
+        GoState::of(status).unwrap_or(GoState::Undetermined)
+    }
 }
 
 impl ProcState {
@@ -263,6 +298,11 @@ impl ProcState {
             ProcStatus::IDLE | ProcStatus::SYSCALL_ABANDONED => Some(ProcState::Idle),
             _ => None,
         }
+    }
+
+    /// The state for a status of the event table, or one that the order has let pass.
+    pub(crate) fn of_known(status: ProcStatus) -> ProcState {
+        ProcState::of(status).unwrap_or(ProcState::Undetermined)
     }
 }
 

@@ -34,7 +34,7 @@ pub use display::Line;
 use crate::generation::{Lookup, Stack};
 use crate::ids::{GoId, ProcId, ThreadId};
 use crate::time::Time;
-use crate::wire::{EventType, TimedEvent};
+use crate::wire::{EventType, Role, TimedEvent};
 use crate::wire::{Pieces, Span};
 use core::fmt;
 
@@ -81,7 +81,8 @@ pub struct Event<'a, 't> {
 impl<'a, 't> Event<'a, 't> {
     /// The kind of event.
     pub fn kind(&self) -> EventKind {
-        EventKind::of(self.raw.event.ty)
+        // Only a sync event has a type that is not in the table, and only types of events pass.
+        EventKind::of(self.raw.event.ty).unwrap_or(EventKind::Sync)
     }
 
     /// The type on the wire that the event came from; `None` for a sync event.
@@ -123,7 +124,7 @@ impl<'a, 't> Event<'a, 't> {
             // A sample's stack is never checked: one that is not there has no frames.
             return Some(self.stack_of(id));
         }
-        match self.raw.arg(self.raw.event.ty.stack_arg()?) {
+        match self.raw.arg(self.raw.event.ty.arg(Role::Stack)?) {
             0 => None,
             id => Some(self.stack_of(id)),
         }

@@ -74,7 +74,7 @@ macro_rules! timed_events {
     ($(
         $(#[$doc:meta])*
         $number:literal $konst:ident $name:ident $since:ident $class:ident $experiment:expr,
-        ($($args:tt)*);
+        ($($args:tt)*), $meaning:expr;
     )*) => {
         $(timed_event! { $class $(#[$doc])* $konst $name ($($args)*) })*
     };
@@ -146,7 +146,7 @@ mod tests {
         ($(
             $(#[$doc:meta])*
             $number:literal $konst:ident $name:ident $since:ident $class:ident $experiment:expr,
-            ($($args:tt)*);
+            ($($args:tt)*), $meaning:expr;
         )*) => {
             &[$((EventType($number), again!($class $name))),*]
         };
