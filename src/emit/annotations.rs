@@ -153,7 +153,7 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
             value_string: text,
             stack: None,
         };
-        self.emit(core, event.into());
+        self.emit(core, event);
     }
 
     /// The string of a text; empty for an empty one. Without room the rest of the generation is
@@ -162,8 +162,10 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
         if text.is_empty() || !self.on || self.dropping {
             return None;
         }
-        let most = text.floor_char_boundary(num::narrow(MAX_STRING_SIZE));
-        let text = GoStr::from(text.get(..most).unwrap_or(""));
+        // `floor_char_boundary` would bring a panic with it.
+        let most = text.len().min(num::narrow(MAX_STRING_SIZE));
+        let mut cuts = (0..4).map(|back| text.get(..most.saturating_sub(back)));
+        let text = GoStr::from(cuts.find_map(|cut| cut).unwrap_or(""));
         let memory = self.memory.as_mut();
         let part = &mut self.cores.get_mut(core)?.part;
         let Some(id) = part.text(memory, text_id(self.texts), text) else {
@@ -181,17 +183,16 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
         if core >= self.cores.len() {
             return;
         }
-        let event = match metric {
-            Metric::HeapAlloc => timed::HeapAlloc {
-                heapalloc_value: value,
+        match metric {
+            Metric::HeapAlloc => {
+                let heapalloc_value = value;
+                self.emit(core, timed::HeapAlloc { heapalloc_value })
             }
-            .into(),
-            Metric::HeapGoal => timed::HeapGoal {
-                heapgoal_value: value,
+            Metric::HeapGoal => {
+                let heapgoal_value = value;
+                self.emit(core, timed::HeapGoal { heapgoal_value })
             }
-            .into(),
         };
-        self.emit(core, event);
     }
 
     /// What runs on this core keeps everything else from running, as in a critical section: one
@@ -242,7 +243,7 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
             kind_string: name.name.and_then(|slot| self.names.string(slot)),
             stack: None,
         };
-        let written = self.emit(core, event.into());
+        let written = self.emit(core, event);
         if let Some(place) = self.cores.get_mut(core) {
             place.range.written = written;
         }
@@ -255,7 +256,7 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
         };
         if core::mem::take(&mut place.range).written {
             let range = Range {
-                written: !self.emit(core, timed::STWEnd {}.into()),
+                written: !self.emit(core, timed::STWEnd {}),
                 ..Range::default()
             };
             if let Some(place) = self.cores.get_mut(core) {
@@ -276,23 +277,21 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
         };
         let name_string = self.names.string(region.name);
         let (task, stack) = (region.task, None);
-        let event = match begins {
-            true => timed::UserRegionBegin {
-                task,
-                name_string,
-                stack,
-            }
-            .into(),
-            false => timed::UserRegionEnd {
-                task,
-                name_string,
-                stack,
-            }
-            .into(),
+        let begin = timed::UserRegionBegin {
+            task,
+            name_string,
+            stack,
         };
-        if self.emit(core, event)
-            && let Some(region) = self.regions.get_mut(at)
-        {
+        let end = timed::UserRegionEnd {
+            task,
+            name_string,
+            stack,
+        };
+        let written = match begins {
+            true => self.emit(core, begin),
+            false => self.emit(core, end),
+        };
+        if written && let Some(region) = self.regions.get_mut(at) {
             region.open.written = begins;
         }
     }
@@ -302,19 +301,18 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
             return;
         };
         let (task, stack) = (of.id, None);
-        let event = match begins {
-            true => timed::UserTaskBegin {
+        let written = if begins {
+            let begin = timed::UserTaskBegin {
                 task,
                 parent_task: of.parent,
                 name_string: self.names.string(of.name),
                 stack,
-            }
-            .into(),
-            false => timed::UserTaskEnd { task, stack }.into(),
+            };
+            self.emit(core, begin)
+        } else {
+            self.emit(core, timed::UserTaskEnd { task, stack })
         };
-        if self.emit(core, event)
-            && let Some(of) = self.tasks.get_mut(at)
-        {
+        if written && let Some(of) = self.tasks.get_mut(at) {
             of.open.written = begins;
         }
     }

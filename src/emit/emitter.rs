@@ -6,7 +6,7 @@ use super::state::{Go, Goroutine, Region, State, Task, Views};
 use crate::ids::{GenerationId, GoId, StringId};
 use crate::tables::{IdTable, List, Slot, Storage};
 use crate::time::Timestamp;
-use crate::wire::{TimedEvent, timed};
+use crate::wire::{Typed, timed};
 use core::fmt;
 
 /// What an emitter writes.
@@ -86,7 +86,7 @@ pub enum Pause {
 /// executors and other cores an emitter is like any other data: to be locked. What makes no sense,
 /// as the pause of a core on which nothing runs, does nothing.
 ///
-/// An event takes at most [`TimedEvent::MAX_LEN`] bytes of the memory, and as a rule 3 to 8; what
+/// An event takes at most 64 bytes of the memory, and as a rule 3 to 8; what
 /// methods write is documented with them. Apart from [`advance`](Emitter::advance) and
 /// [`create`](Emitter::create), what a method costs depends on no table's size, but for the number
 /// of open regions.
@@ -146,18 +146,18 @@ impl<S: Storage, M> defmt::Format for Emitter<S, M> {
 }
 
 /// A core: what runs on it, and what it writes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Core {
     pub(super) part: Part,
     /// The slot of the goroutine that runs.
     pub(super) running: Option<u32>,
     /// Those that it keeps from running, the first to go on last.
-    pub(super) preempted: [Option<Go>; PREEMPTED],
+    pub(super) preempted: heapless::Vec<Go, PREEMPTED>,
     pub(super) range: Range,
 }
 
 /// How deep goroutines on a core may preempt each other and be resumed without being told so.
-const PREEMPTED: usize = 16;
+const PREEMPTED: usize = 8;
 
 /// A range of the goroutine that runs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -203,8 +203,8 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
 
     /// Begins a trace. Goroutines that were created before are part of it, and wait.
     ///
-    /// Each core needs some hundred bytes of the memory; the first core's part holds in addition a
-    /// status of about 10 bytes, and 20 at most, for each goroutine alive.
+    /// Each core needs some 250 bytes of the memory; the first core's part holds in addition a status
+    /// of about 10 bytes, and at most 30, for each goroutine alive. A part has at most 64 KiB.
     pub fn start(&mut self, now: Timestamp, config: EmitterConfig) {
         self.config = config;
         self.cores.clear();
@@ -214,7 +214,7 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
             let pushed = self.cores.push(Core {
                 part,
                 running: None,
-                preempted: [None; PREEMPTED],
+                preempted: heapless::Vec::new(),
                 range: Range::default(),
             });
             debug_assert!(pushed.is_ok());
@@ -322,22 +322,18 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
             return;
         }
         if preempted {
-            let all = self.cores.iter_mut().flat_map(|c| &mut c.preempted);
-            all.filter(|p| **p == Some(go)).for_each(|p| *p = None);
+            let all = self.cores.iter_mut();
+            all.for_each(|c| c.preempted.retain(|p| *p != go));
         }
         let Some(place) = self.cores.get_mut(core) else {
             return;
         };
         if let Some(current) = place.running.take() {
-            // After the last one: one in the middle that left made a hole, which keeps the order.
-            let last = place.preempted.iter().rposition(Option::is_some);
-            let free = last.map_or(0, |last| last.wrapping_add(1));
-            if let Some(free) = place.preempted.get_mut(free)
-                && let Some(goroutine) = self.goroutines.get_mut(current)
+            if let Some(goroutine) = self.goroutines.get_mut(current)
                 && let Some(id) = goroutine.id
             {
-                *free = Some(Go { id, slot: current });
-                goroutine.preempted = true;
+                let first = Go { id, slot: current };
+                goroutine.preempted = place.preempted.push(first).is_ok();
             }
             self.end_range(core);
             self.set(current, State::Runnable);
@@ -391,24 +387,18 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
             }
             Pause::End => {
                 self.set(slot, State::Absent);
-                self.transition(core, slot, State::Absent, timed::GoDestroy {});
+                self.write_destroy(core, slot);
                 self.remove_regions_of(slot);
                 self.forget_if_over(slot);
             }
         }
-        while let Some(go) = self.resume(core) {
+        while let Some(go) = self.cores.get_mut(core).and_then(|c| c.preempted.pop()) {
             let ready = self.alive(go).map(|g| g.state.real) == Some(State::Runnable);
             if ready {
                 self.begin(core, go.slot);
                 break;
             }
         }
-    }
-
-    /// The goroutine that was preempted last.
-    fn resume(&mut self, core: usize) -> Option<Go> {
-        let preempted = &mut self.cores.get_mut(core)?.preempted;
-        preempted.iter_mut().rev().find_map(Option::take)
     }
 
     /// The goroutine, if it is not over.
@@ -481,8 +471,14 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
         self.transition(core, slot, State::Waiting, event);
     }
 
+    pub(super) fn write_destroy(&mut self, core: usize, slot: u32) {
+        let event = timed::GoDestroy {};
+        self.transition(core, slot, State::Absent, event);
+    }
+
     /// A goroutine's id and next sequence number. The number is spent even if the event is not
     /// written: then no other event of this generation is.
+    #[inline]
     fn number(&mut self, slot: u32) -> Option<(GoId, u64)> {
         let goroutine = self.goroutines.get_mut(slot)?;
         Some((goroutine.id?, goroutine.next()))
@@ -500,14 +496,8 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
     }
 
     /// Writes an event after which a goroutine is in another state.
-    pub(super) fn transition(
-        &mut self,
-        core: usize,
-        slot: u32,
-        state: State,
-        event: impl Into<TimedEvent>,
-    ) {
-        if self.emit(core, event.into())
+    pub(super) fn transition(&mut self, core: usize, slot: u32, state: State, event: impl Typed) {
+        if self.emit(core, event)
             && let Some(goroutine) = self.goroutines.get_mut(slot)
         {
             goroutine.state.written = state;
@@ -520,8 +510,12 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
     }
 
     /// Writes an event; whether it did. Once one has no room, the rest of the generation is dropped.
-    #[inline]
-    pub(super) fn emit(&mut self, core: usize, event: TimedEvent) -> bool {
+    #[inline(always)]
+    pub(super) fn emit(&mut self, core: usize, event: impl Typed) -> bool {
+        event.with(|ty, numbers| self.put(core, ty, numbers))
+    }
+
+    fn put(&mut self, core: usize, ty: u8, numbers: &[u64]) -> bool {
         if !self.on {
             return false;
         }
@@ -529,7 +523,7 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
             let time = self.stamp(core);
             let memory = self.memory.as_mut();
             let part = self.cores.get_mut(core).map(|c| &mut c.part);
-            if part.is_some_and(|part| part.event(memory, time, event, false)) {
+            if part.is_some_and(|part| part.event(memory, time, ty, numbers)) {
                 self.events = self.events.wrapping_add(1);
                 return true;
             }

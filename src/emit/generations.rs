@@ -117,9 +117,8 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
         if let Some(place) = self.cores.get_mut(core)
             && place.range.written
         {
-            let fits = place
-                .part
-                .event(memory, time, timed::STWEnd {}.into(), true);
+            let ty = timed::STWEnd::TYPE.0;
+            let fits = place.part.last_event(memory, time, ty);
             debug_assert!(fits);
             place.range.written = false;
         }
@@ -199,7 +198,7 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
                 p,
                 pstatus: ProcStatus::RUNNING,
             });
-            self.complete &= status.is_some_and(|status| self.emit(core, status.into()));
+            self.complete &= status.is_some_and(|status| self.emit(core, status));
         }
         for slot in self.slots() {
             self.complete &= self.write_status(slot);
@@ -234,7 +233,7 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
             gstatus,
             stack: self.names.stack(name),
         };
-        self.emit(usize::from(core), status.into())
+        self.emit(usize::from(core), status)
     }
 
     /// Goes from what a reader believes to what is, as far as there is room.
@@ -298,7 +297,7 @@ impl<S: Storage, M: AsRef<[u8]> + AsMut<[u8]>> Emitter<S, M> {
     fn write_leave(&mut self, core: usize, slot: u32, real: State) {
         match real {
             State::Absent => {
-                self.transition(core, slot, State::Absent, timed::GoDestroy {});
+                self.write_destroy(core, slot);
                 self.remove_regions_of(slot);
             }
             State::Waiting => self.write_block(core, slot, "sleep"),

@@ -16,15 +16,41 @@ pub(super) struct Name {
 }
 
 /// The names seen so far, by their addresses: a name is as a rule a constant of the program.
-pub(super) struct Names<L, H>(IdTable<Name, L, H>);
+///
+/// The last one is remembered: often the same comes again.
+pub(super) struct Names<L, H>(IdTable<Name, L, H>, Last);
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    address: usize,
+    len: usize,
+    slot: u32,
+}
 
 impl<L: List<Slot<Name>>, H: List<u32>> Names<L, H> {
     pub(super) const fn new() -> Self {
-        Names(IdTable::new())
+        let last = Last {
+            address: 0,
+            len: 0,
+            slot: 0,
+        };
+        Names(IdTable::new(), last)
     }
 
     /// The slot of a name; nothing if the table is full.
+    #[inline]
     pub(super) fn slot(&mut self, text: &'static str) -> Option<u32> {
+        let (address, len) = (text.as_ptr().addr(), text.len());
+        if self.1.address == address && self.1.len == len {
+            return Some(self.1.slot);
+        }
+        let slot = self.find(text)?;
+        self.1 = Last { address, len, slot };
+        Some(slot)
+    }
+
+    #[inline(never)]
+    fn find(&mut self, text: &'static str) -> Option<u32> {
         // Names that share their beginning differ in length. No program has addresses in the highest
         // 16 bits, and longer names are cut off.
         let len = num::wide(text.len().min(0xffff)).rotate_right(16);

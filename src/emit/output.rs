@@ -4,11 +4,11 @@ use crate::ids::{GenerationId, StringId, ThreadId};
 use crate::num;
 use crate::string::GoStr;
 use crate::time::Timestamp;
-use crate::wire::{BatchHead, Encoder, EventType, Filling, TimedEvent, Version};
+use crate::wire::{BatchHead, Encoder, EventType, Filling, MAX_BATCH_SIZE, STAGE, Version};
 
 /// Kept free for what must be said at the end of a generation: a range of the core ends. One more
 /// byte begins the section of the core's texts.
-const RESERVE: usize = 12;
+const RESERVE: usize = STAGE + 1;
 
 /// A core's part of the memory: events from the start on, and texts from the end down.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Part {
     end: usize,
     /// Where the last text begins.
     texts: usize,
+    /// Where events must end.
+    limit: usize,
 }
 
 impl Part {
@@ -25,12 +27,14 @@ impl Part {
     pub(super) fn new(n: usize, count: usize, len: usize) -> Part {
         let len = len.checked_div(count).unwrap_or(0);
         let start = n.saturating_mul(len);
-        let end = start.saturating_add(len);
+        // A batch can be no longer.
+        let end = start.saturating_add(len.min(num::narrow(MAX_BATCH_SIZE)));
         Part {
             filling: Filling::NONE,
             start,
             end,
             texts: end,
+            limit: end.saturating_sub(RESERVE),
         }
     }
 
@@ -43,29 +47,31 @@ impl Part {
         time: Timestamp,
     ) -> bool {
         self.texts = self.end;
+        self.limit = self.texts.saturating_sub(RESERVE);
         let head = BatchHead::new(generation, ThreadId::new(thread), time);
-        let begun = Filling::begin(self.events(memory, RESERVE), Version::CURRENT, &head);
+        let room = memory.get_mut(self.start..self.limit).unwrap_or(&mut []);
+        let begun = Filling::begin(room, Version::CURRENT, &head);
         self.filling = begun.unwrap_or(Filling::NONE);
         begun.is_ok()
     }
 
-    fn events<'m>(&self, memory: &'m mut [u8], reserve: usize) -> &'m mut [u8] {
-        let end = self.texts.saturating_sub(reserve);
-        memory.get_mut(self.start..end).unwrap_or(&mut [])
-    }
-
-    /// Adds an event; whether there is room. The last words of a generation have more.
-    #[inline]
+    /// Adds an event; whether there is room, which is so while there is some for the longest.
+    #[inline(always)]
     pub(super) fn event(
         &mut self,
         memory: &mut [u8],
         time: Timestamp,
-        event: TimedEvent,
-        last: bool,
+        ty: u8,
+        numbers: &[u64],
     ) -> bool {
-        let reserve = if last { 1 } else { RESERVE };
-        let room = self.events(memory, reserve);
-        self.filling.event_at(room, time, event).is_ok()
+        let room = memory.get_mut(self.start..self.limit).unwrap_or(&mut []);
+        self.filling.numbers_at(room, time, ty, numbers)
+    }
+
+    /// Adds the last event of a generation, for which room is kept.
+    pub(super) fn last_event(&mut self, memory: &mut [u8], time: Timestamp, ty: u8) -> bool {
+        self.limit = self.texts.saturating_sub(1);
+        self.event(memory, time, ty, &[])
     }
 
     /// Adds a text; its id if there is room, also for an event.
@@ -73,13 +79,14 @@ impl Part {
         let record = crate::wire::StringRecord { id, data: text };
         let at = self.texts.checked_sub(record.encoded_len())?;
         let used = self.start.saturating_add(self.filling.len());
-        let event = TimedEvent::MAX_LEN.saturating_add(RESERVE);
+        let event = STAGE.saturating_add(RESERVE);
         if at < used.saturating_add(event) {
             return None;
         }
         let mut out = Encoder::new(memory.get_mut(at..self.texts)?);
         out.string(id, text).ok()?;
         self.texts = at;
+        self.limit = at.saturating_sub(RESERVE);
         StringId::new(id)
     }
 
@@ -96,7 +103,8 @@ impl Part {
 
     /// The batch of the core's events.
     pub(super) fn batch<'m>(&self, memory: &'m mut [u8]) -> &'m [u8] {
-        self.filling.finish(self.events(memory, 0))
+        let bytes = memory.get_mut(self.start..self.texts);
+        self.filling.finish(bytes.unwrap_or(&mut []))
     }
 
     /// The payload of a strings batch with the texts; nothing if there is none.

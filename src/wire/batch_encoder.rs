@@ -1,7 +1,7 @@
 //! Batches filled in place.
 
 use super::batch::BatchHead;
-use super::encoder::Encoder;
+use super::encoder::{Encoder, stage_event};
 use super::event::TimedEvent;
 use super::header::Version;
 use super::record::Record;
@@ -74,7 +74,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> BatchEncoder<B> {
     #[inline]
     pub fn event_at(&mut self, time: Timestamp, event: impl Into<TimedEvent>) -> Result<(), Error> {
         self.filling
-            .event_at(self.buffer.as_mut(), time, event.into())
+            .event_at(self.buffer.as_mut(), time, &event.into())
     }
 
     /// Adds a record of any kind: at most [`Record::encoded_len`] bytes.
@@ -133,6 +133,8 @@ pub(crate) struct Filling {
     /// Of header and records.
     len: usize,
     head_len: usize,
+    /// Of header and records, with the longest payload.
+    most: usize,
     time: u64,
 }
 
@@ -142,6 +144,7 @@ impl Filling {
         version: Version::CURRENT,
         len: 0,
         head_len: 0,
+        most: 0,
         time: 0,
     };
 
@@ -163,27 +166,29 @@ impl Filling {
             version,
             len: out.len(),
             head_len: out.len(),
+            most: out.len().saturating_add(num::narrow(MAX_BATCH_SIZE)),
             time: head.time.0,
         })
     }
 
     #[inline(always)]
     fn encoder<'b>(&self, buffer: &'b mut [u8]) -> Encoder<'b> {
-        let most = self.head_len.saturating_add(num::narrow(MAX_BATCH_SIZE));
-        let end = most.min(buffer.len());
-        Encoder::resume(
-            buffer.get_mut(..end).unwrap_or(&mut []),
-            self.len,
-            self.version,
-        )
+        let end = self.most.min(buffer.len());
+        let room = buffer.get_mut(..end).unwrap_or(&mut []);
+        Encoder::resume(room, self.len, self.version)
     }
 
     #[inline(always)]
     pub(crate) fn event(&mut self, buffer: &mut [u8], event: &TimedEvent) -> Result<(), Error> {
+        self.event_after(buffer, event.dt, event)
+    }
+
+    #[inline(always)]
+    fn event_after(&mut self, buffer: &mut [u8], dt: u64, event: &TimedEvent) -> Result<(), Error> {
         let mut out = self.encoder(buffer);
-        out.event(event)?;
+        out.event_after(dt, event)?;
         self.len = out.len();
-        self.time = self.time.wrapping_add(event.dt);
+        self.time = self.time.wrapping_add(dt);
         Ok(())
     }
 
@@ -192,10 +197,30 @@ impl Filling {
         &mut self,
         buffer: &mut [u8],
         time: Timestamp,
-        event: TimedEvent,
+        event: &TimedEvent,
     ) -> Result<(), Error> {
         let dt = time.0.saturating_sub(self.time);
-        self.event(buffer, &TimedEvent { dt, ..event })
+        self.event_after(buffer, dt, event)
+    }
+
+    /// Adds an event of the newest version to a batch that is small enough, if `buffer` has room for
+    /// the longest; whether it has.
+    #[inline(always)]
+    pub(crate) fn numbers_at(
+        &mut self,
+        buffer: &mut [u8],
+        time: Timestamp,
+        ty: u8,
+        numbers: &[u64],
+    ) -> bool {
+        let place = buffer.get_mut(self.len..);
+        let Some(stage) = place.and_then(<[u8]>::first_chunk_mut) else {
+            return false;
+        };
+        let dt = time.0.saturating_sub(self.time);
+        self.len = self.len.wrapping_add(stage_event(stage, ty, dt, numbers));
+        self.time = self.time.wrapping_add(dt);
+        true
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

@@ -8,7 +8,7 @@ use zerocopy::IntoBytes;
 
 /// The space in which a record of fixed size is put together: that of the largest, and more, so
 /// that a position in it is a mask away from being in range.
-pub(super) const STAGE: usize = 64;
+pub(crate) const STAGE: usize = 64;
 
 /// A buffer being filled with whole records: one that does not fit leaves it as it was.
 ///
@@ -94,23 +94,30 @@ impl<'b> Encoder<'b> {
         record(self).inspect_err(|_| self.len = start)
     }
 
-    /// Writes a record of a type and numbers, and says how long it is.
-    #[inline(always)]
+    /// Writes a record of a type and numbers, at most six.
+    #[inline]
     pub(super) fn numbers(&mut self, ty: u8, numbers: &[u64]) -> Result<(), Error> {
+        self.staged(|stage| stage_numbers(stage, 1, ty, numbers))
+    }
+
+    /// Writes a record of a type, a number, and others, at most five.
+    #[inline(always)]
+    pub(super) fn timed(&mut self, ty: u8, dt: u64, numbers: &[u64]) -> Result<(), Error> {
+        self.staged(|stage| stage_event(stage, ty, dt, numbers))
+    }
+
+    /// Writes what `write` puts at the start of a stage; it says how long that is.
+    #[inline(always)]
+    fn staged(&mut self, write: impl Fn(&mut [u8; STAGE]) -> usize) -> Result<(), Error> {
         let place = self.buffer.get_mut(self.len..);
         if let Some(stage) = place.and_then(<[u8]>::first_chunk_mut) {
-            let len = stage_numbers(stage, ty, numbers);
+            let len = write(stage);
             self.len = self.len.wrapping_add(len);
             return Ok(());
         }
-        self.numbers_at_the_end(ty, numbers)
-    }
-
-    /// The same where the buffer is nearly full.
-    #[cold]
-    fn numbers_at_the_end(&mut self, ty: u8, numbers: &[u64]) -> Result<(), Error> {
+        // The buffer is nearly full.
         let mut stage = [0; STAGE];
-        let len = stage_numbers(&mut stage, ty, numbers);
+        let len = write(&mut stage);
         self.put(stage.get(..len).unwrap_or(&[]))
     }
 
@@ -141,7 +148,8 @@ impl<'b> Encoder<'b> {
     /// A number in `len` bytes, or as few more as it takes.
     pub(super) fn padded(&mut self, value: u64, len: usize) -> Result<(), Error> {
         let (mut bytes, shortest) = varint::encode(value);
-        let len = len.clamp(shortest, varint::MAX_LEN);
+        // `clamp` would bring a panic with it.
+        let len = len.max(shortest).min(varint::MAX_LEN);
         for at in shortest.wrapping_sub(1)..len.wrapping_sub(1) {
             if let Some(byte) = bytes.get_mut(at) {
                 *byte |= 0x80;
@@ -151,13 +159,19 @@ impl<'b> Encoder<'b> {
     }
 }
 
-/// Puts a type and up to six numbers at the start of `stage`, and says how many bytes they take.
+/// Puts a timed event at the start of `stage`, and says how long it is.
 #[inline(always)]
-fn stage_numbers(stage: &mut [u8; STAGE], ty: u8, numbers: &[u64]) -> usize {
+pub(super) fn stage_event(stage: &mut [u8; STAGE], ty: u8, dt: u64, numbers: &[u64]) -> usize {
+    let at = stage_number(stage, 1, dt);
+    stage_numbers(stage, at, ty, numbers)
+}
+
+/// Puts a type at the start of `stage`, and numbers at `at`; says where they end.
+#[inline(always)]
+fn stage_numbers(stage: &mut [u8; STAGE], at: usize, ty: u8, numbers: &[u64]) -> usize {
     set(stage, 0, ty);
-    numbers
-        .iter()
-        .fold(1, |at, number| stage_number(stage, at, *number))
+    let put = |at, number: &u64| stage_number(stage, at, *number);
+    numbers.iter().fold(at, put)
 }
 
 /// Most numbers have one to four bytes, and processors of 32 bits deal with these faster.

@@ -186,19 +186,19 @@ impl Encoder<'_> {
     /// [`NotInVersion`](ErrorKind::NotInVersion).
     #[inline]
     pub fn event(&mut self, event: &TimedEvent) -> Result<(), Error> {
+        self.event_after(event.dt, event)
+    }
+
+    /// Writes an event with another time difference.
+    #[inline(always)]
+    pub(super) fn event_after(&mut self, dt: u64, event: &TimedEvent) -> Result<(), Error> {
         let ty = event.ty.0;
         let written = WRITTEN.get(usize::from(ty)).copied().unwrap_or(0);
-        if written == 0 || !self.has(written.wrapping_shr(3)) {
-            return Err(self.refuse(event.ty));
-        }
-        let [a, b, c, d] = event.args;
-        // Each length by itself, so that the numbers of an inlined event live in registers.
-        match written & 7 {
-            1 => self.numbers(ty, &[event.dt]),
-            2 => self.numbers(ty, &[event.dt, a]),
-            3 => self.numbers(ty, &[event.dt, a, b]),
-            4 => self.numbers(ty, &[event.dt, a, b, c]),
-            _ => self.numbers(ty, &[event.dt, a, b, c, d]),
+        let count = usize::from(written & 7);
+        let args = event.args.get(..count.wrapping_sub(1));
+        match args.filter(|_| self.has(written.wrapping_shr(3))) {
+            Some(args) => self.timed(ty, dt, args),
+            None => Err(self.refuse(event.ty)),
         }
     }
 

@@ -25,6 +25,11 @@ trait Argument: Sized {
     fn from_number(number: u64) -> Option<Self>;
 }
 
+/// A typed event: its type's number and its arguments, which the encoder need not look up.
+pub(crate) trait Typed {
+    fn with<R>(self, write: impl FnOnce(u8, &[u64]) -> R) -> R;
+}
+
 macro_rules! arguments {
     ($($type:ty: $from:expr, $to:expr;)*) => {$(
         impl Argument for $type {
@@ -80,6 +85,25 @@ macro_rules! timed_events {
     };
 }
 
+/// Arguments as an event has them: 0 past the last.
+macro_rules! padded {
+    () => {
+        [0; MAX_TIMED_ARGS - 1]
+    };
+    ($a:expr) => {
+        [$a.number(), 0, 0, 0]
+    };
+    ($a:expr, $b:expr) => {
+        [$a.number(), $b.number(), 0, 0]
+    };
+    ($a:expr, $b:expr, $c:expr) => {
+        [$a.number(), $b.number(), $c.number(), 0]
+    };
+    ($a:expr, $b:expr, $c:expr, $d:expr) => {
+        [$a.number(), $b.number(), $c.number(), $d.number()]
+    };
+}
+
 macro_rules! timed_event {
     (Structural $($line:tt)*) => {};
     (
@@ -101,13 +125,7 @@ macro_rules! timed_event {
             /// The event, so many trace clock units after the one before it in its batch.
             #[inline(always)]
             pub fn after(self, dt: u64) -> TimedEvent {
-                #[allow(unused_mut)]
-                let mut args = [0; MAX_TIMED_ARGS - 1];
-                let numbers: &[u64] = &[$(Argument::number(self.$arg)),*];
-                for (arg, number) in args.iter_mut().zip(numbers) {
-                    *arg = *number;
-                }
-                TimedEvent::new(Self::TYPE, dt, args)
+                TimedEvent::new(Self::TYPE, dt, padded!($(self.$arg),*))
             }
 
             /// What an event says; nothing if it is of another type, or an argument is none that
@@ -120,6 +138,13 @@ macro_rules! timed_event {
                 #[allow(unused_mut, unused_variables)]
                 let mut args = event.args.into_iter();
                 Some($name { $($arg: Argument::from_number(args.next()?)?,)* })
+            }
+        }
+
+        impl Typed for $name {
+            #[inline(always)]
+            fn with<R>(self, write: impl FnOnce(u8, &[u64]) -> R) -> R {
+                write(Self::TYPE.0, &[$(self.$arg.number()),*])
             }
         }
 

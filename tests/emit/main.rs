@@ -10,3 +10,5 @@ mod judge;
 #[path = "../validator/model.rs"]
 mod model;
 mod random;
+mod sequences;
+mod texts;
