@@ -256,7 +256,7 @@ fn calls() -> impl Strategy<Value = Vec<(Call, u64)>> {
 
 // Names, cores, goroutines, regions, tasks: few of each.
 type Few = Fixed<6, 0, 0, 0, 0, 2, 5, 3, 2>;
-type Some_ = Fixed<32, 0, 0, 0, 0, 3, 24, 16, 16>;
+type Roomy = Fixed<32, 0, 0, 0, 0, 3, 24, 16, 16>;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
@@ -267,7 +267,7 @@ proptest! {
         memory in prop_oneof![0..300usize, 300..3000usize, Just(8000), Just(200_000)],
         cores in 1..=3u8,
     ) {
-        run::<Some_>(memory, cores, &calls)?;
+        run::<Roomy>(memory, cores, &calls)?;
         run::<Growing>(memory, cores, &calls)?;
     }
 
@@ -279,7 +279,7 @@ proptest! {
     /// The flight recorder is a sink, of any size: its snapshot is a trace at any time.
     #[test]
     fn a_recorders_snapshot_is_valid(calls in calls(), arena in 900..6000usize) {
-        let mut world = World::<Some_>::new(3000, 2);
+        let mut world = World::<Roomy>::new(3000, 2);
         let config = FlightRecorderConfig::default();
         let mut recorder = FlightRecorder::new(vec![0; arena], config).unwrap();
         let mut taken = 0;
