@@ -50,7 +50,11 @@ pub fn measure() {
     let unit = elapsed(&mut || unsafe {
         core::arch::asm!("2:", "subs {0}, #1", "bne 2b", inout(reg) known => _)
     });
-    let instructions = |ticks: u32| u64::from(ticks) * 2 * u64::from(known) / u64::from(unit);
+    let instructions = |ticks: u32| {
+        (u64::from(ticks) * 2 * u64::from(known))
+            .checked_div(u64::from(unit))
+            .unwrap_or(0)
+    };
 
     critical_section::with(|cs| {
         let Ok(mut emitter) = EMITTER.borrow(cs).try_borrow_mut() else {
@@ -67,7 +71,7 @@ pub fn measure() {
                 let (mut sum, mut bytes) = (0, out.0);
                 for _ in 0..ROUNDS {
                     sum += elapsed(&mut || {
-                        for _ in 0..ROUND / events {
+                        for _ in 0..ROUND.checked_div(events).unwrap_or(0) {
                             now += 100;
                             body(black_box(&mut *emitter), Timestamp(now));
                         }
@@ -76,7 +80,7 @@ pub fn measure() {
                     emitter.advance(Timestamp(now), WallTime::new(0, 0), &mut out);
                     bytes = out.0 - bytes;
                 }
-                let each = instructions(sum) / u64::from(ROUNDS * (ROUND / events) * events);
+                let each = instructions(sum) / u64::from(ROUNDS * ROUND);
                 lines(what, each, bytes as u32 / ROUND);
             };
         tell("wake, run and block", 3, &mut |e, now| {
