@@ -1,4 +1,5 @@
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "mmap"), forbid(unsafe_code))]
 #![deny(unsafe_code, missing_docs)]
 #![cfg_attr(
@@ -26,9 +27,14 @@ extern crate std;
 #[macro_use]
 mod macros;
 
+#[cfg(feature = "alloc")]
+pub mod analysis;
+pub mod docs;
 pub mod emit;
 pub mod error;
 pub mod event;
+#[cfg(feature = "json")]
+pub mod export;
 pub mod generation;
 pub mod ids;
 #[cfg(feature = "std")]
@@ -41,6 +47,8 @@ mod num;
 mod order;
 pub mod reader;
 pub mod recorder;
+#[cfg(feature = "alloc")]
+pub mod select;
 #[cfg(feature = "std")]
 pub mod source;
 pub mod string;

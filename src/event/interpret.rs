@@ -18,15 +18,16 @@ impl<'a, 't> Event<'a, 't> {
     /// What the event tells.
     pub fn details(&self) -> Details<'a, 't> {
         let raw = self.raw;
+        let Some(meaning) = raw.event.ty.meaning() else {
+            return Details::Sync(self.sync());
+        };
         let transition = |change, reason, stack| {
             Details::StateTransition(StateTransition {
                 change,
                 reason,
                 stack,
+                status: matches!(meaning, Meaning::GoStatus | Meaning::ProcStatus),
             })
-        };
-        let Some(meaning) = raw.event.ty.meaning() else {
-            return Details::Sync(self.sync());
         };
         match meaning {
             // Neither passes the order: no event has such a type.
@@ -58,7 +59,7 @@ impl<'a, 't> Event<'a, 't> {
             Meaning::TaskEnd => Details::TaskEnd(Task {
                 id: TaskId::new(self.arg(Role::Task)),
                 parent: TaskId::new(raw.arg(Raw::PARENT)),
-                ty: GoStr::new(self.input.bytes(raw.name)),
+                ty: GoStr::new(self.input.bytes_anywhere(raw.name)),
             }),
             Meaning::RegionBegin => Details::RegionBegin(self.region()),
             Meaning::RegionEnd => Details::RegionEnd(self.region()),
@@ -189,7 +190,7 @@ impl<'a, 't> Event<'a, 't> {
     fn range(&self, kind: RangeKind, edge: Edge, scope: Scope) -> Details<'a, 't> {
         let name = match kind {
             RangeKind::StopTheWorld => RangeName::StopTheWorld(match edge {
-                Edge::End => GoStr::new(self.input.bytes(self.raw.name)),
+                Edge::End => GoStr::new(self.input.bytes_anywhere(self.raw.name)),
                 Edge::Begin | Edge::Active => self.string(self.arg(Role::String)),
             }),
             RangeKind::GcMark => RangeName::GcMark,

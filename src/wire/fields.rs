@@ -36,6 +36,12 @@ impl<'t> Fields<'t> {
         self.at >= self.bytes.len()
     }
 
+    /// How many bytes are left.
+    #[inline]
+    pub(crate) const fn left(&self) -> usize {
+        self.bytes.len().saturating_sub(self.at)
+    }
+
     #[inline]
     fn rest(&self) -> &'t [u8] {
         self.bytes.get(self.at..).unwrap_or(&[])
