@@ -195,6 +195,8 @@ kinds! {
     UnknownStack => "stack {} is not in the stack table";
     /// A record does not fit the space given for it; the value is the space it needs.
     NoSpace => "no room for a record of {} bytes";
+    /// An event type that the version being written does not have; the value is the type.
+    NotInVersion => "event type {} is not in this version of the format";
     /// A batch came before the header of its trace.
     NoHeader => "a batch without a trace header before it";
     /// The value is the number of bytes that follow what was to be one batch or header.

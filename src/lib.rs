@@ -33,6 +33,7 @@ mod macros;
 #[cfg(feature = "alloc")]
 pub mod analysis;
 pub mod docs;
+pub mod emit;
 pub mod error;
 pub mod event;
 #[cfg(feature = "json")]

@@ -102,6 +102,7 @@ mod recover;
 mod ring;
 #[cfg(feature = "std")]
 mod shared;
+mod sink;
 mod snapshot;
 mod status;
 #[cfg(test)]

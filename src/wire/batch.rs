@@ -1,7 +1,7 @@
 //! Batches: runs of bytes that one thread wrote in one generation, found by hopping from header to
 //! header.
 
-use super::fields::Encoder;
+use super::encoder::Encoder;
 use super::header::{HEADER_LEN, Version};
 use super::record::Records;
 use super::spec::{EventType, MAX_BATCH_SIZE};
@@ -44,6 +44,37 @@ pub struct BatchHead {
 impl BatchHead {
     /// The longest header: type, experiment, and four numbers.
     pub const MAX_LEN: usize = 42;
+
+    /// The head of a batch to be written, with the shortest header.
+    pub const fn new(
+        generation: GenerationId,
+        thread: Option<ThreadId>,
+        time: Timestamp,
+    ) -> BatchHead {
+        BatchHead {
+            generation,
+            thread,
+            time,
+            experiment: None,
+            header_len: 0,
+            data_len: 0,
+        }
+    }
+
+    /// The length of the shortest header, with a payload of `data_len` bytes.
+    pub const fn shortest_len(&self) -> usize {
+        self.len_before_size()
+            .saturating_add(varint::len(num::wide(self.data_len)))
+    }
+
+    /// The length of the header up to the payload's length.
+    pub(super) const fn len_before_size(&self) -> usize {
+        let first: usize = if self.experiment.is_some() { 2 } else { 1 };
+        first
+            .saturating_add(varint::len(self.generation.get()))
+            .saturating_add(varint::len(ThreadId::raw(self.thread)))
+            .saturating_add(varint::len(self.time.0))
+    }
 
     /// The length of header and payload together, in bytes.
     #[inline]
@@ -393,38 +424,61 @@ impl Encoder<'_> {
         self.put(version.header())
     }
 
-    /// Writes a batch: its header, of at most [`BatchHead::MAX_LEN`] bytes, and its payload. Of
-    /// `head`, the lengths are not looked at.
+    /// Writes a batch: its header, of at most [`BatchHead::MAX_LEN`] bytes, and its payload.
     ///
-    /// Errors: [`NoSpace`](ErrorKind::NoSpace), and [`BatchTooLarge`](ErrorKind::BatchTooLarge)
-    /// for a payload beyond [`MAX_BATCH_SIZE`].
+    /// The header is as long as `head` says, if the payload's length can be padded to make it so:
+    /// Go's runtime pads it to ten bytes. 0 gives the shortest. The length of the payload is that of
+    /// `data`, whatever `head` says.
+    ///
+    /// Errors: [`NoSpace`](ErrorKind::NoSpace), [`BatchTooLarge`](ErrorKind::BatchTooLarge)
+    /// for a payload beyond [`MAX_BATCH_SIZE`], [`NotInVersion`](ErrorKind::NotInVersion) for an
+    /// experimental batch before Go 1.23.
     pub fn batch(&mut self, head: &BatchHead, data: &[u8]) -> Result<(), Error> {
         let size = num::wide(data.len());
         if size > MAX_BATCH_SIZE {
-            return Err(Error::at(
-                ErrorKind::BatchTooLarge,
-                size,
-                num::wide(self.len()),
-            ));
+            return Err(self.error(ErrorKind::BatchTooLarge, size));
         }
-        self.record(|out| {
-            match head.experiment {
-                None => out.byte(EventType::EVENT_BATCH.0)?,
-                Some(experiment) => out.put(&[EventType::EXPERIMENTAL_BATCH.0, experiment.0])?,
-            }
-            out.varint(head.generation.get())?;
-            out.varint(ThreadId::raw(head.thread))?;
-            out.varint(head.time.0)?;
-            out.varint(size)?;
+        self.whole(|out| {
+            out.head(head, size)?;
             out.put(data)
         })
     }
 
+    /// Writes a batch's header for a payload of `size` bytes.
+    pub(crate) fn head(&mut self, head: &BatchHead, size: u64) -> Result<(), Error> {
+        match head.experiment {
+            None => self.byte(EventType::EVENT_BATCH.0)?,
+            Some(experiment) => {
+                self.since(EventType::EXPERIMENTAL_BATCH)?;
+                self.put(&[EventType::EXPERIMENTAL_BATCH.0, experiment.0])?;
+            }
+        }
+        self.varint(head.generation.get())?;
+        self.varint(ThreadId::raw(head.thread))?;
+        self.varint(head.time.0)?;
+        self.padded(size, head.header_len.saturating_sub(head.len_before_size()))
+    }
+
     /// Writes the marker that ends a generation since Go 1.26: one byte.
     ///
-    /// Errors: [`NoSpace`](ErrorKind::NoSpace).
+    /// Errors: [`NoSpace`](ErrorKind::NoSpace), [`NotInVersion`](ErrorKind::NotInVersion).
     pub fn end_of_generation(&mut self) -> Result<(), Error> {
+        self.since(EventType::END_OF_GENERATION)?;
         self.byte(EventType::END_OF_GENERATION.0)
+    }
+
+    /// An error if the encoder's version does not have this type, which is not a timed one.
+    pub(super) fn since(&self, ty: EventType) -> Result<(), Error> {
+        let since = match ty {
+            EventType::EXPERIMENTAL_BATCH => Version::Go123,
+            EventType::SYNC => Version::Go125,
+            EventType::END_OF_GENERATION => Version::Go126,
+            _ => return Ok(()),
+        };
+        match self.has(since.minor()) {
+            true => Ok(()),
+            false => Err(self.error(ErrorKind::NotInVersion, u64::from(ty.0))),
+        }
     }
 }
 

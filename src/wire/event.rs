@@ -1,7 +1,7 @@
 //! Timed events: the records of an event batch.
 
-use super::fields::Encoder;
-use super::spec::{Arg, EventType, MAX_TIMED_ARGS};
+use super::encoder::Encoder;
+use super::spec::{Arg, Class, EventType, MAX_TIMED_ARGS};
 use crate::error::{Error, ErrorKind};
 use crate::ids::Offset;
 use crate::num;
@@ -28,6 +28,18 @@ impl TimedEvent {
     /// not written.
     pub const fn new(ty: EventType, dt: u64, args: [u64; MAX_TIMED_ARGS - 1]) -> Self {
         TimedEvent { ty, dt, args }
+    }
+
+    /// How many bytes [`Encoder::event`] writes; 0 for a type that is not timed.
+    pub fn encoded_len(&self) -> usize {
+        match self.ty.timed_args() {
+            0 => 0,
+            count => {
+                let args = self.args.iter().take(count.wrapping_sub(1));
+                let len = 1usize.wrapping_add(varint::len(self.dt));
+                args.fold(len, |len, arg| len.wrapping_add(varint::len(*arg)))
+            }
+        }
     }
 
     /// The arguments that the type has, with their names and roles, without the time difference.
@@ -182,25 +194,50 @@ pub(crate) fn decode(data: &[u8], at: usize, event: &mut TimedEvent) -> Result<u
 impl Encoder<'_> {
     /// Writes a timed event: at most [`TimedEvent::MAX_LEN`] bytes.
     ///
-    /// Errors: [`NoSpace`](ErrorKind::NoSpace), [`UntimedEvent`](ErrorKind::UntimedEvent).
+    /// Errors: [`NoSpace`](ErrorKind::NoSpace), [`UntimedEvent`](ErrorKind::UntimedEvent),
+    /// [`NotInVersion`](ErrorKind::NotInVersion).
+    #[inline]
     pub fn event(&mut self, event: &TimedEvent) -> Result<(), Error> {
-        let args = event.ty.timed_args();
-        if args == 0 {
-            let offset = num::wide(self.len());
-            return Err(Error::at(
-                ErrorKind::UntimedEvent,
-                u64::from(event.ty.0),
-                offset,
-            ));
+        self.event_after(event.dt, event)
+    }
+
+    /// Writes an event with another time difference.
+    #[inline(always)]
+    pub(super) fn event_after(&mut self, dt: u64, event: &TimedEvent) -> Result<(), Error> {
+        let ty = event.ty.0;
+        let written = WRITTEN.get(usize::from(ty)).copied().unwrap_or(0);
+        let count = usize::from(written & 7);
+        let args = event.args.get(..count.wrapping_sub(1));
+        match args.filter(|_| self.has(written.wrapping_shr(3))) {
+            Some(args) => self.timed(ty, dt, args),
+            None => Err(self.refuse(event.ty)),
         }
-        self.record(|out| {
-            out.byte(event.ty.0)?;
-            out.varint(event.dt)?;
-            event
-                .args
-                .iter()
-                .take(args.wrapping_sub(1))
-                .try_for_each(|arg| out.varint(*arg))
-        })
+    }
+
+    #[cold]
+    fn refuse(&self, ty: EventType) -> Error {
+        let kind = match ty.timed_args() {
+            0 => ErrorKind::UntimedEvent,
+            _ => ErrorKind::NotInVersion,
+        };
+        self.error(kind, u64::from(ty.0))
     }
 }
+
+/// Of each timed type, by its number: how many numbers it has in the low three bits, and in the
+/// others N of the Go 1.N that it came with. 0 for other types.
+static WRITTEN: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut rest: &mut [u8] = &mut table;
+    let mut number: u8 = 0;
+    while let Some((entry, tail)) = rest.split_first_mut() {
+        if let Some(spec) = EventType(number).spec()
+            && matches!(spec.class, Class::Timed)
+        {
+            *entry = num::low_byte(num::wide(spec.args.len())) | spec.since.minor().wrapping_shl(3);
+        }
+        rest = tail;
+        number = number.wrapping_add(1);
+    }
+    table
+};

@@ -1,9 +1,8 @@
-//! Reading the fields of a record one after the other, and writing them.
+//! Reading the fields of a record one after the other: what [`Encoder`](super::Encoder) writes.
 
 use crate::error::{Error, ErrorKind};
 use crate::num;
 use crate::varint::{self, Fault};
-use zerocopy::IntoBytes;
 
 /// A payload being read: remembers where in the trace it is, so that errors say so.
 #[derive(Clone, Copy, Debug)]
@@ -108,78 +107,5 @@ impl<'t> Fields<'t> {
     /// Gives up: nothing is left.
     pub(crate) fn finish(&mut self) {
         self.at = self.bytes.len();
-    }
-}
-
-/// A buffer being filled with whole records: one that does not fit leaves it as it was.
-///
-/// ```
-/// use gotrace::wire::{Encoder, TimedEvent, EventType};
-/// let mut buffer = [0; 3];
-/// let mut out = Encoder::new(&mut buffer);
-/// out.event(&TimedEvent::new(EventType::PROC_STOP, 300, [0; 4])).unwrap();
-/// assert!(out.event(&TimedEvent::new(EventType::PROC_STOP, 1, [0; 4])).is_err());
-/// assert_eq!(out.bytes(), [11, 0xac, 0x02]);
-/// ```
-#[derive(Debug)]
-pub struct Encoder<'b> {
-    buffer: &'b mut [u8],
-    len: usize,
-}
-
-impl<'b> Encoder<'b> {
-    /// An encoder that fills `buffer` from its start.
-    pub const fn new(buffer: &'b mut [u8]) -> Self {
-        Encoder { buffer, len: 0 }
-    }
-
-    /// What was written so far.
-    pub fn bytes(&self) -> &[u8] {
-        self.buffer.get(..self.len).unwrap_or(&[])
-    }
-
-    /// What was written so far, for as long as the buffer lives.
-    pub fn into_bytes(self) -> &'b [u8] {
-        let len = self.len;
-        self.buffer.get(..len).unwrap_or(&[])
-    }
-
-    /// How many bytes were written so far.
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether nothing was written yet.
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Writes what `record` writes, all of it or nothing.
-    pub(crate) fn record(
-        &mut self,
-        record: impl FnOnce(&mut Self) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let start = self.len;
-        record(self).inspect_err(|_| self.len = start)
-    }
-
-    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let free = self.buffer.get_mut(self.len..).unwrap_or(&mut []);
-        // Unlike `copy_from_slice`, without a panic to link.
-        if bytes.write_to_prefix(free).is_err() {
-            let (len, at) = (num::wide(bytes.len()), num::wide(self.len));
-            return Err(Error::at(ErrorKind::NoSpace, len, at));
-        }
-        self.len = self.len.wrapping_add(bytes.len());
-        Ok(())
-    }
-
-    pub(crate) fn byte(&mut self, byte: u8) -> Result<(), Error> {
-        self.put(&[byte])
-    }
-
-    pub(crate) fn varint(&mut self, value: u64) -> Result<(), Error> {
-        let (bytes, len) = varint::encode(value);
-        self.put(bytes.get(..len).unwrap_or(&[]))
     }
 }

@@ -1,16 +1,14 @@
 //! What takes how much of a trace: records and bytes by type, as `go tool trace -d=footprint`
 //! counts them.
 
-use super::batch::{Batch, BatchHead, Chunk, Contents};
+use super::batch::{Batch, Chunk, Contents};
 use super::event::{TimedEvent, decode};
 use super::fields::Fields;
 use super::record::Record;
 use super::spec::EventType;
 use crate::error::Error;
-use crate::ids::ThreadId;
 use crate::num;
 use crate::time::Timestamp;
-use crate::varint;
 
 /// How many records of a type there are, and how many bytes they take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +78,7 @@ impl Footprint {
 
     fn batch(&mut self, batch: &Batch<'_>) -> Result<Timestamp, Error> {
         let head = &batch.head;
-        let len = canonical_len(head);
+        let len = head.shortest_len();
         self.padding = self
             .padding
             .wrapping_add(num::wide(head.header_len.saturating_sub(len)));
@@ -159,18 +157,4 @@ impl Footprint {
     pub const fn padding(&self) -> u64 {
         self.padding
     }
-}
-
-/// The length of a batch's header without padding.
-fn canonical_len(head: &BatchHead) -> usize {
-    let numbers = [
-        head.generation.get(),
-        ThreadId::raw(head.thread),
-        head.time.0,
-        num::wide(head.data_len),
-    ];
-    let first = if head.experiment.is_some() { 2usize } else { 1 };
-    numbers
-        .into_iter()
-        .fold(first, |sum, n| sum.saturating_add(varint::len(n)))
 }

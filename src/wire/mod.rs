@@ -3,7 +3,8 @@
 //! A trace is a [header](Version::from_header), then [batches](Batches): runs of bytes that one
 //! thread wrote in one generation. A batch holds [timed events](Events), or a section of a
 //! generation's tables ([`Records`] reads everything). Nothing is copied, nothing is allocated,
-//! and what [`Encoder`] writes is what these read.
+//! and what [`Encoder`] writes is what these read: records of all kinds, events [by type](timed), and
+//! [batches filled in place](BatchEncoder).
 //!
 //! This room knows the shape of records. Whether ids exist, and whether events make sense one after
 //! the other, is for the rooms after it.
@@ -26,6 +27,8 @@
 //! ```
 
 mod batch;
+mod batch_encoder;
+mod encoder;
 mod event;
 mod fields;
 mod footprint;
@@ -34,15 +37,19 @@ mod pieces;
 mod record;
 mod spec;
 pub mod text;
+pub mod timed;
 
 /// Variable-length numbers: see [`read`](varint::read).
 #[doc(inline)]
 pub use crate::varint;
 
 pub use batch::{Batch, BatchHead, Batches, Chunk, Contents, Head};
+pub use batch_encoder::BatchEncoder;
+pub(crate) use batch_encoder::Filling;
+pub use encoder::Encoder;
+pub(crate) use encoder::STAGE;
 pub(crate) use event::decode;
 pub use event::{Events, TimedEvent};
-pub use fields::Encoder;
 pub(crate) use fields::Fields;
 pub use footprint::{Footprint, Tally};
 pub use header::{HEADER_LEN, Version};
@@ -54,6 +61,7 @@ pub use spec::{
 };
 #[cfg(feature = "alloc")]
 pub use text::assemble;
+pub(crate) use timed::Typed;
 
 format_as_debug! {
     [] Batches<'_>;

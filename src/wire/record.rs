@@ -1,13 +1,15 @@
 //! Records: everything that is in a batch, decoded one by one whatever the batch holds.
 
+use super::encoder::Encoder;
 use super::event::TimedEvent;
-use super::fields::{Encoder, Fields};
+use super::fields::Fields;
 use super::spec::{EventType, MAX_FRAMES, MAX_STRING_SIZE};
 use crate::error::{Error, ErrorKind};
 use crate::ids::{GoId, Offset, ProcId, StackId, ThreadId};
 use crate::num;
 use crate::string::GoStr;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, WallTime};
+use crate::varint;
 use core::iter::FusedIterator;
 
 /// A record of a batch.
@@ -41,6 +43,23 @@ impl Record<'_> {
             Record::Event(event) => event.ty,
         }
     }
+
+    /// How many bytes [`Encoder::record`] writes. Numbers are as short as can be, but for those in
+    /// the frames of a stack, which stay as they were read.
+    pub fn encoded_len(&self) -> usize {
+        let sum = |numbers: &[u64]| {
+            let lengths = numbers.iter().map(|n| varint::len(*n));
+            lengths.fold(1, usize::wrapping_add)
+        };
+        match self {
+            Record::Section(_) => 1,
+            Record::String(s) => s.encoded_len(),
+            Record::Stack(s) => sum(&[s.id, num::wide(s.depth)]).saturating_add(s.frames.len()),
+            Record::Sample(sample) => sum(&sample.numbers()),
+            Record::Frequency(hertz) => sum(&[*hertz]),
+            Record::Event(event) => event.encoded_len(),
+        }
+    }
 }
 
 /// An entry of the string table.
@@ -51,6 +70,17 @@ pub struct StringRecord<'t> {
     pub id: u64,
     /// The string, at most [`MAX_STRING_SIZE`] bytes.
     pub data: GoStr<'t>,
+}
+
+impl StringRecord<'_> {
+    /// How many bytes [`Encoder::string`] writes.
+    pub const fn encoded_len(&self) -> usize {
+        let len = self.data.as_bytes().len();
+        1usize
+            .wrapping_add(varint::len(self.id))
+            .wrapping_add(varint::len(num::wide(len)))
+            .saturating_add(len)
+    }
 }
 
 /// An entry of the stack table. The frames are known to be readable.
@@ -137,6 +167,18 @@ pub struct SampleRecord {
     pub goroutine: Option<GoId>,
     /// What it was doing.
     pub stack: Option<StackId>,
+}
+
+impl SampleRecord {
+    fn numbers(&self) -> [u64; 5] {
+        [
+            self.time.0,
+            ThreadId::raw(self.thread),
+            ProcId::raw(self.proc),
+            self.goroutine.map_or(0, GoId::get),
+            self.stack.map_or(0, StackId::get),
+        ]
+    }
 }
 
 impl<'t> Fields<'t> {
@@ -300,12 +342,52 @@ impl<'t> Iterator for Records<'t> {
 impl FusedIterator for Records<'_> {}
 
 impl Encoder<'_> {
+    /// Writes a record of any kind: at most [`Record::encoded_len`] bytes. What was read from a
+    /// trace is written as it was.
+    ///
+    /// Errors: those of the method for that kind.
+    pub fn record(&mut self, record: &Record<'_>) -> Result<(), Error> {
+        match record {
+            Record::Section(ty) => self.section(*ty),
+            Record::String(string) => self.string(string.id, string.data),
+            Record::Stack(stack) => self.whole(|out| {
+                out.stack_head(stack.id, num::wide(stack.depth))?;
+                out.put(stack.frames)
+            }),
+            Record::Sample(sample) => self.sample(sample),
+            Record::Frequency(hertz) => self.frequency(*hertz),
+            Record::Event(event) => self.event(event),
+        }
+    }
+
     /// Writes the type that begins a section: one byte.
     ///
-    /// Errors: [`NoSpace`](ErrorKind::NoSpace).
+    /// Errors: [`NoSpace`](ErrorKind::NoSpace), [`NotInVersion`](ErrorKind::NotInVersion).
     pub fn section(&mut self, ty: EventType) -> Result<(), Error> {
+        self.since(ty)?;
         self.byte(ty.0)
     }
+
+    /// Writes what a sync batch holds: the trace clock's units a second, and, since Go 1.25, what
+    /// the other clocks showed at the batch's time, the monotonic one in nanoseconds. At most
+    /// [`Encoder::SYNC_LEN`] bytes.
+    ///
+    /// Errors: [`NoSpace`](ErrorKind::NoSpace).
+    pub fn sync(&mut self, hertz: u64, mono: u64, wall: WallTime) -> Result<(), Error> {
+        self.whole(|out| {
+            if out.since(EventType::SYNC).is_err() {
+                return out.frequency(hertz);
+            }
+            out.section(EventType::SYNC)?;
+            out.frequency(hertz)?;
+            let seconds = wall.seconds.cast_unsigned();
+            let args = [mono, seconds, u64::from(wall.nanoseconds), 0];
+            out.event(&TimedEvent::new(EventType::CLOCK_SNAPSHOT, 0, args))
+        })
+    }
+
+    /// The most bytes that [`Encoder::sync`] writes.
+    pub const SYNC_LEN: usize = 1 + 11 + 2 + 3 * varint::MAX_LEN;
 
     /// Writes an entry of the string table: at most 21 bytes more than the string has.
     ///
@@ -313,21 +395,20 @@ impl Encoder<'_> {
     pub fn string(&mut self, id: u64, data: GoStr<'_>) -> Result<(), Error> {
         let len = num::wide(data.as_bytes().len());
         if len > MAX_STRING_SIZE {
-            return Err(Error::at(
-                ErrorKind::StringTooLong,
-                len,
-                num::wide(self.len()),
-            ));
+            return Err(self.error(ErrorKind::StringTooLong, len));
         }
-        self.record(|out| {
-            out.byte(EventType::STRING.0)?;
-            out.varint(id)?;
-            out.varint(len)?;
+        self.whole(|out| {
+            out.string_head(id, len)?;
             out.put(data.as_bytes())
         })
     }
 
-    /// Writes an entry of the stack table: at most 12 bytes, and 40 a frame.
+    /// What comes before a string's bytes.
+    pub(crate) fn string_head(&mut self, id: u64, len: u64) -> Result<(), Error> {
+        self.numbers(EventType::STRING.0, &[id, len])
+    }
+
+    /// Writes an entry of the stack table: at most 21 bytes, and 40 a frame.
     ///
     /// Errors: [`NoSpace`](ErrorKind::NoSpace), [`StackTooDeep`](ErrorKind::StackTooDeep).
     pub fn stack(
@@ -337,47 +418,41 @@ impl Encoder<'_> {
     ) -> Result<(), Error> {
         let depth = num::wide(frames.len());
         if depth > MAX_FRAMES {
-            return Err(Error::at(
-                ErrorKind::StackTooDeep,
-                depth,
-                num::wide(self.len()),
-            ));
+            return Err(self.error(ErrorKind::StackTooDeep, depth));
         }
-        self.record(|out| {
-            out.byte(EventType::STACK.0)?;
-            out.varint(id)?;
-            out.varint(depth)?;
+        self.whole(|out| {
+            out.stack_head(id, depth)?;
             for frame in frames {
-                out.varint(frame.pc)?;
-                out.varint(frame.func)?;
-                out.varint(frame.file)?;
-                out.varint(frame.line)?;
+                out.frame(&frame)?;
             }
             Ok(())
         })
+    }
+
+    /// What comes before a stack's frames.
+    pub(crate) fn stack_head(&mut self, id: u64, depth: u64) -> Result<(), Error> {
+        self.numbers(EventType::STACK.0, &[id, depth])
+    }
+
+    /// A frame of a stack: at most 40 bytes.
+    pub(crate) fn frame(&mut self, frame: &RawFrame) -> Result<(), Error> {
+        self.varint(frame.pc)?;
+        self.varint(frame.func)?;
+        self.varint(frame.file)?;
+        self.varint(frame.line)
     }
 
     /// Writes a sample of the CPU profiler: at most 51 bytes.
     ///
     /// Errors: [`NoSpace`](ErrorKind::NoSpace).
     pub fn sample(&mut self, sample: &SampleRecord) -> Result<(), Error> {
-        self.record(|out| {
-            out.byte(EventType::CPU_SAMPLE.0)?;
-            out.varint(sample.time.0)?;
-            out.varint(ThreadId::raw(sample.thread))?;
-            out.varint(ProcId::raw(sample.proc))?;
-            out.varint(sample.goroutine.map_or(0, GoId::get))?;
-            out.varint(sample.stack.map_or(0, StackId::get))
-        })
+        self.numbers(EventType::CPU_SAMPLE.0, &sample.numbers())
     }
 
     /// Writes the trace clock's units a second: at most 11 bytes.
     ///
     /// Errors: [`NoSpace`](ErrorKind::NoSpace).
     pub fn frequency(&mut self, hertz: u64) -> Result<(), Error> {
-        self.record(|out| {
-            out.byte(EventType::FREQUENCY.0)?;
-            out.varint(hertz)
-        })
+        self.numbers(EventType::FREQUENCY.0, &[hertz])
     }
 }

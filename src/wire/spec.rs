@@ -275,7 +275,7 @@ macro_rules! events {
                 match self.0 {
                     $($number => Some(const { &Spec {
                         name: stringify!($name),
-                        args: &[$(Arg { name: stringify!($arg), role: Role::$role }),*],
+                        args: &[$(Arg { name: const { plain(stringify!($arg)) }, role: Role::$role }),*],
                         since: Version::$since,
                         class: Class::$class,
                         experiment: $experiment,
@@ -312,7 +312,8 @@ const fn range(kind: RangeKind, edge: Edge, scope: Scope) -> Meaning {
     Meaning::Range { kind, edge, scope }
 }
 
-events! {
+/// The table: gives its rows to the macro named. `r#` keeps a word of Rust's apart.
+macro_rules! event_table { ($for:ident) => { $for! {
     /// Begins a batch of one thread's events, or a section of a table.
     1 EVENT_BATCH EventBatch Go122 Structural NONE, (gen: Generation, m: Thread, time: Time, size: Size),
         Meaning::Structure;
@@ -491,10 +492,10 @@ events! {
     130 SPAN_FREE SpanFree Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain),
         Meaning::Experimental;
     /// A heap object exists.
-    131 HEAP_OBJECT HeapObject Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, type: Plain),
+    131 HEAP_OBJECT HeapObject Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, r#type: Plain),
         Meaning::Experimental;
     /// A heap object is allocated.
-    132 HEAP_OBJECT_ALLOC HeapObjectAlloc Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, type: Plain),
+    132 HEAP_OBJECT_ALLOC HeapObjectAlloc Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, r#type: Plain),
         Meaning::Experimental;
     /// A heap object is freed.
     133 HEAP_OBJECT_FREE HeapObjectFree Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain),
@@ -509,6 +510,19 @@ events! {
     /// A goroutine stack is freed.
     136 GOROUTINE_STACK_FREE GoroutineStackFree Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain),
         Meaning::Experimental;
+} } }
+pub(super) use event_table;
+event_table!(events);
+
+/// A name as Go writes it.
+const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', rest @ ..] => match core::str::from_utf8(rest) {
+            Ok(rest) => rest,
+            Err(_) => name,
+        },
+        _ => name,
+    }
 }
 
 impl EventType {
@@ -913,5 +927,6 @@ mod tests {
             assert_eq!(spec.experiment.is_some(), ty.0 > 127, "{ty}");
         }
         assert_eq!(EventType(53).spec(), None);
+        assert_eq!(EventType::HEAP_OBJECT.spec().unwrap().args[2].name, "type");
     }
 }

@@ -5,6 +5,9 @@ mod cases;
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(feature = "std")]
+mod emit;
+mod encoder;
+#[cfg(feature = "std")]
 mod endings;
 mod examples;
 #[cfg(feature = "std")]

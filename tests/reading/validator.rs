@@ -4,8 +4,8 @@
 //! `GOTRACE_LARGE` in the environment may name a large trace, which is then looked at too.
 #![cfg(feature = "std")]
 
-mod facts;
-mod model;
+pub mod facts;
+pub mod model;
 
 use crate::{cases, common};
 

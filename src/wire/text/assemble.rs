@@ -3,7 +3,7 @@
 use super::reader::{TextError, TextErrorKind, TextReader, TextRecord};
 use crate::error::{Error, ErrorKind};
 use crate::num;
-use crate::wire::fields::Encoder;
+use crate::wire::encoder::Encoder;
 use crate::wire::header::Version;
 use crate::wire::spec::EventType;
 use crate::wire::varint;

@@ -4,7 +4,7 @@ use super::FRAME_ARGS;
 use super::literal::Literal;
 use crate::error::Error;
 use crate::num;
-use crate::wire::fields::Encoder;
+use crate::wire::encoder::Encoder;
 use crate::wire::header::Version;
 use crate::wire::record::RawFrame;
 use crate::wire::spec::{EventType, MAX_TIMED_ARGS, Role};
@@ -150,7 +150,7 @@ impl<'a> TextRecord<'a> {
     ///
     /// Errors: [`NoSpace`](crate::ErrorKind::NoSpace), and then nothing was written.
     pub fn encode(&self, out: &mut Encoder<'_>) -> Result<(), Error> {
-        out.record(|out| {
+        out.whole(|out| {
             out.byte(self.ty.0)?;
             for (n, arg) in self.args().iter().enumerate() {
                 match (self.ty, n, u8::try_from(*arg)) {

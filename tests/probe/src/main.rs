@@ -9,7 +9,12 @@
 use core::fmt::{self, Write};
 use core::hint::black_box;
 use gotrace::ids::Offset;
-use gotrace::wire::{Batches, Chunk, Contents, Encoder, Events, Record, TimedEvent, Version};
+use gotrace::emit::{Emitter, EmitterConfig, Metric, Pause};
+use gotrace::time::{Timestamp, WallTime};
+use gotrace::wire::{BatchEncoder, BatchHead};
+use gotrace::wire::{
+    Batches, Chunk, Contents, Encoder, Events, Record, Records, TimedEvent, Version,
+};
 use gotrace::{
     Error, FlightRecorder, FlightRecorderConfig, Reader, Trace,
     generation::GenerationTables,
@@ -25,6 +30,7 @@ const ENTRY_POINTS: &[fn(&'static [u8]) -> Result<u64, Error>] = &[
     tables,
     pieces,
     encode,
+    emit,
     reader,
     recorder,
     display,
@@ -203,17 +209,74 @@ fn recorder(bytes: &'static [u8]) -> Result<u64, Error> {
     Ok(sum)
 }
 
-/// Events written again.
-fn encode(bytes: &'static [u8]) -> Result<u64, Error> {
-    let mut buffer = [0u8; 128];
-    let mut sum = 0u64;
-    for event in Events::new(bytes, Offset(0)) {
-        let mut out = Encoder::new(&mut buffer);
-        out.event(&event?)?;
-        out.event(&TimedEvent::default())?;
-        sum = sum.wrapping_add(u64::from(out.is_empty()));
+/// A trace of one's own, into a recorder: what happens depends on the bytes.
+fn emit(bytes: &'static [u8]) -> Result<u64, Error> {
+    let (mut arena, mut memory) = ([0u8; 4096], [0u8; 1024]);
+    let config = FlightRecorderConfig::default();
+    let Ok(mut recorder) = FlightRecorder::new(&mut arena[..], config) else {
+        return Ok(0);
+    };
+    let mut emitter = Emitter::<Tables, _>::new(&mut memory[..]);
+    emitter.start(Timestamp(0), EmitterConfig::new(1000).with_cores(2));
+    let (mut go, mut task) = (None, None);
+    for (now, byte) in (0u64..).zip(bytes) {
+        let (now, core) = (Timestamp(now), byte & 3);
+        match (byte >> 2, go) {
+            (0, _) => go = emitter.create(now, core, "task"),
+            (1, Some(go)) => emitter.ready(now, core, go),
+            (2, Some(go)) => emitter.run(now, core, go),
+            (3, _) => emitter.pause(now, core, Pause::Block("sleep")),
+            (4, _) => emitter.pause(now, core, Pause::End),
+            (5, _) => emitter.region_begin(now, core, task, "region"),
+            (6, _) => emitter.region_end(now, core),
+            (7, _) => task = emitter.task_begin(now, core, task, "task"),
+            (8, _) => task.iter().for_each(|id| emitter.task_end(now, core, *id)),
+            (9, _) => emitter.log(
+                now,
+                core,
+                task,
+                "text",
+                core::str::from_utf8(bytes).unwrap_or(""),
+            ),
+            (10, _) => emitter.metric(now, core, Metric::HeapGoal, 1),
+            (11, _) => emitter.range_begin(now, core, "range"),
+            (12, _) => emitter.range_end(now, core),
+            _ if emitter.is_due(now) => {
+                emitter.advance(now, WallTime::new(0, 0), &mut recorder);
+            }
+            _ => {}
+        }
     }
-    Ok(sum)
+    emitter.stop(Timestamp(0), WallTime::new(0, 0), &mut recorder);
+    Ok(emitter.lost().events ^ recorder.snapshot().len())
+}
+
+/// Records written again.
+fn encode(bytes: &'static [u8]) -> Result<u64, Error> {
+    let (mut buffer, mut other) = ([0u8; 128], [0u8; 128]);
+    let mut sum = 0u64;
+    let Some(generation) = GenerationId::new(num(bytes)) else {
+        return Ok(0);
+    };
+    let head = BatchHead::new(generation, None, Timestamp(num(bytes)));
+    let mut batch = BatchEncoder::new(&mut other[..], Version::CURRENT, &head)?;
+    for record in Records::new(bytes, Offset(0)) {
+        let record = record?;
+        let mut out = Encoder::new(&mut buffer);
+        out.record(&record)?;
+        out.event(&TimedEvent::default())?;
+        out.sync(num(bytes), num(bytes), WallTime::new(0, 0))?;
+        out.batch(&head, bytes)?;
+        batch.record(&record)?;
+        sum = sum.wrapping_add(u64::from(out.is_empty()) ^ record.encoded_len() as u64);
+    }
+    Ok(sum ^ batch.finish().len() as u64)
+}
+
+fn num(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0, |sum, byte| sum << 8 ^ u64::from(*byte))
 }
 
 /// Everything that is shown to people: strings, stacks, errors.
