@@ -3,8 +3,8 @@
 //! in place that differs from one that is copied; a record that is longer than it says.
 #![no_main]
 
-use gotrace::ids::Offset;
 use gotrace::ErrorKind;
+use gotrace::ids::Offset;
 use gotrace::wire::{
     Batch, BatchEncoder, BatchHead, Batches, Chunk, Encoder, HEADER_LEN, Records, Version, varint,
 };
@@ -70,7 +70,9 @@ fn records(data: &[u8]) {
         assert_eq!(out.len() - before, record.encoded_len());
     }
     let bytes = out.bytes().to_vec();
-    let again: Vec<_> = Records::new(&bytes, Offset(0)).map(Result::unwrap).collect();
+    let again: Vec<_> = Records::new(&bytes, Offset(0))
+        .map(Result::unwrap)
+        .collect();
     assert!(again == read);
 
     // With room for all but the last byte, all but the last record are there.

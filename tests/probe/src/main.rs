@@ -8,8 +8,8 @@
 
 use core::fmt::{self, Write};
 use core::hint::black_box;
-use gotrace::ids::Offset;
 use gotrace::emit::{Emitter, EmitterConfig, Metric, Pause};
+use gotrace::ids::Offset;
 use gotrace::time::{Timestamp, WallTime};
 use gotrace::wire::{BatchEncoder, BatchHead};
 use gotrace::wire::{
