@@ -30,6 +30,8 @@ pub mod error;
 pub mod event;
 pub mod generation;
 pub mod ids;
+#[cfg(feature = "alloc")]
+pub mod legacy;
 #[cfg(feature = "std")]
 mod locks;
 #[cfg(feature = "mmap")]

@@ -67,13 +67,21 @@ impl<'a, 't> Event<'a, 't> {
             EventKind::Log => Details::Log(Log {
                 task: TaskId::new(raw.arg(0)),
                 category: self.string(raw.arg(1)),
-                message: self.string(raw.arg(2)),
+                message: self.text(raw.arg(2)),
             }),
             EventKind::StateTransition => Details::StateTransition(self.transition()),
             EventKind::Experimental => Details::Experimental(ExperimentalEvent {
                 ty: raw.event.ty,
                 args: raw.event.args,
             }),
+        }
+    }
+
+    /// The text of the event that no string table holds, or else a string by its id.
+    fn text(&self, id: u64) -> GoStr<'t> {
+        match self.raw.name.len {
+            0 => self.string(id),
+            _ => GoStr::new(self.input.bytes(self.raw.name)),
         }
     }
 
@@ -103,7 +111,7 @@ impl<'a, 't> Event<'a, 't> {
         match raw.event.ty {
             EventType::STW_BEGIN | EventType::STW_END => {
                 let reason = match raw.event.ty {
-                    EventType::STW_BEGIN => self.string(raw.arg(0)),
+                    EventType::STW_BEGIN => self.text(raw.arg(0)),
                     _ => GoStr::new(self.input.bytes(raw.name)),
                 };
                 Range {
@@ -189,7 +197,7 @@ impl<'a, 't> Event<'a, 't> {
             EventType::GO_DESTROY => own(Running, NotExist),
             EventType::GO_DESTROY_SYSCALL => own(Syscall, NotExist),
             EventType::GO_STOP | EventType::GO_BLOCK => {
-                reason = self.string(raw.arg(0));
+                reason = self.text(raw.arg(0));
                 stack = self.stack();
                 own(
                     Running,

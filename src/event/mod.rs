@@ -54,7 +54,8 @@ pub(crate) struct Raw {
     pub(crate) event: TimedEvent,
     /// The state before, of a status event; the proc's status before, of a steal.
     pub(crate) from: u8,
-    /// The name that a task or a stop-the-world range began with, at its end.
+    /// The name that a task or a stop-the-world range began with, at its end; and a text of the event
+    /// that no string table holds, as in traces of before Go 1.22: a log's message, a reason.
     pub(crate) name: Span,
 }
 

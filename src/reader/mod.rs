@@ -77,7 +77,7 @@ impl<'t, S: Storage> Reader<'t, S> {
     fn from_offset(trace: &Trace<'t>, offset: Offset) -> Self {
         let place = trace.input.place(offset.0);
         Reader {
-            input: trace.input,
+            input: engine::input(trace.input, trace.version()),
             engine: Engine::new(trace.version(), place, offset),
         }
     }

@@ -21,7 +21,7 @@ const LARGEST: usize = 64 << 10;
 /// happened (`trace.NewReader`).
 ///
 /// It holds one generation at a time, or a few that are small, and gives the events of a generation
-/// when it has all of it. Events and what they give out borrow the reader, until the next one is
+/// when it has all of it. A trace of before Go 1.22 is one piece: it is held as a whole. Events and what they give out borrow the reader, until the next one is
 /// asked for. Sources are read in pieces of up to 64 KiB, as large as they give: a buffered reader
 /// around them gains nothing.
 ///
@@ -60,8 +60,7 @@ pub enum ReadError {
 impl<R: Read> StreamReader<R> {
     /// A reader with tables that grow. Reads the trace's header.
     ///
-    /// Errors: those of the source, of [`Version::from_header`], and
-    /// [`OldVersion`](crate::ErrorKind::OldVersion).
+    /// Errors: those of the source, and of [`Version::from_header`].
     pub fn new(source: R) -> Result<Self, ReadError> {
         Self::with_storage(source)
     }
@@ -137,6 +136,11 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     /// Brings the next generation into the window: all of it, or as much as there is.
     fn fill(&mut self) {
         let mut at = self.window.advance();
+        if !self.version().has_generations() {
+            // It is one piece, and its clock's frequency is at the end.
+            while self.read_more(0) {}
+            return self.window.ends_at(usize::MAX, true);
+        }
         loop {
             let wanted = match self.splitter.next(self.window.beyond(at)) {
                 Ok(Split::Batch(head)) => {

@@ -101,6 +101,7 @@ impl<S: Storage> Window<S> {
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         self.fresh = false;
         let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
+        let input = super::engine::input(input, self.engine.version);
         self.engine.step(&input, self.last)
     }
 
@@ -108,7 +109,7 @@ impl<S: Storage> Window<S> {
     #[inline]
     pub(crate) fn event(&self) -> Event<'_, '_> {
         let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
-        self.engine.event(input)
+        self.engine.event(super::engine::input(input, self.engine.version))
     }
 
     /// Makes room for the next generation: what outlives the one that was read moves to the front of

@@ -180,7 +180,7 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
     }
 
     /// How many slots there are, in use or not.
-    #[cfg(feature = "std")]
+    #[cfg(feature = "alloc")]
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
     }

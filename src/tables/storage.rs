@@ -86,6 +86,8 @@ mod sealed {
 ///
 /// One list type a table, so that each may have its own capacity.
 pub trait Storage: sealed::Sealed + 'static {
+    /// Whether tables grow on the heap, as reading traces of before Go 1.22 needs.
+    const GROWS: bool;
     /// Strings of a generation.
     type Strings<T>: List<T>;
     /// Stacks of a generation.
@@ -117,6 +119,7 @@ impl sealed::Sealed for Growing {}
 
 #[cfg(feature = "alloc")]
 impl Storage for Growing {
+    const GROWS: bool = true;
     type Strings<T> = alloc::vec::Vec<T>;
     type Stacks<T> = alloc::vec::Vec<T>;
     type Samples<T> = alloc::vec::Vec<T>;
@@ -192,6 +195,7 @@ impl<
     const TASKS: usize,
 > Storage for Fixed<STRINGS, STACKS, SAMPLES, BATCHES, THREADS, PROCS, GOROUTINES, REGIONS, TASKS>
 {
+    const GROWS: bool = false;
     type Strings<T> = heapless::Vec<T, STRINGS>;
     type Stacks<T> = heapless::Vec<T, STACKS>;
     type Samples<T> = heapless::Vec<T, SAMPLES>;

@@ -205,6 +205,8 @@ pub struct Batches<'t> {
     place: Place,
     offset: u64,
     done: bool,
+    /// The version of a trace of before Go 1.22, whose batches are others.
+    old: Option<Version>,
 }
 
 impl<'t> Batches<'t> {
@@ -215,6 +217,7 @@ impl<'t> Batches<'t> {
             place: Place { piece: 0, at: 0 },
             offset: 0,
             done: false,
+            old: None,
         }
     }
 
@@ -225,6 +228,7 @@ impl<'t> Batches<'t> {
             place: input.place(offset),
             offset,
             done: false,
+            old: None,
         }
     }
 
@@ -235,12 +239,22 @@ impl<'t> Batches<'t> {
             place,
             offset,
             done: false,
+            old: None,
         }
     }
 
     /// The batches after the file header.
     pub(crate) fn of_trace(input: Pieces<'t>) -> Self {
         Self::from_offset(input, num::wide(HEADER_LEN))
+    }
+
+    /// The same batches of a trace of this version: an error if it is of before Go 1.22.
+    pub(crate) const fn of_version(self, version: Version) -> Self {
+        let old = match version.has_generations() {
+            true => None,
+            false => Some(version),
+        };
+        Batches { old, ..self }
     }
 
     /// Where the next batch begins, and every one before it ends.
@@ -268,7 +282,10 @@ impl<'t> Batches<'t> {
         if self.done {
             return Ok(None);
         }
-        let result = self.step();
+        let result = match self.old {
+            None => self.step(),
+            Some(old) => Err(Error::new(ErrorKind::OldVersion, u64::from(old.minor()), 0)),
+        };
         if !matches!(result, Ok(Some(_))) {
             self.done = true;
         }

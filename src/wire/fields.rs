@@ -37,8 +37,9 @@ impl<'t> Fields<'t> {
         self.at >= self.bytes.len()
     }
 
+    /// What is left.
     #[inline]
-    fn rest(&self) -> &'t [u8] {
+    pub(crate) fn rest(&self) -> &'t [u8] {
         self.bytes.get(self.at..).unwrap_or(&[])
     }
 

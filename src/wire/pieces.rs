@@ -36,6 +36,12 @@ impl<'t> Pieces<'t> {
         }
     }
 
+    /// The first piece, followed by others.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn followed_by(self, rest: &'t [&'t [u8]]) -> Self {
+        Pieces { rest, ..self }
+    }
+
     /// The same bytes as a later part of a trace: `base` bytes stand before them.
     #[cfg(feature = "std")]
     pub(crate) const fn at(self, base: u64) -> Self {

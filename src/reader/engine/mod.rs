@@ -74,11 +74,25 @@ pub(super) struct Engine<S: Storage> {
     last_time: Time,
     syncs: u64,
     pub(super) skipped: u64,
+    /// What reads a trace of before Go 1.22, once its records were looked at.
+    #[cfg(feature = "alloc")]
+    old: Option<alloc::boxed::Box<crate::legacy::Legacy>>,
     /// In the place of `EXACT`, and how many events were offered to the model.
     #[cfg(test)]
     pub(super) exact: usize,
     #[cfg(test)]
     pub(super) offers: u64,
+}
+
+/// The bytes that events of a trace of this version refer to.
+#[inline(always)]
+pub(super) fn input(input: Pieces<'_>, version: Version) -> Pieces<'_> {
+    #[cfg(feature = "alloc")]
+    if !version.has_generations() {
+        return input.followed_by(crate::legacy::PIECES);
+    }
+    let _ = version;
+    input
 }
 
 /// The time of an event after one at `last`: no two share one.
@@ -118,6 +132,8 @@ impl<S: Storage> Engine<S> {
             last_time: Time(0),
             syncs: 0,
             skipped: 0,
+            #[cfg(feature = "alloc")]
+            old: None,
             #[cfg(test)]
             exact: super::merge::EXACT,
             #[cfg(test)]
@@ -136,10 +152,28 @@ impl<S: Storage> Engine<S> {
     /// The event that [`step`](Self::step) found.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn event<'t>(&self, input: Pieces<'t>) -> Event<'_, 't> {
-        let cursor = self.cursors.get(num::index(self.current));
-        let raw = cursor.map_or(self.ready.last(), |cursor| &cursor.raw);
+        match self.cursors.get(num::index(self.current)) {
+            Some(cursor) => Event {
+                raw: &cursor.raw,
+                tables: &self.tables,
+                input,
+            },
+            None => self.other_event(input),
+        }
+    }
+
+    /// An event that is not a cursor's.
+    fn other_event<'t>(&self, input: Pieces<'t>) -> Event<'_, 't> {
+        #[cfg(feature = "alloc")]
+        if let Some(old) = &self.old {
+            return Event {
+                raw: &old.raw,
+                tables: &old.tables,
+                input,
+            };
+        }
         Event {
-            raw,
+            raw: self.ready.last(),
             tables: &self.tables,
             input,
         }
@@ -165,6 +199,10 @@ impl<S: Storage> Engine<S> {
     #[inline(never)]
     fn step_slowly(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
         loop {
+            #[cfg(feature = "alloc")]
+            if let Some(old) = &mut self.old {
+                return old.next(input);
+            }
             if let Some(raw) = self.ready.pop() {
                 raw.time = after(self.last_time, raw.time);
                 self.last_time = raw.time;
@@ -446,6 +484,9 @@ impl<S: Storage> Engine<S> {
             }
             After::Unknown => {}
         }
+        if !self.version.has_generations() {
+            return self.load_old(input);
+        }
         match self.load(input, last) {
             Ok(Some(earliest)) => {
                 self.fill_frontier(input)
@@ -469,6 +510,26 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
+    /// Looks at all records of a trace of before Go 1.22.
+    #[cold]
+    fn load_old(&mut self, input: &Pieces<'_>) -> Result<(), Error> {
+        #[cfg(feature = "alloc")]
+        if S::GROWS {
+            use crate::legacy::Legacy;
+            self.phase = Phase::Done;
+            self.number = 1;
+            self.offset = Offset(input.offset(Place {
+                piece: 0,
+                at: input.piece(0).map_or(0, <[u8]>::len),
+            }));
+            let old = Legacy::new(input, self.place.at, self.version);
+            self.old = Some(alloc::boxed::Box::new(old.or_else(|e| self.fail(e))?));
+            return Ok(());
+        }
+        let minor = u64::from(self.version.minor());
+        self.fail(Error::new(ErrorKind::OldVersion, minor, 0))
+    }
+
     /// Forgets the generation.
     fn clear(&mut self) {
         self.tables.clear();
@@ -484,6 +545,9 @@ impl<S: Storage> Engine<S> {
 
     /// See [`super::Reader::skip_generation`].
     pub(super) fn skip_generation(&mut self, input: &Pieces<'_>) -> bool {
+        if !self.version.has_generations() {
+            return false;
+        }
         let from = input.place(self.start.0);
         let mut batches = Batches::resume(*input, from, self.start.0);
         let mut number = None;
