@@ -41,11 +41,10 @@ impl<'t> Trace<'t> {
 
     fn open(input: Pieces<'t>) -> Result<Self, Error> {
         let version = Version::from_header(input.piece(0).unwrap_or(&[]))?;
+        if cfg!(not(feature = "alloc")) {
+            version.needing_generations()?;
+        }
         if !version.has_generations() {
-            let old = Error::new(ErrorKind::OldVersion, u64::from(version.minor()), 0);
-            if cfg!(not(feature = "alloc")) {
-                return Err(old);
-            }
             // Nothing says where one could be cut.
             let first = input.piece(0).map_or(0, <[u8]>::len);
             let missing = input.len().saturating_sub(num::wide(first));

@@ -221,13 +221,7 @@ impl Checks {
         true
     }
 
-    fn region(
-        &mut self,
-        event: &Occurrence,
-        task: u64,
-        mode: u64,
-        ty: u64,
-    ) -> Result<bool, Fault> {
+    fn region(&mut self, event: &Occurrence, task: u64, mode: u64, ty: u64) -> Result<bool, Fault> {
         let Some(go) = self.goroutines.get_mut(event.go_slot) else {
             return Ok(false);
         };

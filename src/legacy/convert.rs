@@ -3,7 +3,7 @@
 use super::check::{Checks, Proc, Task};
 use super::cursor::Occurrence;
 use super::goroutines::{Goroutines, no_memory};
-use super::merge::{Fault, SyscallExit, merge};
+use super::merge::{Bits, Fault, SyscallExit, merge};
 use super::record::{Record, Records};
 use super::scan::{Scan, Timers};
 use super::sorted::{Next, Sorted};
@@ -40,9 +40,18 @@ enum Stage {
 
 /// A trace of before Go 1.22, as the events of today's format.
 pub(crate) struct Legacy {
-    version: Version,
-    pub(crate) tables: Tables,
     sorted: Sorted,
+    converter: Converter,
+    stage: Stage,
+    /// The time of the event given last.
+    last: Time,
+    syncs: u64,
+}
+
+/// Makes events of today's format of old ones.
+struct Converter {
+    version: Version,
+    tables: Tables,
     checks: Checks,
     timers: Timers,
     /// The cursors of the procs that are none, in case that a trace has batches of them.
@@ -51,10 +60,9 @@ pub(crate) struct Legacy {
     nanoseconds: f64,
     /// The time of the first event, in clock units; `None` if there is none.
     first: Option<i64>,
-    stage: Stage,
-    /// The time of the event given last.
-    last: Time,
-    syncs: u64,
+    /// Of each start of a system call, in order, whether the call blocks; and how many there were.
+    blocks: Bits,
+    syscalls: u32,
     /// GOMAXPROCS has not been given yet: goroutines created existed already.
     starting: bool,
     /// Goroutines that existed, whose status is to be given next, the highest id first.
@@ -64,7 +72,7 @@ pub(crate) struct Legacy {
     /// Why the world is stopped.
     stopped: Span,
     /// The event given last.
-    pub(crate) raw: Raw,
+    raw: Raw,
 }
 
 impl Legacy {
@@ -72,55 +80,66 @@ impl Legacy {
     /// looked at, to find the order of its events.
     ///
     /// It takes time n log n, and memory: one byte for each event (four if there are 255 procs or
-    /// more), 16 for each end of a system call, 24 for each string and stack, about 70 for each
-    /// goroutine. That is at most a twelvefold of the input, and in practice less than half of it.
-    pub(crate) fn new(
-        input: &Pieces<'_>,
-        start: usize,
-        version: Version,
-    ) -> Result<Legacy, Error> {
+    /// more), 16 for each end of a system call, 24 for each string and stack, 32 for each goroutine
+    /// if their ids are in a row. In practice that is less than the trace; made to be dear, 64
+    /// times as much.
+    pub(crate) fn new(input: &Pieces<'_>, start: usize, version: Version) -> Result<Legacy, Error> {
         let data = input.piece(0).unwrap_or(&[]);
         let base = input.offset(Place::default());
         let mut scan = Scan::new(input, start, version)?;
         let full = |_| no_memory(Table::Goroutines, base);
-        let mut goroutines = Goroutines::new().map_err(full)?;
-        let merged = merge(data, base, &mut scan, &mut goroutines)?;
+        let mut goroutines = Goroutines::new(scan.created).map_err(full)?;
+        let mut merged = merge(data, base, &mut scan, &mut goroutines)?;
         goroutines.forget();
         let timers = core::mem::replace(&mut scan.timers, Timers::new());
         let tables = core::mem::replace(&mut scan.tables, Tables::new());
         let nanoseconds = 1e9 / num::float(scan.frequency);
         let procs = alloc::vec![Proc::default(); scan.cursors.len()];
-        let late = merged.late;
         let special = SPECIAL.map(|proc| {
             let at = scan.cursors.iter().position(|cursor| cursor.proc == proc);
             at.map_or(NIL, num::slot)
         });
+        let (late, mut blocks) = (merged.late, core::mem::take(&mut merged.blocks));
         let mut sorted = Sorted::new(scan, merged);
         if late {
-            sorted.find_blocking(data, &mut goroutines);
+            blocks = sorted.find_blocking(data, &mut goroutines);
         }
         let first = sorted.first_time(data, &mut goroutines);
         Ok(Legacy {
-            version,
-            tables,
             sorted,
-            checks: Checks::new(goroutines, procs),
-            timers,
-            special,
-            nanoseconds,
-            first,
+            converter: Converter {
+                version,
+                tables,
+                checks: Checks::new(goroutines, procs),
+                timers,
+                special,
+                nanoseconds,
+                first,
+                blocks,
+                syscalls: 0,
+                starting: true,
+                statuses: Vec::new(),
+                further: None,
+                stopped: Span::default(),
+                raw: Raw::default(),
+            },
             stage: Stage::Start,
             last: Time(-1),
             syncs: 0,
-            starting: true,
-            statuses: Vec::new(),
-            further: None,
-            stopped: Span::default(),
-            raw: Raw::default(),
         })
     }
 
-    /// Finds the next event, [`raw`](Legacy::raw); says whether there is one.
+    /// The event that [`next`](Legacy::next) found.
+    pub(crate) const fn raw(&self) -> &Raw {
+        &self.converter.raw
+    }
+
+    /// The tables that events refer to.
+    pub(crate) const fn tables(&self) -> &Tables {
+        &self.converter.tables
+    }
+
+    /// Finds the next event; says whether there is one.
     pub(crate) fn next(&mut self, input: &Pieces<'_>) -> Result<bool, Error> {
         let data = input.piece(0).unwrap_or(&[]);
         match self.stage {
@@ -128,50 +147,81 @@ impl Legacy {
             Stage::End => return Ok(false),
             Stage::Start => {
                 self.stage = Stage::Events;
-                if self.first.is_some() {
+                if self.converter.first.is_some() {
                     // Before the first event, which is at 0.
                     self.sync(Time(-1));
                     return Ok(true);
                 }
             }
         }
-        loop {
-            if let Some(raw) = self.further.take() {
-                self.raw = raw;
-            } else if let Some(id) = self.statuses.pop() {
-                let time = self.raw.time;
-                self.raw = status(id, GoStatus::RUNNABLE);
-                self.raw.time = time;
-            } else if let Some(next) = self.sorted.next(data, &mut self.checks.goroutines) {
-                match self.convert(next, data) {
-                    Ok(true) => {}
-                    Ok(false) => continue,
-                    Err(fault) => {
-                        self.stage = Stage::End;
-                        let place = Place::default().plus(fault.at);
-                        return Err(input.error(fault.kind, fault.value, place));
+        while !self.converter.has_more() {
+            let goroutines = &mut self.converter.checks.goroutines;
+            let result = match self.sorted.next(data, goroutines) {
+                Some(Next::Event(cursor)) => {
+                    let (event, proc) = self.sorted.event(cursor);
+                    self.converter.convert(event, cursor, proc, data)
+                }
+                Some(Next::Exit(exit)) => match self.converter.convert_exit(&exit) {
+                    true => Ok(true),
+                    false => {
+                        let goroutines = &mut self.converter.checks.goroutines;
+                        Err(Fault {
+                            kind: ErrorKind::GoStateMismatch,
+                            value: goroutines.id(exit.go_slot),
+                            at: self.sorted.place_of(&exit, data, goroutines),
+                        })
                     }
+                },
+                None => {
+                    self.stage = Stage::End;
+                    if let Some(error) = self.sorted.error {
+                        return Err(error);
+                    }
+                    self.sync(Time(self.last.0.wrapping_add(1)));
+                    return Ok(true);
                 }
-            } else {
-                self.stage = Stage::End;
-                if let Some(error) = self.sorted.error {
-                    return Err(error);
+            };
+            match result {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(fault) => {
+                    self.stage = Stage::End;
+                    let place = Place::default().plus(fault.at);
+                    return Err(input.error(fault.kind, fault.value, place));
                 }
-                self.sync(Time(self.last.0.wrapping_add(1)));
-                return Ok(true);
             }
-            // No two events share a time.
-            if self.raw.time <= self.last {
-                self.raw.time = Time(self.last.0.wrapping_add(1));
-            }
-            self.last = self.raw.time;
-            return Ok(true);
         }
+        // No two events share a time.
+        let raw = &mut self.converter.raw;
+        if raw.time <= self.last {
+            raw.time = Time(self.last.0.wrapping_add(1));
+        }
+        self.last = raw.time;
+        Ok(true)
     }
 
     fn sync(&mut self, time: Time) {
         self.syncs = self.syncs.saturating_add(1);
-        self.raw = Raw::sync(self.syncs, time, 0, 0);
+        self.converter.raw = Raw::sync(self.syncs, time, 0, 0);
+    }
+}
+
+impl Converter {
+    /// Goes on to what is left of the record converted last; says whether there was anything.
+    #[inline]
+    fn has_more(&mut self) -> bool {
+        if let Some(raw) = self.further.take() {
+            self.raw = raw;
+            return true;
+        }
+        let Some(id) = self.statuses.pop() else {
+            return false;
+        };
+        self.raw = Raw {
+            time: self.raw.time,
+            ..status(id, GoStatus::RUNNABLE)
+        };
+        true
     }
 
     /// A clock reading in nanoseconds since the first event.
@@ -184,17 +234,16 @@ impl Legacy {
 
     /// Makes an event of today's format of an old one; says whether there is any.
     #[inline]
-    fn convert(&mut self, next: Next, data: &[u8]) -> Result<bool, Fault> {
-        let cursor = match next {
-            Next::Event(cursor) => cursor,
-            Next::Exit(exit) => return self.convert_exit(&exit, data),
-        };
-        let event = *self.sorted.event(cursor);
-        let own = self.sorted.cursors.get(num::index(cursor));
-        let proc = own.map_or(u64::MAX, |cursor| cursor.proc);
+    fn convert(
+        &mut self,
+        event: &Occurrence,
+        cursor: u32,
+        proc: u64,
+        data: &[u8],
+    ) -> Result<bool, Fault> {
         let timer = matches!(event.ty, Old::GO_UNBLOCK | Old::GO_UNBLOCK_LOCAL)
             && (proc == TIMERS || self.timers.find(event.go).is_some());
-        let network = self.checks.see(&event, cursor, timer)?;
+        let network = self.checks.see(event, cursor, timer)?;
         self.raw = Raw {
             time: self.time(event.time),
             go: GoId::new(event.go).filter(|id| id.get() != 0),
@@ -207,7 +256,7 @@ impl Legacy {
         } else if timer {
             self.attribute(TIMERS);
         }
-        let Some((ty, args)) = self.translate(&event, cursor, data)? else {
+        let Some((ty, args)) = self.translate(event, cursor, data)? else {
             return Ok(false);
         };
         self.raw.event = TimedEvent::new(ty, 0, args);
@@ -221,7 +270,7 @@ impl Legacy {
         }
         match event.ty {
             // The call is over after the shortest time there is.
-            Old::GO_SYS_CALL if !self.sorted.syscall_blocks() => {
+            Old::GO_SYS_CALL if !self.syscall_blocks() => {
                 self.raw.thread = self.thread(cursor).or(ThreadId::new(0));
                 self.further = Some(Raw {
                     time: Time(self.raw.time.0.wrapping_add(1)),
@@ -390,24 +439,22 @@ impl Legacy {
                 // Go takes the low half of the number.
                 self.raw.proc = ProcId::new(num::sign_extend(proc));
                 self.raw.thread = None;
-                (EventType::CPU_SAMPLE, [self.tables.stack_id(stack), 0, 0, 0])
+                (
+                    EventType::CPU_SAMPLE,
+                    [self.tables.stack_id(stack), 0, 0, 0],
+                )
             }
             // Everything else the checks have refused, or is not in the order.
             _ => return Ok(None),
         }))
     }
 
-    /// The end of a system call.
-    fn convert_exit(&mut self, exit: &SyscallExit, data: &[u8]) -> Result<bool, Fault> {
-        let go = self.checks.goroutines.id(exit.go_slot);
+    /// The end of a system call; says whether its goroutine was in one.
+    fn convert_exit(&mut self, exit: &SyscallExit) -> bool {
         if !self.checks.see_exit(exit.go_slot) {
-            let goroutines = &mut self.checks.goroutines;
-            return Err(Fault {
-                kind: ErrorKind::GoStateMismatch,
-                value: go,
-                at: self.sorted.place_of(exit, data, goroutines),
-            });
+            return false;
         }
+        let go = self.checks.goroutines.id(exit.go_slot);
         self.raw = Raw {
             time: self.time(exit.time),
             go: GoId::new(go).filter(|id| id.get() != 0),
@@ -415,7 +462,14 @@ impl Legacy {
             ..Raw::default()
         };
         self.attribute(SYSCALLS);
-        Ok(true)
+        true
+    }
+
+    /// Whether the system call blocks that begins now; to be asked once for each.
+    fn syscall_blocks(&mut self) -> bool {
+        let at = self.syscalls;
+        self.syscalls = at.wrapping_add(1);
+        self.blocks.get(at)
     }
 
     /// Notes that a proc starts on a thread, or stops; says whether it was seen before.

@@ -131,7 +131,7 @@ struct Change {
 
 impl Change {
     /// What an event changes; `None` if it depends on nothing.
-    #[inline]
+    #[inline(always)]
     fn of(event: &Occurrence) -> Option<Change> {
         use State::{Dead, Runnable, Running, Waiting};
         let [_, first, second, ..] = event.args;
@@ -162,9 +162,7 @@ impl Change {
             EventType::GO_UNBLOCK_LOCAL | EventType::GO_SYS_EXIT_LOCAL => {
                 named(ANY, Waiting, ONE_MORE, Runnable)
             }
-            EventType::GC_START => {
-                change(COLLECTOR, first, Dead, first.wrapping_add(1), Dead)
-            }
+            EventType::GC_START => change(COLLECTOR, first, Dead, first.wrapping_add(1), Dead),
             _ if event.go == u64::MAX => None,
             EventType::GO_SCHED | EventType::GO_PREEMPT => {
                 change(event.go_slot, ANY, Running, ANY, Runnable)
@@ -205,9 +203,20 @@ struct Merge<'a> {
     /// The first of the cursors that wait for a goroutine, a sequence number and a state.
     waiting: BTreeMap<(u32, u64, State), u32>,
     waiters: usize,
-    syscalls: Vec<Syscall>,
-    merged: Merged,
+    order: Order,
     last: i64,
+    syscalls: Syscalls,
+    /// What the event of each cursor changes.
+    changes: Vec<Option<Change>>,
+}
+
+/// What is found out about system calls.
+struct Syscalls {
+    /// Of each goroutine that made one.
+    last: Vec<Syscall>,
+    exits: Vec<SyscallExit>,
+    blocks: Bits,
+    late: bool,
 }
 
 /// Merges the events of all procs. `base` is where the data begins in the trace.
@@ -236,24 +245,29 @@ pub(super) fn merge(
         due: (0..=cursors).collect(),
         waiting: BTreeMap::new(),
         waiters: 0,
-        syscalls: Vec::new(),
-        merged: Merged {
-            order,
+        order,
+        last: i64::MIN,
+        changes: (0..cursors).map(|_| None).collect(),
+        syscalls: Syscalls {
+            last: Vec::new(),
             exits,
             blocks: Bits::default(),
             late: false,
-            error: None,
         },
-        last: i64::MIN,
     };
     let result = merge.run();
-    let mut merged = merge.merged;
-    merged.error = result.err().map(|fault| {
-        let at = base.wrapping_add(num::wide(fault.at));
-        Error::new(fault.kind, fault.value, at)
-    });
-    merged.exits.sort_unstable_by_key(|e| (e.time, e.index));
-    Ok(merged)
+    let (order, mut syscalls) = (merge.order, merge.syscalls);
+    syscalls.exits.sort_unstable_by_key(|e| (e.time, e.index));
+    Ok(Merged {
+        order,
+        exits: syscalls.exits,
+        blocks: syscalls.blocks,
+        late: syscalls.late,
+        error: result.err().map(|fault| {
+            let at = base.wrapping_add(num::wide(fault.at));
+            Error::new(fault.kind, fault.value, at)
+        }),
+    })
 }
 
 /// What is wrong with an event, and where that is in the data.
@@ -278,37 +292,30 @@ impl Merge<'_> {
     fn run(&mut self) -> Result<(), Fault> {
         loop {
             self.look()?;
-            let Some(cursor) = self.frontier.pop() else {
+            let Some(mut cursor) = self.frontier.pop() else {
                 break;
             };
-            let event = self.event(cursor);
-            self.pass(cursor, &event)?;
-            self.due.push(cursor);
+            // Most of the time the next event of a proc is next of all: the frontier is not asked.
+            while self.pass(cursor)? && self.due.is_empty() {
+                match self.read(cursor)? {
+                    Some(time) => cursor = self.frontier.exchange(time, cursor),
+                    None => break,
+                }
+            }
         }
         if self.waiters == 0 {
             return Ok(());
         }
         let waiting = self.waiting.values().filter_map(|cursor| {
             let cursor = self.cursors.get(num::index(*cursor))?;
-            Some(cursor.event)
+            Some((cursor.event.time, cursor.event.at))
         });
-        let first = waiting.min_by_key(|event| (event.time, event.at));
-        let event = first.unwrap_or_default();
-        Err(Fault::new(
-            ErrorKind::NoOrder,
-            num::wide(self.waiters),
-            &event,
-        ))
-    }
-
-    fn event(&self, cursor: u32) -> Occurrence {
-        match self.cursors.get(num::index(cursor)) {
-            Some(cursor) => cursor.event,
-            None => Occurrence {
-                go_slot: self.goroutines.find(self.sample.go).unwrap_or(NIL),
-                ..self.sample
-            },
-        }
+        let (_, at) = waiting.min().unwrap_or_default();
+        Err(Fault {
+            kind: ErrorKind::NoOrder,
+            value: num::wide(self.waiters),
+            at,
+        })
     }
 
     /// Reads the next events of the cursors that are due: they join the frontier, or wait.
@@ -317,43 +324,68 @@ impl Merge<'_> {
         // first often comes first.
         while let Some(&due) = self.due.first() {
             self.due.swap_remove(0);
-            let woken = due & WOKEN != 0;
-            let index = due & !WOKEN;
-            let Some(cursor) = self.cursors.get_mut(num::index(index)) else {
-                if let Some(sample) = self.samples.next() {
-                    self.sample = sample.occurrence(self.data);
-                    self.frontier.push(self.sample.time, index);
-                }
-                continue;
+            let cursor = due & !WOKEN;
+            let time = match self.cursors.get(num::index(cursor)) {
+                Some(known) if due & WOKEN != 0 => Some(known.event.time),
+                _ => self.read(cursor)?,
             };
-            if !woken && !cursor.advance(self.data, self.batches, self.goroutines) {
-                continue;
-            }
-            let event = &cursor.event;
-            match Change::of(event) {
-                Some(change) if !woken => match self.goroutines.get_mut(change.slot) {
-                    None => return Err(Fault::new(NO_MEMORY, u64::MAX, event)),
-                    Some(goroutine) if change.is_ready(goroutine) => {
-                        self.frontier.push(event.time, index);
-                    }
-                    Some(goroutine) => {
-                        goroutine.awaited = true;
-                        let key = (change.slot, change.seq, change.state);
-                        let others = self.waiting.insert(key, index);
-                        cursor.waits_with = others.unwrap_or(NIL);
-                        self.waiters = self.waiters.wrapping_add(1);
-                    }
-                },
-                _ => self.frontier.push(event.time, index),
+            if let Some(time) = time {
+                self.frontier.push(time, cursor);
             }
         }
         Ok(())
     }
 
-    /// The event is the next one.
+    /// Reads the next event of a cursor, and gives its time if it may come next; otherwise it waits,
+    /// or there is none.
     #[inline]
-    fn pass(&mut self, cursor: u32, event: &Occurrence) -> Result<(), Fault> {
-        if let Some(change) = Change::of(event) {
+    fn read(&mut self, index: u32) -> Result<Option<i64>, Fault> {
+        let Some(cursor) = self.cursors.get_mut(num::index(index)) else {
+            return Ok(self.samples.next().map(|sample| {
+                self.sample = sample.occurrence(self.data);
+                self.sample.time
+            }));
+        };
+        if !cursor.advance(self.data, self.batches, self.goroutines) {
+            return Ok(None);
+        }
+        let time = cursor.event.time;
+        let change = self.changes.get_mut(num::index(index));
+        let Some(change) = change.and_then(|change| {
+            *change = Change::of(&cursor.event);
+            change.as_ref()
+        }) else {
+            return Ok(Some(time));
+        };
+        let Some(goroutine) = self.goroutines.get_mut(change.slot) else {
+            return Err(Fault::new(NO_MEMORY, u64::MAX, &cursor.event));
+        };
+        if change.is_ready(goroutine) {
+            return Ok(Some(time));
+        }
+        goroutine.awaited = true;
+        let key = (change.slot, change.seq, change.state);
+        let others = self.waiting.insert(key, index);
+        cursor.waits_with = others.unwrap_or(NIL);
+        self.waiters = self.waiters.wrapping_add(1);
+        Ok(None)
+    }
+
+    /// The cursor's event is the next one. Says whether the cursor's next may be read at once: else
+    /// it is due, as others are.
+    #[inline]
+    fn pass(&mut self, index: u32) -> Result<bool, Fault> {
+        let event = match self.cursors.get(num::index(index)) {
+            Some(cursor) => &cursor.event,
+            None => {
+                // What it was of may be known only now.
+                self.sample.go_slot = self.goroutines.slot(self.sample.go);
+                &self.sample
+            }
+        };
+        let mut awaited = None;
+        let change = self.changes.get(num::index(index));
+        if let Some(change) = change.and_then(Option::as_ref) {
             let Some(goroutine) = self.goroutines.get_mut(change.slot) else {
                 return Err(Fault::new(NO_MEMORY, u64::MAX, event));
             };
@@ -369,10 +401,7 @@ impl Merge<'_> {
             };
             goroutine.state = change.next;
             if goroutine.awaited {
-                let seq = goroutine.seq;
-                for seq in [ANY, seq] {
-                    self.wake((change.slot, seq, change.next));
-                }
+                awaited = Some((change.slot, goroutine.seq, change.next));
             }
         }
         if event.time < self.last {
@@ -380,11 +409,17 @@ impl Merge<'_> {
             return Err(Fault::new(ErrorKind::TimeOrder, late, event));
         }
         self.last = event.time;
-        self.note_syscalls(event)?;
-        if !self.merged.order.push(cursor) {
+        self.syscalls.note(event, self.goroutines)?;
+        if !self.order.push(index) {
             return Err(Fault::new(NO_MEMORY, u64::MAX, event));
         }
-        Ok(())
+        if let Some((slot, seq, state)) = awaited {
+            self.wake((slot, ANY, state));
+            self.wake((slot, seq, state));
+            self.due.push(index);
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// The cursors that wait for this wait no longer.
@@ -397,23 +432,25 @@ impl Merge<'_> {
             at = core::mem::replace(&mut cursor.waits_with, NIL);
         }
     }
+}
 
+impl Syscalls {
     /// Finds out which system calls block, and when they end.
     #[inline]
-    fn note_syscalls(&mut self, event: &Occurrence) -> Result<(), Fault> {
+    fn note(&mut self, event: &Occurrence, goroutines: &mut Goroutines) -> Result<(), Fault> {
         let ty = event.ty;
         if matches!(ty, EventType::GO_SYS_EXIT | EventType::GO_SYS_EXIT_LOCAL) {
-            return self.note_exit(event);
+            return self.note_exit(event, goroutines);
         }
-        let Some(goroutine) = self.goroutines.get_mut(event.go_slot) else {
+        let Some(goroutine) = goroutines.get_mut(event.go_slot) else {
             return Ok(());
         };
         if goroutine.in_syscall {
             goroutine.in_syscall = false;
             if ty == EventType::GO_SYS_BLOCK
-                && let Some(syscall) = self.syscalls.get(num::index(goroutine.syscall))
+                && let Some(syscall) = self.last.get(num::index(goroutine.syscall))
             {
-                self.merged.blocks.set(syscall.number);
+                self.blocks.set(syscall.number);
             }
         }
         let begins = ty == EventType::GO_SYS_CALL;
@@ -426,15 +463,14 @@ impl Merge<'_> {
                 began: 0,
                 number: NIL,
             };
-            goroutine.syscall = num::slot(self.syscalls.len());
-            List::push(&mut self.syscalls, new)
-                .map_err(|_| Fault::new(NO_MEMORY, u64::MAX, event))?;
+            goroutine.syscall = num::slot(self.last.len());
+            List::push(&mut self.last, new).map_err(|_| Fault::new(NO_MEMORY, u64::MAX, event))?;
         }
-        if let Some(syscall) = self.syscalls.get_mut(num::index(goroutine.syscall)) {
+        if let Some(syscall) = self.last.get_mut(num::index(goroutine.syscall)) {
             if begins {
                 goroutine.in_syscall = true;
                 syscall.began = event.time;
-                syscall.number = self.merged.blocks.push();
+                syscall.number = self.blocks.push();
             } else {
                 syscall.blocked = event.time;
             }
@@ -443,15 +479,15 @@ impl Merge<'_> {
     }
 
     /// A system call ends, perhaps at another time than that at which it was written.
-    fn note_exit(&mut self, event: &Occurrence) -> Result<(), Fault> {
+    fn note_exit(&mut self, event: &Occurrence, goroutines: &mut Goroutines) -> Result<(), Fault> {
         let [_, _, _, end, _] = event.args;
         let end = match event.ty {
             EventType::GO_SYS_EXIT => num::signed(end),
             // Go does not look for a time in these.
             _ => 0,
         };
-        let goroutine = self.goroutines.get(event.go_slot);
-        let syscall = self.syscalls.get(num::index(goroutine.syscall)).copied();
+        let goroutine = goroutines.get(event.go_slot);
+        let syscall = self.last.get(num::index(goroutine.syscall)).copied();
         let mut time = event.time;
         if end != 0 {
             let blocked = syscall.map_or(0, |syscall| syscall.blocked);
@@ -464,21 +500,20 @@ impl Merge<'_> {
             }
             time = end;
         }
-        self.merged.late |= time > event.time;
+        self.late |= time > event.time;
         // It may be the event after a call that did not block, unless it happened before that.
         if goroutine.in_syscall
             && syscall.is_some_and(|syscall| time >= syscall.began)
-            && let Some(goroutine) = self.goroutines.get_mut(event.go_slot)
+            && let Some(goroutine) = goroutines.get_mut(event.go_slot)
         {
             goroutine.in_syscall = false;
         }
         let exit = SyscallExit {
             time,
-            index: num::slot(self.merged.exits.len()),
+            index: num::slot(self.exits.len()),
             go_slot: event.go_slot,
         };
-        List::push(&mut self.merged.exits, exit)
-            .map_err(|_| Fault::new(NO_MEMORY, u64::MAX, event))
+        List::push(&mut self.exits, exit).map_err(|_| Fault::new(NO_MEMORY, u64::MAX, event))
     }
 }
 
@@ -517,7 +552,7 @@ impl Frontier {
         self.heap.push((time, cursor));
         while at > 0 {
             let parent = at.wrapping_sub(1).wrapping_shr(1);
-            if self.time(at) >= self.time(parent) {
+            if time >= self.time(parent) {
                 break;
             }
             self.heap.swap(at, parent);
@@ -526,32 +561,81 @@ impl Frontier {
     }
 
     fn pop(&mut self) -> Option<u32> {
-        let last = self.heap.len().checked_sub(1)?;
-        self.heap.swap(0, last);
-        let (_, cursor) = self.heap.pop()?;
+        let last = self.heap.pop()?;
+        let (_, first) = self.heap.first().copied().unwrap_or(last);
+        self.put_first(last);
+        Some(first)
+    }
+
+    /// Pushes a cursor, and pops the one that comes next.
+    #[inline]
+    fn exchange(&mut self, time: i64, cursor: u32) -> u32 {
+        if self.would_pop(time) {
+            return cursor;
+        }
+        let parent = self.heap.len().wrapping_sub(1).wrapping_shr(1);
+        match self.heap.first() {
+            // It would stay at the end, and be put first when the first is taken away.
+            Some(&(_, first)) if time >= self.time(parent) => {
+                self.put_first((time, cursor));
+                first
+            }
+            _ => {
+                self.push(time, cursor);
+                self.pop().unwrap_or(cursor)
+            }
+        }
+    }
+
+    /// Whether a cursor that were pushed with an event at this time would come next, and leave the
+    /// heap as it is.
+    #[inline]
+    fn would_pop(&self, time: i64) -> bool {
+        if time >= self.time(0) {
+            return false;
+        }
+        // It would climb from the end, and everything on its way would go down and up again. Equal
+        // times would end up in another order: only the last parent's do not matter.
+        let mut at = self.heap.len().wrapping_sub(1).wrapping_shr(1);
+        while at > 0 && at < self.heap.len() {
+            at = at.wrapping_sub(1).wrapping_shr(1);
+            let left = at.wrapping_mul(2).wrapping_add(1);
+            let time = self.time(at);
+            if time >= self.time(left) || time >= self.time(left.wrapping_add(1)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Puts an entry in the place of the first, and then where it belongs.
+    #[inline]
+    fn put_first(&mut self, entry: (i64, u32)) {
         let mut at = 0usize;
         loop {
             let left = at.wrapping_mul(2).wrapping_add(1);
-            if left >= last {
-                return Some(cursor);
-            }
             let right = left.wrapping_add(1);
-            let child = if right < last && self.time(right) < self.time(left) {
+            let child = if self.time(right) < self.time(left) {
                 right
             } else {
                 left
             };
-            if self.time(child) >= self.time(at) {
-                return Some(cursor);
+            let below = self.heap.get(child).copied();
+            let below = below.filter(|below| below.0 < entry.0);
+            let Some(place) = self.heap.get_mut(at) else {
+                return;
+            };
+            *place = below.unwrap_or(entry);
+            if below.is_none() {
+                return;
             }
-            self.heap.swap(at, child);
             at = child;
         }
     }
 
+    /// The time of an entry; none is later than all.
     #[inline]
     fn time(&self, at: usize) -> i64 {
         self.heap.get(at).map_or(i64::MAX, |entry| entry.0)
     }
 }
-

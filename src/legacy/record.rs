@@ -182,6 +182,38 @@ impl<'t> Records<'t> {
         }
     }
 
+    /// Goes past the next record if it is an event with at most three arguments and sound, which
+    /// nearly all are, and gives its type: quicker than [`next`](Records::next), where nothing but
+    /// the type is of interest.
+    #[inline(always)]
+    pub(super) fn skip_event(&mut self) -> Option<EventType> {
+        let first = *self.bytes.get(self.at)?;
+        let ty = EventType(first & 0x3f);
+        let mut left = first.wrapping_shr(6).wrapping_add(1);
+        let sound = usize::from(left) == ty.args() && ty.since() <= self.version.minor();
+        if first >= 0xc0 || !sound || !ty.is_timed() {
+            return None;
+        }
+        let mut at = self.at;
+        while left > 0 {
+            // A longer number may not fit 64 bits: that is for the other way to find out.
+            let mut len = 0u8;
+            loop {
+                at = at.wrapping_add(1);
+                len = len.wrapping_add(1);
+                if *self.bytes.get(at)? < 0x80 {
+                    break;
+                }
+                if len == 8 {
+                    return None;
+                }
+            }
+            left = left.wrapping_sub(1);
+        }
+        self.at = at.wrapping_add(1);
+        Some(ty)
+    }
+
     #[inline]
     fn read(&mut self) -> Result<Record<'t>, Error> {
         let start = self.at;
@@ -228,9 +260,7 @@ impl<'t> Records<'t> {
             for arg in args.iter_mut().take(ty.args()) {
                 (*arg, read) = varint::read_at(body, read).map_err(|fault| match fault {
                     // Too few, if none is cut.
-                    Fault::Short if read >= body.len() => {
-                        self.error(wrong, u64::from(ty.0), start)
-                    }
+                    Fault::Short if read >= body.len() => self.error(wrong, u64::from(ty.0), start),
                     fault => self.fault(fault, ErrorKind::BatchOverrun, base, read, body.len()),
                 })?;
             }
@@ -335,7 +365,11 @@ impl<'t> Iterator for Records<'t> {
 /// other than a string's or a stack's, and where the next one begins. Past the end, and where one is
 /// not sound after all, there is `None`.
 #[inline(always)]
-pub(super) fn reread(data: &[u8], at: usize, args: &mut [u64; MAX_ARGS]) -> Option<(EventType, usize)> {
+pub(super) fn reread(
+    data: &[u8],
+    at: usize,
+    args: &mut [u64; MAX_ARGS],
+) -> Option<(EventType, usize)> {
     let first = *data.get(at)?;
     let ty = EventType(first & 0x3f);
     let mut at = at.wrapping_add(1);

@@ -2,7 +2,7 @@
 //! is found here; the tables are indexed, and the batches with events grouped by proc.
 
 use super::cursor::{BatchEntry, Cursor};
-use super::goroutines::no_memory;
+use super::goroutines::{Ids, no_memory};
 use super::record::{Event, Record, Records};
 use super::spec::{EventType, MAX_STRING_SIZE};
 use super::tables::{Frames, Tables};
@@ -37,6 +37,8 @@ pub(super) struct Scan {
     pub(super) events: usize,
     /// How many of them are ends of system calls.
     pub(super) exits: usize,
+    /// Which goroutines are created.
+    pub(super) created: Ids,
 }
 
 /// The state of the pass.
@@ -68,6 +70,7 @@ impl Scan {
                 frequency: 0,
                 events: 0,
                 exits: 0,
+                created: Ids::NONE,
             },
             frames: Frames::new(),
             procs: IdTable::new(),
@@ -77,6 +80,13 @@ impl Scan {
         };
         loop {
             let (at, offset) = (records.position(), records.offset().0);
+            if pass.batch.is_none()
+                && pass.cursor != NIL
+                && let Some(ty) = records.skip_event()
+            {
+                pass.count(ty);
+                continue;
+            }
             let Some(record) = records.next()? else { break };
             pass.record(&record, at, records.position(), offset)?;
         }
@@ -147,9 +157,9 @@ impl Pass {
             return Err(outside(event.ty, offset));
         }
         if event.ty.is_timed() {
-            self.scan.events = self.scan.events.wrapping_add(1);
-            if matches!(event.ty, EventType::GO_SYS_EXIT | EventType::GO_SYS_EXIT_LOCAL) {
-                self.scan.exits = self.scan.exits.wrapping_add(1);
+            self.count(event.ty);
+            if event.ty == EventType::GO_CREATE {
+                self.scan.created.add(second);
             }
             return match self.batch.take() {
                 Some(batch) => self.add_batch(batch, offset),
@@ -179,6 +189,14 @@ impl Pass {
             }
         }
         Ok(())
+    }
+
+    /// There is an event of this type.
+    #[inline]
+    fn count(&mut self, ty: EventType) {
+        let exit = matches!(ty, EventType::GO_SYS_EXIT | EventType::GO_SYS_EXIT_LOCAL);
+        self.scan.events = self.scan.events.wrapping_add(1);
+        self.scan.exits = self.scan.exits.wrapping_add(usize::from(exit));
     }
 
     /// A batch begins.

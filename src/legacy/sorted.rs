@@ -21,12 +21,11 @@ pub(super) enum Next {
 
 /// Walks through the order that the merge found.
 pub(super) struct Sorted {
-    pub(super) cursors: Vec<Cursor>,
+    cursors: Vec<Cursor>,
     batches: Vec<BatchEntry>,
     samples: Vec<Sample>,
     order: Order,
     exits: Vec<SyscallExit>,
-    blocks: Bits,
     /// Why no order was found for what follows.
     pub(super) error: Option<Error>,
     /// How many events of the order were read, the one ahead among them.
@@ -39,8 +38,6 @@ pub(super) struct Sorted {
     /// How many ends of system calls were met in the order, and how many were given.
     exits_met: u32,
     exits_given: usize,
-    /// How many system calls have begun.
-    syscalls: u32,
 }
 
 impl Sorted {
@@ -51,7 +48,6 @@ impl Sorted {
             samples: scan.samples,
             order: merged.order,
             exits: merged.exits,
-            blocks: merged.blocks,
             error: merged.error,
             read: 0,
             ahead: None,
@@ -59,7 +55,6 @@ impl Sorted {
             samples_read: 0,
             exits_met: 0,
             exits_given: 0,
-            syscalls: 0,
         };
         sorted.rewind();
         sorted
@@ -69,25 +64,27 @@ impl Sorted {
     fn rewind(&mut self) {
         self.cursors.iter_mut().for_each(Cursor::rewind);
         (self.read, self.samples_read, self.exits_given) = (0, 0, 0);
-        (self.exits_met, self.syscalls) = (0, 0);
+        self.exits_met = 0;
         self.ahead = None;
     }
 
     /// The time of the first event, in clock units; `None` if there is no event.
     pub(super) fn first_time(&mut self, data: &[u8], goroutines: &mut Goroutines) -> Option<i64> {
         let time = match self.next(data, goroutines)? {
-            Next::Event(cursor) => self.event(cursor).time,
+            Next::Event(cursor) => self.event(cursor).0.time,
             Next::Exit(exit) => exit.time,
         };
         self.rewind();
         Some(time)
     }
 
-    /// The event of a cursor that came next.
+    /// The event of a cursor that came next, and its proc.
     #[inline]
-    pub(super) fn event(&self, cursor: u32) -> &Occurrence {
-        let cursor = self.cursors.get(num::index(cursor));
-        cursor.map_or(&self.sample, |cursor| &cursor.event)
+    pub(super) fn event(&self, cursor: u32) -> (&Occurrence, u64) {
+        match self.cursors.get(num::index(cursor)) {
+            Some(cursor) => (&cursor.event, cursor.proc),
+            None => (&self.sample, u64::MAX),
+        }
     }
 
     /// The next event; `None` after the last.
@@ -99,7 +96,7 @@ impl Sorted {
         };
         if let Some(exit) = self.exits.get(self.exits_given) {
             let first = ahead.is_none_or(|cursor| {
-                let time = self.event(cursor).time;
+                let time = self.event(cursor).0.time;
                 exit.time < time || exit.time == time && exit.index < self.exits_met
             });
             if first {
@@ -136,15 +133,8 @@ impl Sorted {
         }
     }
 
-    /// Whether the system call blocks that begins now; to be asked once for each.
-    pub(super) fn syscall_blocks(&mut self) -> bool {
-        let at = self.syscalls;
-        self.syscalls = at.wrapping_add(1);
-        self.blocks.get(at)
-    }
-
     /// Finds anew which system calls block, now that it is known when all of them ended.
-    pub(super) fn find_blocking(&mut self, data: &[u8], goroutines: &mut Goroutines) {
+    pub(super) fn find_blocking(&mut self, data: &[u8], goroutines: &mut Goroutines) -> Bits {
         /// Of each goroutine, the number of its last system call, until another event of it follows.
         struct Pending(Vec<u32>);
         impl Pending {
@@ -159,9 +149,9 @@ impl Sorted {
             let (ty, slot) = match next {
                 Next::Exit(exit) => (EventType::GO_SYS_EXIT, exit.go_slot),
                 Next::Event(cursor) => {
-                    let event = self.event(cursor);
+                    let (event, _) = self.event(cursor);
                     let slot = match event.ty {
-                        EventType::CPU_SAMPLE => goroutines.find(event.go).unwrap_or(NIL),
+                        EventType::CPU_SAMPLE => goroutines.slot(event.go),
                         _ => event.go_slot,
                     };
                     (event.ty, slot)
@@ -178,8 +168,8 @@ impl Sorted {
                 }
             }
         }
-        self.blocks = blocks;
         self.rewind();
+        blocks
     }
 
     /// Where the end of a system call is in the data: found by walking through the order again,

@@ -109,7 +109,8 @@ impl<S: Storage> Window<S> {
     #[inline]
     pub(crate) fn event(&self) -> Event<'_, '_> {
         let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
-        self.engine.event(super::engine::input(input, self.engine.version))
+        self.engine
+            .event(super::engine::input(input, self.engine.version))
     }
 
     /// Makes room for the next generation: what outlives the one that was read moves to the front of

@@ -284,7 +284,7 @@ impl<'t> Batches<'t> {
         }
         let result = match self.old {
             None => self.step(),
-            Some(old) => Err(Error::new(ErrorKind::OldVersion, u64::from(old.minor()), 0)),
+            Some(old) => old.needing_generations().map(|_| None),
         };
         if !matches!(result, Ok(Some(_))) {
             self.done = true;

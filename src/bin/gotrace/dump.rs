@@ -6,6 +6,7 @@ use crate::input::Input;
 use crate::json::{Json, SCHEMA};
 use crate::output::{Failure, Result, Text};
 use crate::progress::Progress;
+use gotrace::legacy::Records;
 use gotrace::wire::Chunk;
 use gotrace::wire::text::HeaderLine;
 use gotrace::{Details, Event, EventKind, Stack, Trace, event::StateTransition, ids::StackId};
@@ -27,7 +28,9 @@ Examples:
 ///
 /// --wire prints what stands in the file, in the file's order, line for line as
 /// "go tool trace -d=wire" does; "gotrace assemble" makes a trace of it again. Where Go's tool
-/// stops at the first experimental event, this goes on.
+/// stops at the first experimental event, this goes on. Of traces of before Go 1.22, for which Go's
+/// tool has no such text, it prints the records in a form of its own, with the names of Go's source:
+/// "GoStart dt=12 g=7 seq=3". No trace is made of that again.
 ///
 /// --parsed prints the events in the order in which they happened, line for line as
 /// "go tool trace -d=parsed" does, wall clocks in UTC; or as JSON.
@@ -91,6 +94,18 @@ fn wire(args: &Args, bytes: &[u8], out: &mut Text, progress: &Progress) -> Resul
     let trace = Trace::new(bytes).map_err(damaged)?;
     if args.header {
         let _ = writeln!(out.buffer(), "{}", HeaderLine(trace.version()));
+    }
+    if !trace.version().has_generations() {
+        let mut records = Records::new(bytes).map_err(damaged)?;
+        let mut done = 0;
+        while let Some(record) = records.next().map_err(damaged)? {
+            let _ = writeln!(out.buffer(), "{record}");
+            out.relax()?;
+            let offset = records.offset().0;
+            progress.add(usize::try_from(offset - done).unwrap_or(0));
+            done = offset;
+        }
+        return Ok(());
     }
     for chunk in trace.batches() {
         let chunk = chunk.map_err(damaged)?;

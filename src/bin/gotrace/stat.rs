@@ -5,6 +5,7 @@ use crate::output::{self, Failure, Result};
 use crate::parallel;
 use crate::progress::Progress;
 use anstyle::Style;
+use gotrace::legacy;
 use gotrace::wire::{Batch, Chunk, Class, Contents, EventType, Events, Footprint};
 use gotrace::{
     ThreadId, Time, Trace,
@@ -12,7 +13,7 @@ use gotrace::{
     time::{Timestamp, WallTime},
 };
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,8 @@ use std::path::{Path, PathBuf};
 /// The table has a row for each type of event, with bytes and shares of the trace as
 /// "go tool trace -d=footprint" counts them. "padding" is what Go pads the headers of batches with,
 /// so that all rows and the 16 bytes of the file's header add up to the size. A damaged trace is
-/// summarized as far as it can be read.
+/// summarized as far as it can be read. Of a trace of before Go 1.22, which is one generation, the
+/// rows have the names of that format, and threads are those on which procs started.
 ///
 /// With --follow, shows how a running program is doing as its trace comes, generation by generation,
 /// about a second each: events a second by kind, goroutines, heap, garbage collection. On a terminal
@@ -179,6 +181,9 @@ impl Summary {
         self.size = bytes.len() as u64;
         let trace = Trace::new(bytes)?;
         self.version = Some(format!("1.{}", trace.version().minor()));
+        if !trace.version().has_generations() {
+            return self.read_old(bytes, progress);
+        }
         let mut scan = Scan::default();
         let mut result = Ok(());
         for generation in trace.generations() {
@@ -192,6 +197,34 @@ impl Summary {
             result = result.and(read);
         }
         self.take(scan);
+        result
+    }
+
+    /// Reads a trace of before Go 1.22.
+    fn read_old(
+        &mut self,
+        bytes: &[u8],
+        progress: &Progress,
+    ) -> std::result::Result<(), gotrace::Error> {
+        let mut old = OldScan::default();
+        let result = old.read(bytes, progress);
+        self.generations = 1;
+        (self.first_generation, self.last_generation) = (Some(1), Some(1));
+        self.threads = old.threads.len();
+        self.duration_ns = old.duration();
+        for (ty, [count, bytes]) in old.types {
+            match ty {
+                legacy::EventType::BATCH => self.batches.events = count,
+                legacy::EventType::STRING => self.strings = count,
+                legacy::EventType::STACK => self.stacks = count,
+                legacy::EventType::CPU_SAMPLE => self.samples = count,
+                legacy::EventType::FREQUENCY | legacy::EventType::TIMER_GOROUTINE => {}
+                _ => self.events += count,
+            }
+            let name = ty.to_string();
+            self.types.push(Type { name, count, bytes });
+        }
+        self.types.sort_by_key(|t| std::cmp::Reverse(t.bytes));
         result
     }
 
@@ -217,6 +250,66 @@ impl Summary {
             });
         }
         self.types.sort_by_key(|t| std::cmp::Reverse(t.bytes));
+    }
+}
+
+/// What one pass over the records of a trace of before Go 1.22 counts.
+#[derive(Default)]
+struct OldScan {
+    /// Records and their bytes.
+    types: BTreeMap<legacy::EventType, [u64; 2]>,
+    threads: HashSet<u64>,
+    /// The clock in the batch being read.
+    clock: u64,
+    /// Of the first and the last event, in clock units.
+    clocks: Option<(u64, u64)>,
+    frequency: Option<u64>,
+}
+
+impl OldScan {
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        progress: &Progress,
+    ) -> std::result::Result<(), gotrace::Error> {
+        let mut records = legacy::Records::new(bytes)?;
+        let mut at = records.offset().0;
+        while let Some(record) = records.next()? {
+            let len = records.offset().0 - at;
+            at += len;
+            progress.add(usize::try_from(len).unwrap_or(0));
+            let [count, bytes] = self.types.entry(record.ty()).or_default();
+            *count += 1;
+            *bytes += len;
+            if let legacy::Record::Event(event) = record {
+                self.add(&event);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, event: &legacy::Event<'_>) {
+        let [first, second, ..] = event.args;
+        match event.ty {
+            legacy::EventType::BATCH => self.clock = second,
+            legacy::EventType::FREQUENCY => self.frequency = Some(first),
+            legacy::EventType::TIMER_GOROUTINE | legacy::EventType::CPU_SAMPLE => {}
+            ty => {
+                self.clock = self.clock.wrapping_add(first);
+                let (earlier, later) = self.clocks.unwrap_or((self.clock, self.clock));
+                self.clocks = Some((earlier.min(self.clock), later.max(self.clock)));
+                if ty == legacy::EventType::PROC_START {
+                    self.threads.insert(second);
+                }
+            }
+        }
+    }
+
+    /// From the first event to the last, in nanoseconds.
+    fn duration(&self) -> Option<i64> {
+        let (first, last) = self.clocks?;
+        let nanoseconds = (last - first) as f64 * (1e9 / self.frequency? as f64);
+        Some(nanoseconds as i64)
     }
 }
 

@@ -167,8 +167,8 @@ impl<S: Storage> Engine<S> {
         #[cfg(feature = "alloc")]
         if let Some(old) = &self.old {
             return Event {
-                raw: &old.raw,
-                tables: &old.tables,
+                raw: old.raw(),
+                tables: old.tables(),
                 input,
             };
         }
@@ -526,8 +526,10 @@ impl<S: Storage> Engine<S> {
             self.old = Some(alloc::boxed::Box::new(old.or_else(|e| self.fail(e))?));
             return Ok(());
         }
-        let minor = u64::from(self.version.minor());
-        self.fail(Error::new(ErrorKind::OldVersion, minor, 0))
+        match self.version.needing_generations() {
+            Ok(_) => Ok(()),
+            Err(error) => self.fail(error),
+        }
     }
 
     /// Forgets the generation.
