@@ -77,12 +77,13 @@ impl<'a, 't> Event<'a, 't> {
         }
     }
 
-    /// The text of the event that no string table holds, or else a string by its id.
+    /// A string by its id, or the text that the event has in place of one.
     fn text(&self, id: u64) -> GoStr<'t> {
-        match self.raw.name.len {
-            0 => self.string(id),
-            _ => GoStr::new(self.input.bytes(self.raw.name)),
+        // In other traces, a name may be left of an event before.
+        if id == 0 && self.tables.has_texts() {
+            return GoStr::new(self.input.bytes(self.raw.name));
         }
+        self.string(id)
     }
 
     pub(crate) fn string(&self, id: u64) -> GoStr<'t> {

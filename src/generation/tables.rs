@@ -261,6 +261,10 @@ pub(crate) trait Lookup {
     fn string(&self, id: u64) -> Option<Span>;
     fn stack(&self, id: u64) -> Option<Span>;
     fn clock(&self) -> Option<ClockSnapshot>;
+    /// Whether events with a string id of 0 have a text of their own: in traces of before Go 1.22.
+    fn has_texts(&self) -> bool {
+        false
+    }
     /// What is known of a stack's frame.
     fn frame(&self, frame: RawFrame) -> RawFrame {
         frame

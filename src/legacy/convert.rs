@@ -517,9 +517,9 @@ impl Converter {
     /// The event is not a proc's, but of one of those that are none.
     fn attribute(&mut self, proc: u64) {
         self.raw.proc = ProcId::new(proc);
-        let special = SPECIAL.iter().zip(self.special);
-        let cursor = special.filter(|(special, _)| **special == proc);
-        self.raw.thread = cursor.last().and_then(|(_, cursor)| self.thread(cursor));
+        let mut special = SPECIAL.iter().zip(self.special);
+        let cursor = special.find(|(special, _)| **special == proc);
+        self.raw.thread = cursor.and_then(|(_, cursor)| self.thread(cursor));
     }
 }
 

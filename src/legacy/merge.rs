@@ -11,6 +11,7 @@
 //! apart.
 
 use super::cursor::{BatchEntry, Cursor, Occurrence};
+use super::frontier::Frontier;
 use super::goroutines::{COLLECTOR, Goroutine, Goroutines, NOBODY, State, no_memory};
 use super::scan::{Sample, Scan};
 use super::spec::EventType;
@@ -536,106 +537,5 @@ impl Sample {
             named: NOBODY,
             at: self.at,
         }
-    }
-}
-
-/// Cursors by the times of their events: a heap. Which of two comes first at one time depends on how
-/// it is built, and is as in Go.
-#[derive(Default)]
-struct Frontier {
-    heap: Vec<(i64, u32)>,
-}
-
-impl Frontier {
-    fn push(&mut self, time: i64, cursor: u32) {
-        let mut at = self.heap.len();
-        self.heap.push((time, cursor));
-        while at > 0 {
-            let parent = at.wrapping_sub(1).wrapping_shr(1);
-            if time >= self.time(parent) {
-                break;
-            }
-            self.heap.swap(at, parent);
-            at = parent;
-        }
-    }
-
-    fn pop(&mut self) -> Option<u32> {
-        let last = self.heap.pop()?;
-        let (_, first) = self.heap.first().copied().unwrap_or(last);
-        self.put_first(last);
-        Some(first)
-    }
-
-    /// Pushes a cursor, and pops the one that comes next.
-    #[inline]
-    fn exchange(&mut self, time: i64, cursor: u32) -> u32 {
-        if self.would_pop(time) {
-            return cursor;
-        }
-        let parent = self.heap.len().wrapping_sub(1).wrapping_shr(1);
-        match self.heap.first() {
-            // It would stay at the end, and be put first when the first is taken away.
-            Some(&(_, first)) if time >= self.time(parent) => {
-                self.put_first((time, cursor));
-                first
-            }
-            _ => {
-                self.push(time, cursor);
-                self.pop().unwrap_or(cursor)
-            }
-        }
-    }
-
-    /// Whether a cursor that were pushed with an event at this time would come next, and leave the
-    /// heap as it is.
-    #[inline]
-    fn would_pop(&self, time: i64) -> bool {
-        if time >= self.time(0) {
-            return false;
-        }
-        // It would climb from the end, and everything on its way would go down and up again. Equal
-        // times would end up in another order: only the last parent's do not matter.
-        let mut at = self.heap.len().wrapping_sub(1).wrapping_shr(1);
-        while at > 0 && at < self.heap.len() {
-            at = at.wrapping_sub(1).wrapping_shr(1);
-            let left = at.wrapping_mul(2).wrapping_add(1);
-            let time = self.time(at);
-            if time >= self.time(left) || time >= self.time(left.wrapping_add(1)) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Puts an entry in the place of the first, and then where it belongs.
-    #[inline]
-    fn put_first(&mut self, entry: (i64, u32)) {
-        let mut at = 0usize;
-        loop {
-            let left = at.wrapping_mul(2).wrapping_add(1);
-            let right = left.wrapping_add(1);
-            let child = if self.time(right) < self.time(left) {
-                right
-            } else {
-                left
-            };
-            let below = self.heap.get(child).copied();
-            let below = below.filter(|below| below.0 < entry.0);
-            let Some(place) = self.heap.get_mut(at) else {
-                return;
-            };
-            *place = below.unwrap_or(entry);
-            if below.is_none() {
-                return;
-            }
-            at = child;
-        }
-    }
-
-    /// The time of an entry; none is later than all.
-    #[inline]
-    fn time(&self, at: usize) -> i64 {
-        self.heap.get(at).map_or(i64::MAX, |entry| entry.0)
     }
 }

@@ -29,6 +29,7 @@
 mod check;
 mod convert;
 mod cursor;
+mod frontier;
 mod goroutines;
 mod merge;
 mod record;

@@ -107,6 +107,10 @@ impl Lookup for Tables {
         None
     }
 
+    fn has_texts(&self) -> bool {
+        true
+    }
+
     fn frame(&self, frame: RawFrame) -> RawFrame {
         let first = self.frames.find(frame.pc);
         let first = first.and_then(|slot| self.frames.get(slot));

@@ -201,10 +201,7 @@ fn strings_outlive_the_reader() {
         .iter()
         .filter(|m| !m.as_bytes().is_empty())
         .collect();
-    assert!(
-        long.len() > 3 && long.iter().all(|m| inside(m)),
-        "{messages:?}"
-    );
+    assert!(long.len() > 3 && long.iter().all(inside), "{messages:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! ProcStart dt=1 thread=7
 //! String id=1 data="main.main"
 //! Stack id=2 size=1
-//! 	pc=0x10 func=1 file=1 line=3
+//! (a tab)pc=0x10 func=1 file=1 line=3
 //! Frequency freq=1000000000
 //! ```
 //!

@@ -526,6 +526,7 @@ impl<S: Storage> Engine<S> {
             self.old = Some(alloc::boxed::Box::new(old.or_else(|e| self.fail(e))?));
             return Ok(());
         }
+        let _ = input;
         match self.version.needing_generations() {
             Ok(_) => Ok(()),
             Err(error) => self.fail(error),
