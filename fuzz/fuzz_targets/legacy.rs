@@ -51,7 +51,10 @@ fuzz_target!(|bytes: &[u8]| {
     let mut whole = trace.reader();
     let mut stream = StreamReader::new(bytes).expect("a header that was read before");
     for _ in 0..count {
-        let (a, b) = (whole.next().expect("an event"), stream.next().expect("an event"));
+        let (a, b) = (
+            whole.next().expect("an event"),
+            stream.next().expect("an event"),
+        );
         assert_eq!(a.map(|e| e.to_string()), b.map(|e| e.to_string()));
     }
     match (error, stream.next()) {
