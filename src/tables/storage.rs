@@ -139,7 +139,7 @@ impl Storage for Growing {
 /// That is at most, in bytes and the same but for padding on 64-bit targets:
 ///
 /// ```text
-/// 944 + 24 STRINGS + 24 STACKS + 24 SAMPLES + 32 BATCHES + 288 THREADS
+/// 952 + 24 STRINGS + 24 STACKS + 24 SAMPLES + 32 BATCHES + 288 THREADS
 ///     + 44 PROCS + 52 GOROUTINES + 32 REGIONS + 44 TASKS
 /// ```
 ///
