@@ -9,6 +9,7 @@ use core::fmt;
 /// Displays as one line, for example `invalid batch size 70000, the largest is 65536, at byte 1043`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Error {
     kind: ErrorKind,
     value: u64,
@@ -24,6 +25,11 @@ impl Error {
             value,
             offset: Offset(offset),
         }
+    }
+
+    /// The same, where its offset counts from a place `bytes` into the trace.
+    pub(crate) const fn after(self, bytes: u64) -> Error {
+        Error::new(self.kind, self.value, self.offset.0.wrapping_add(bytes))
     }
 
     /// What is wrong.
@@ -45,6 +51,7 @@ impl Error {
 /// A table of limited capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Table {
     /// Event batches of one generation.
@@ -92,6 +99,7 @@ macro_rules! kinds {
         /// What is wrong with a trace. The value named is [`Error::value`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         #[non_exhaustive]
         pub enum ErrorKind {
             /// A table of fixed capacity is full (or, if it grows, memory is); the value is its
@@ -119,10 +127,16 @@ kinds! {
     NotATrace => "not a Go execution trace: it begins with {}";
     /// The header names a version that no Go release wrote; the value is N of `go 1.N`.
     UnknownVersion => "unknown trace version go 1.{}";
-    /// The header names a version of before Go 1.22, whose format has no generations; the value is N
-    /// of `go 1.N`. A reader whose tables may grow gives the events of such a trace; nothing else
-    /// is possible with it.
-    OldVersion => "trace version go 1.{} has no generations: it can be read as events, by a reader with growing tables, and nothing else";
+    /// The header names a version of after [`Version::CURRENT`](crate::wire::Version::CURRENT); the
+    /// value is N of `go 1.N`.
+    NewerVersion => "trace version go 1.{} is newer than this gotrace, which reads up to go 1.26: update it";
+    /// The header names a version of before Go 1.11, whose format this does not read; the value
+    /// is N of `go 1.N`.
+    OldVersion => "trace version go 1.{} is not supported, go 1.11 is the oldest";
+    /// The trace is of before Go 1.22, whose format has no generations; the value is N of `go 1.N`. A
+    /// reader whose tables may grow gives the events of such a trace; nothing else is possible with
+    /// it.
+    NoGenerations => "trace version go 1.{} has no generations: it can be read as events, by a reader with growing tables, and nothing else";
     /// The input ends inside a record; the value is how many bytes the record lacks at least.
     UnexpectedEnd => "the trace is cut short: at least {} more bytes were expected";
     /// A record ends beyond the batch it stands in; the value is how many bytes it lacks at least.
@@ -141,6 +155,10 @@ kinds! {
     GenerationOrder => "a batch of generation {} is out of order";
     /// The trace ends before its last generation does; the value is that generation's number.
     IncompleteGeneration => "generation {} is incomplete, the trace is cut short";
+    /// A generation of a stream takes more memory than it may; the value is the limit in bytes, or
+    /// what it took when there was no more. See
+    /// [`with_generation_limit`](crate::StreamReader::with_generation_limit).
+    GenerationTooLarge => "a generation takes more than {} bytes of memory, the limit";
     /// An event type that the format does not have; the value is the type.
     UnknownEvent => "invalid event type {}";
     /// An event type that has no place in a batch of events; the value is the type.

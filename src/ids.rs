@@ -63,6 +63,22 @@ macro_rules! complement_id {
             }
         }
 
+        /// As the number on the wire.
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_u64(self.get())
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let raw = <u64 as serde::Deserialize>::deserialize(from)?;
+                $name::new(raw).ok_or_else(|| serde::de::Error::custom("the number of no id"))
+            }
+        }
+
         #[cfg(feature = "defmt")]
         impl defmt::Format for $name {
             fn format(&self, f: defmt::Formatter<'_>) {
@@ -97,6 +113,7 @@ macro_rules! nonzero_id {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         pub struct $name(NonZeroU64);
 
         impl $name {
@@ -114,6 +131,9 @@ macro_rules! nonzero_id {
             pub const fn get(self) -> u64 {
                 self.0.get()
             }
+
+            /// The first id that a table gives: 1.
+            pub const FIRST: $name = $name(NonZeroU64::MIN);
         }
 
         impl fmt::Display for $name {
@@ -145,6 +165,7 @@ impl GenerationId {
 /// An experiment that experimental batches and events belong to (`tracev2.Experiment`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Experiment(pub u8);
 
 impl Experiment {
@@ -163,7 +184,20 @@ impl Experiment {
 /// A position in a trace: bytes from its first one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Offset(pub u64);
+
+impl From<u64> for Offset {
+    fn from(bytes: u64) -> Self {
+        Offset(bytes)
+    }
+}
+
+impl From<Offset> for u64 {
+    fn from(offset: Offset) -> Self {
+        offset.0
+    }
+}
 
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

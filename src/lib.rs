@@ -1,4 +1,5 @@
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "mmap"), forbid(unsafe_code))]
 #![deny(unsafe_code, missing_docs)]
 #![cfg_attr(
@@ -26,8 +27,13 @@ extern crate std;
 #[macro_use]
 mod macros;
 
+#[cfg(feature = "alloc")]
+pub mod analysis;
+pub mod docs;
 pub mod error;
 pub mod event;
+#[cfg(feature = "json")]
+pub mod export;
 pub mod generation;
 pub mod ids;
 #[cfg(feature = "alloc")]
@@ -42,6 +48,8 @@ mod num;
 mod order;
 pub mod reader;
 pub mod recorder;
+#[cfg(feature = "alloc")]
+pub mod select;
 #[cfg(feature = "std")]
 pub mod source;
 pub mod string;

@@ -1,17 +1,31 @@
 //! Files mapped into memory: a trace of any size, read without being copied.
 //!
 //! A map costs no memory of its own: the operating system loads what is touched, and may drop it
-//! again. It does not take a copy either. Whoever writes to the file while it is mapped changes
-//! the bytes under the reader's hands, which may then refuse the trace, or give events that never
-//! were, but stays within the map. Whoever cuts the file short takes the bytes away: touching
-//! them then ends the process with the signal `SIGBUS`, unless it has a handler for it. Map traces
-//! that are complete, and read those that are still being written.
+//! again. It takes no copy either: what another process does to the file shows through the map.
+//!
+//! # Why the constructors are unsafe
+//!
+//! A map is handed out as a slice, and Rust relies on a slice not changing while it is borrowed. No
+//! operating system can promise that for a file that other processes may write to, so that the caller
+//! has to: the file must not change while it is mapped. Traces that are complete are safe to map;
+//! traces that are still being written are for a [`StreamReader`](crate::StreamReader).
+//!
+//! If the file does change, this is what this crate does about it:
+//! - a file that is cut short takes its last bytes away: to touch them ends the process with the signal
+//!   `SIGBUS`, unless it has a handler;
+//! - a byte that changes is a byte of a damaged trace. Every length and position that is decoded is
+//!   checked against the map when it is used, and nothing that was checked is relied on when bytes are
+//!   read again, so that a reader gives errors or events that never happened, but stays within the map.
+//!   Text is copied before it is checked and printed ([`GoStr`](crate::GoStr) as `Display`, `Quoted`).
+//!   Only [`GoStr::to_str`](crate::GoStr::to_str) hands out the map itself as text: do not keep that
+//!   where the file may change. A test reads and prints a file while another thread rewrites it.
 //!
 //! ```
 //! use gotrace::{Trace, mmap::MappedFile};
 //!
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/gc-go1.27.trace");
-//! let file = MappedFile::open(path)?;
+//! // SAFETY: nothing writes to this file any more.
+//! let file = unsafe { MappedFile::open(path)? };
 //! let trace = Trace::new(&file)?;
 //! assert_eq!(trace.len(), file.len() as u64);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -35,25 +49,34 @@ impl MappedFile {
     ///
     /// Errors: those of opening and mapping, and [`InvalidInput`](io::ErrorKind::InvalidInput) for
     /// anything but a regular file.
-    pub fn open(path: impl AsRef<Path>) -> io::Result<MappedFile> {
-        MappedFile::new(&File::open(path)?)
+    ///
+    /// # Safety
+    ///
+    /// While the value lives, the file must not change and must not become shorter: see
+    /// [the module](self).
+    #[allow(unsafe_code)]
+    pub unsafe fn open(path: impl AsRef<Path>) -> io::Result<MappedFile> {
+        // SAFETY: as the caller promises.
+        unsafe { MappedFile::new(&File::open(path)?) }
     }
 
     /// Maps an open file, which may be closed afterwards.
     ///
     /// Errors: as for [`open`](MappedFile::open).
+    ///
+    /// # Safety
+    ///
+    /// As for [`open`](MappedFile::open).
     #[allow(unsafe_code)]
-    pub fn new(file: &File) -> io::Result<MappedFile> {
+    pub unsafe fn new(file: &File) -> io::Result<MappedFile> {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "only a regular file can be mapped",
             ));
         }
-        // SAFETY: the map is read-only and lives as long as the slices of it. That nobody else
-        // changes the file cannot be had from any operating system; the module's documentation
-        // says what happens then. Nothing in this crate relies on a byte being the same when it is
-        // read twice: each index is checked against the slice when it is used.
+        // SAFETY: the map is read-only and outlives the slices of it; the caller promises that the file
+        // does not change.
         let map = unsafe { memmap2::Mmap::map(file)? };
         // A hint, which may be ignored.
         #[cfg(unix)]
@@ -79,8 +102,8 @@ impl AsRef<[u8]> for MappedFile {
 /// A file mapped into memory as the arena of a [`FlightRecorder`](crate::FlightRecorder): what was
 /// recorded is in the file even if the process is killed.
 ///
-/// The file is locked while this lives, so that no two recorders share it; whoever only reads it
-/// need not ask. What was stored is not forced to the disk: it survives the process, not a crash of
+/// The file is locked while this lives, so that no two recorders share it; those who only read it
+/// need no lock. What was stored is not forced to the disk: it survives the process, not a crash of
 /// the operating system.
 ///
 /// ```
@@ -89,7 +112,8 @@ impl AsRef<[u8]> for MappedFile {
 ///
 /// # let path = std::env::temp_dir().join(format!("gotrace-doc-{}", std::process::id()));
 /// let config = FlightRecorderConfig { max_bytes: 1 << 20, ..Default::default() };
-/// let arena = MappedArena::open(&path, arena_size_for(config.max_bytes))?;
+/// // SAFETY: the lock keeps other recorders away, and nothing else writes to this file.
+/// let arena = unsafe { MappedArena::open(&path, arena_size_for(config.max_bytes))? };
 /// let mut recorder = FlightRecorder::new(arena, config)?;
 /// recorder.write(include_bytes!("../tests/fixtures/gc-go1.27.trace"))?;
 /// # std::mem::forget(recorder);
@@ -119,8 +143,14 @@ impl MappedArena {
     /// Errors: those of opening, extending and mapping, a full disk among them,
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything but a regular file, and
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) while another [`MappedArena`] maps it.
+    ///
+    /// # Safety
+    ///
+    /// While the value lives, nothing but this map may write to the file or make it shorter. A lock
+    /// keeps other values of this type away, in every process; against others no operating system
+    /// protects: see [the module](self).
     #[allow(unsafe_code)]
-    pub fn open(path: impl AsRef<Path>, len: usize) -> io::Result<MappedArena> {
+    pub unsafe fn open(path: impl AsRef<Path>, len: usize) -> io::Result<MappedArena> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(path)?;
@@ -142,9 +172,9 @@ impl MappedArena {
         if len > 0 {
             allocate(&file, metadata.len().max(crate::num::wide(len)))?;
         }
-        // SAFETY: the map lives as long as the slices of it. The lock keeps other recorders away;
-        // against other writers no operating system protects. Whatever they store, every index that
-        // is read from an arena is checked against it when it is used.
+        // SAFETY: the map outlives the slices of it; the lock keeps other recorders away, and the caller
+        // promises the same of everything else. Whatever is stored there, every index that is read from
+        // an arena is checked against it when it is used.
         let map = unsafe { memmap2::MmapMut::map_mut(&file)? };
         Ok(MappedArena { map, _file: file })
     }

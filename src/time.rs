@@ -2,10 +2,13 @@
 
 use crate::num;
 use core::fmt;
+use core::ops::{Add, Sub};
+use core::time::Duration;
 
 /// A reading of the trace clock, in units of the generation's [`Frequency`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(pub u64);
 
 impl fmt::Display for Timestamp {
@@ -19,6 +22,7 @@ impl fmt::Display for Timestamp {
 /// Only differences mean something, except between traces of one machine since its last boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Time(pub i64);
 
 impl Time {
@@ -26,6 +30,56 @@ impl Time {
     #[inline]
     pub const fn since(self, earlier: Time) -> i64 {
         self.0.wrapping_sub(earlier.0)
+    }
+
+    /// From `earlier` to this moment; `None` if it is later than this one.
+    pub const fn checked_duration_since(self, earlier: Time) -> Option<Duration> {
+        if self.0 < earlier.0 {
+            return None;
+        }
+        Some(Duration::from_nanos(self.0.abs_diff(earlier.0)))
+    }
+}
+
+/// From the other moment to this one; zero if that is later, as [`std::time::Instant`] has it. See
+/// [`Time::since`] for differences with a sign.
+///
+/// [`std::time::Instant`]: https://doc.rust-lang.org/std/time/struct.Instant.html
+///
+/// ```
+/// use core::time::Duration;
+/// use gotrace::Time;
+///
+/// assert_eq!(Time(1_500) - Time(500), Duration::from_micros(1));
+/// assert_eq!(Time(500) - Time(1_500), Duration::ZERO);
+/// assert_eq!(Time(500) + Duration::from_micros(1), Time(1_500));
+/// ```
+impl Sub for Time {
+    type Output = Duration;
+
+    fn sub(self, earlier: Time) -> Duration {
+        self.checked_duration_since(earlier)
+            .unwrap_or(Duration::ZERO)
+    }
+}
+
+/// Stays at the last moment that a [`Time`] can be.
+impl Add<Duration> for Time {
+    type Output = Time;
+
+    fn add(self, later: Duration) -> Time {
+        let nanoseconds = u64::try_from(later.as_nanos()).unwrap_or(u64::MAX);
+        Time(self.0.saturating_add_unsigned(nanoseconds))
+    }
+}
+
+/// Stays at the first moment that a [`Time`] can be.
+impl Sub<Duration> for Time {
+    type Output = Time;
+
+    fn sub(self, earlier: Duration) -> Time {
+        let nanoseconds = u64::try_from(earlier.as_nanos()).unwrap_or(u64::MAX);
+        Time(self.0.saturating_sub_unsigned(nanoseconds))
     }
 }
 
@@ -106,6 +160,7 @@ impl defmt::Format for Frequency {
 /// Displays as RFC 3339 in UTC, with as many decimals as needed: `2026-11-20T23:36:43.36254741Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WallTime {
     /// Seconds since 1970-01-01 00:00:00 UTC.
     pub seconds: i64,
@@ -123,6 +178,42 @@ impl WallTime {
             seconds: carried,
             nanoseconds: num::slot(num::narrow(nanoseconds.rem_euclid(BILLION).unsigned_abs())),
         }
+    }
+}
+
+impl WallTime {
+    /// This moment, so many nanoseconds later, or earlier if they are negative. Seconds stay at the
+    /// first or last that there is.
+    #[must_use]
+    pub const fn plus_nanoseconds(self, nanoseconds: i64) -> WallTime {
+        const BILLION: i64 = 1_000_000_000;
+        let seconds = nanoseconds.div_euclid(BILLION);
+        let within = nanoseconds.rem_euclid(BILLION).unsigned_abs();
+        // Less than two billion: both are less than one, unless the caller made up the field.
+        let sum = (num::wide(num::index(self.nanoseconds))).saturating_add(within);
+        let carried = num::signed(sum / 1_000_000_000);
+        WallTime {
+            seconds: self.seconds.saturating_add(seconds).saturating_add(carried),
+            nanoseconds: num::slot(num::narrow(sum % 1_000_000_000)),
+        }
+    }
+}
+
+/// For the time before 1970 as well.
+#[cfg(feature = "std")]
+impl From<WallTime> for std::time::SystemTime {
+    fn from(wall: WallTime) -> Self {
+        let seconds = Duration::from_secs(wall.seconds.unsigned_abs());
+        let within = Duration::from_nanos(u64::from(wall.nanoseconds));
+        let whole = if wall.seconds < 0 {
+            std::time::UNIX_EPOCH.checked_sub(seconds)
+        } else {
+            std::time::UNIX_EPOCH.checked_add(seconds)
+        };
+        // A moment that the system cannot express is none that a trace has.
+        whole
+            .and_then(|whole| whole.checked_add(within))
+            .unwrap_or(std::time::UNIX_EPOCH)
     }
 }
 
@@ -187,6 +278,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 /// Go 1.25).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ClockSnapshot {
     /// The trace clock in nanoseconds: the scale of event times.
     pub trace: Time,
@@ -194,6 +286,26 @@ pub struct ClockSnapshot {
     pub mono: u64,
     /// The traced machine's wall clock.
     pub wall: WallTime,
+}
+
+impl ClockSnapshot {
+    /// The wall-clock time at a moment of the trace, as far as this snapshot says: what happened to
+    /// the wall clock since is not known. Best for times of the snapshot's own generation.
+    ///
+    /// ```
+    /// use gotrace::Time;
+    /// use gotrace::time::{ClockSnapshot, WallTime};
+    ///
+    /// let clock = ClockSnapshot {
+    ///     trace: Time(1_000),
+    ///     mono: 0,
+    ///     wall: WallTime::new(1_795_217_803, 999_999_999),
+    /// };
+    /// assert_eq!(clock.wall_at(Time(1_001)).to_string(), "2026-11-20T23:36:44Z");
+    /// ```
+    pub const fn wall_at(&self, time: Time) -> WallTime {
+        self.wall.plus_nanoseconds(time.since(self.trace))
+    }
 }
 
 #[cfg(test)]
@@ -212,6 +324,41 @@ mod tests {
         ] {
             assert_eq!(WallTime::new(seconds, nanoseconds).to_string(), text);
         }
+    }
+
+    #[test]
+    fn wall_times_follow_the_trace_clock() {
+        let clock = ClockSnapshot {
+            trace: Time(5),
+            mono: 0,
+            wall: WallTime::new(0, 1),
+        };
+        for (time, seconds, nanoseconds) in [
+            (Time(5), 0, 1),
+            (Time(4), 0, 0),
+            (Time(3), -1, 999_999_999),
+            (Time(1_000_000_004), 1, 0),
+            (Time(i64::MAX), 9_223_372_036, 854_775_803),
+        ] {
+            let wall = WallTime {
+                seconds,
+                nanoseconds,
+            };
+            assert_eq!(clock.wall_at(time), wall, "{time}");
+        }
+    }
+
+    #[test]
+    fn times_stay_within_their_range() {
+        assert_eq!(
+            Time(i64::MAX) - Time(i64::MIN),
+            Duration::from_nanos(u64::MAX)
+        );
+        assert_eq!(Time(i64::MIN) - Time(i64::MAX), Duration::ZERO);
+        assert_eq!(Time(i64::MAX - 1) + Duration::MAX, Time(i64::MAX));
+        assert_eq!(Time(7) - Duration::MAX, Time(i64::MIN));
+        assert_eq!(Time(7) - Duration::from_nanos(9), Time(-2));
+        assert_eq!(Time(1).checked_duration_since(Time(2)), None);
     }
 
     #[test]

@@ -2,7 +2,11 @@
 //! live; lookups that disagree with the lists; errors that stand outside their generation.
 #![no_main]
 
-use gotrace::{Error, ErrorKind, Fixed, Growing, Trace, generation::{Generation, GenerationTables}, tables::Storage};
+use gotrace::{
+    Error, ErrorKind, Fixed, Growing, Trace,
+    generation::{Generation, GenerationTables},
+    tables::Storage,
+};
 use gotrace_fuzz::mutate;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 

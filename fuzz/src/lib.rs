@@ -3,20 +3,20 @@
 
 #[path = "../../tests/common/damage.rs"]
 pub mod damage;
-#[path = "../../tests/recorder/harm.rs"]
+#[path = "../../tests/live/recorder/harm.rs"]
 pub mod harm;
 #[expect(clippy::new_without_default, reason = "a static needs a constant")]
 #[path = "../../tests/common/heap.rs"]
 pub mod heap;
-#[path = "../../tests/legacy/mutants.rs"]
+#[path = "../../tests/reading/legacy/mutants.rs"]
 pub mod mutants;
 #[path = "../../tests/common/naive.rs"]
 pub mod naive;
-#[path = "../../tests/recorder/synth.rs"]
+#[path = "../../tests/live/recorder/synth.rs"]
 pub mod synth;
-#[path = "../../tests/legacy/text.rs"]
+#[path = "../../tests/reading/legacy/text.rs"]
 pub mod text;
-#[path = "../../tests/recorder/twin.rs"]
+#[path = "../../tests/live/recorder/twin.rs"]
 pub mod twin;
 
 use damage::Damage;

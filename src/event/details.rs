@@ -1,11 +1,11 @@
 //! What each kind of event tells.
 
-use super::SYNC;
 use crate::generation::{ExperimentalBatches, Stack};
 use crate::ids::{Experiment, GoId, ProcId, TaskId, ThreadId};
 use crate::string::GoStr;
+use crate::string::from_name;
 use crate::time::ClockSnapshot;
-use crate::wire::{Arg, EventType, GoStatus, ProcStatus};
+use crate::wire::{Arg, Edge, EventType, GoStatus, Meaning, ProcStatus};
 use core::fmt;
 
 /// The kind of an event (`trace.EventKind`).
@@ -45,7 +45,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [EventKind; 14] = [
+    pub const ALL: &[EventKind] = &[
         EventKind::Sync,
         EventKind::Metric,
         EventKind::Label,
@@ -62,33 +62,43 @@ impl EventKind {
         EventKind::Experimental,
     ];
 
-    pub(crate) fn of(ty: EventType) -> EventKind {
-        match ty {
-            SYNC => EventKind::Sync,
-            EventType::PROCS_CHANGE | EventType::HEAP_ALLOC | EventType::HEAP_GOAL => {
-                EventKind::Metric
-            }
-            EventType::GO_LABEL => EventKind::Label,
-            EventType::CPU_SAMPLE => EventKind::StackSample,
-            EventType::STW_BEGIN
-            | EventType::GC_BEGIN
-            | EventType::GC_SWEEP_BEGIN
-            | EventType::GC_MARK_ASSIST_BEGIN => EventKind::RangeBegin,
-            EventType::GC_ACTIVE
-            | EventType::GC_SWEEP_ACTIVE
-            | EventType::GC_MARK_ASSIST_ACTIVE => EventKind::RangeActive,
-            EventType::STW_END
-            | EventType::GC_END
-            | EventType::GC_SWEEP_END
-            | EventType::GC_MARK_ASSIST_END => EventKind::RangeEnd,
-            EventType::USER_TASK_BEGIN => EventKind::TaskBegin,
-            EventType::USER_TASK_END => EventKind::TaskEnd,
-            EventType::USER_REGION_BEGIN => EventKind::RegionBegin,
-            EventType::USER_REGION_END => EventKind::RegionEnd,
-            EventType::USER_LOG => EventKind::Log,
-            EventType(128..) => EventKind::Experimental,
-            _ => EventKind::StateTransition,
-        }
+    /// The kind of the events that records of this type give; `None` for those that give none:
+    /// batches, sections, entries of tables, and types that the format does not have.
+    ///
+    /// ```
+    /// use gotrace::{EventKind, wire::EventType};
+    ///
+    /// assert_eq!(EventKind::of(EventType::GO_START), Some(EventKind::StateTransition));
+    /// assert_eq!(EventKind::of(EventType::STRING), None);
+    /// ```
+    #[inline]
+    pub fn of(ty: EventType) -> Option<EventKind> {
+        KINDS.get(usize::from(ty.0)).copied().flatten()
+    }
+
+    const fn from_meaning(meaning: Meaning) -> Option<EventKind> {
+        Some(match meaning {
+            Meaning::Structure | Meaning::Clock => return None,
+            Meaning::StackSample => EventKind::StackSample,
+            Meaning::Metric(_) => EventKind::Metric,
+            Meaning::Label => EventKind::Label,
+            Meaning::Range { edge, .. } => match edge {
+                Edge::Begin => EventKind::RangeBegin,
+                Edge::Active => EventKind::RangeActive,
+                Edge::End => EventKind::RangeEnd,
+            },
+            Meaning::TaskBegin => EventKind::TaskBegin,
+            Meaning::TaskEnd => EventKind::TaskEnd,
+            Meaning::RegionBegin => EventKind::RegionBegin,
+            Meaning::RegionEnd => EventKind::RegionEnd,
+            Meaning::Log => EventKind::Log,
+            Meaning::Go { .. }
+            | Meaning::GoSwitch(_)
+            | Meaning::GoStatus
+            | Meaning::Proc { .. }
+            | Meaning::ProcStatus => EventKind::StateTransition,
+            Meaning::Experimental => EventKind::Experimental,
+        })
     }
 
     /// The name in Go's API, as in `StateTransition`.
@@ -112,6 +122,23 @@ impl EventKind {
     }
 }
 
+/// [`EventKind::of`] by number, so that the kind of an event is one load.
+static KINDS: [Option<EventKind>; 256] = {
+    let mut table = [None; 256];
+    let mut rest: &mut [_] = &mut table;
+    let mut number: u8 = 0;
+    while let Some((entry, tail)) = rest.split_first_mut() {
+        if let Some(spec) = EventType(number).spec() {
+            *entry = EventKind::from_meaning(spec.meaning);
+        }
+        rest = tail;
+        number = number.wrapping_add(1);
+    }
+    table
+};
+
+from_name!(EventKind, "event kind");
+
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -121,6 +148,9 @@ impl fmt::Display for EventKind {
 /// Something that events are about (`trace.ResourceID`). Displays as in `Goroutine(5)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// Exhaustive by decision, as `Change` and the states are: what events are about is what every user of
+// them matches on, and should be told by the compiler if Go ever adds to it.
 pub enum Resource {
     /// The whole program.
     None,
@@ -130,6 +160,102 @@ pub enum Resource {
     Proc(ProcId),
     /// A thread.
     Thread(ThreadId),
+}
+
+/// What sort of thing a [`Resource`] is (`trace.ResourceKind`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ResourceKind {
+    /// The whole program.
+    None,
+    /// A goroutine.
+    Goroutine,
+    /// A proc.
+    Proc,
+    /// A thread.
+    Thread,
+}
+
+impl ResourceKind {
+    /// Every kind.
+    pub const ALL: &[ResourceKind] = &[
+        ResourceKind::None,
+        ResourceKind::Goroutine,
+        ResourceKind::Proc,
+        ResourceKind::Thread,
+    ];
+
+    /// The name in Go's API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ResourceKind::None => "None",
+            ResourceKind::Goroutine => "Goroutine",
+            ResourceKind::Proc => "Proc",
+            ResourceKind::Thread => "Thread",
+        }
+    }
+}
+
+from_name!(ResourceKind, "resource kind");
+
+impl fmt::Display for ResourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Resource {
+    /// What sort of thing it is.
+    pub const fn kind(self) -> ResourceKind {
+        match self {
+            Resource::None => ResourceKind::None,
+            Resource::Goroutine(_) => ResourceKind::Goroutine,
+            Resource::Proc(_) => ResourceKind::Proc,
+            Resource::Thread(_) => ResourceKind::Thread,
+        }
+    }
+
+    /// The goroutine, if it is one (`ResourceID.Goroutine`).
+    pub const fn goroutine(self) -> Option<GoId> {
+        match self {
+            Resource::Goroutine(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The proc, if it is one (`ResourceID.Proc`).
+    pub const fn proc(self) -> Option<ProcId> {
+        match self {
+            Resource::Proc(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The thread, if it is one (`ResourceID.Thread`).
+    pub const fn thread(self) -> Option<ThreadId> {
+        match self {
+            Resource::Thread(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+impl From<GoId> for Resource {
+    fn from(id: GoId) -> Self {
+        Resource::Goroutine(id)
+    }
+}
+
+impl From<ProcId> for Resource {
+    fn from(id: ProcId) -> Self {
+        Resource::Proc(id)
+    }
+}
+
+impl From<ThreadId> for Resource {
+    fn from(id: ThreadId) -> Self {
+        Resource::Thread(id)
+    }
 }
 
 impl fmt::Display for Resource {
@@ -157,7 +283,7 @@ impl From<Option<ProcId>> for Resource {
 
 /// The states of a resource, by the numbers of Go's API.
 macro_rules! states {
-    ($(#[$doc:meta])* $name:ident { $($(#[$state_doc:meta])* $state:ident = $number:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident $what:literal { $($(#[$state_doc:meta])* $state:ident = $number:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -180,6 +306,9 @@ macro_rules! states {
                 }
             }
 
+            /// Every state.
+            pub const ALL: &[$name] = &[$($name::$state),*];
+
             /// The name in Go's API.
             pub const fn name(self) -> &'static str {
                 match self {
@@ -187,6 +316,8 @@ macro_rules! states {
                 }
             }
         }
+
+        from_name!($name, $what);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,7 +329,7 @@ macro_rules! states {
 
 states! {
     /// The state of a goroutine (`trace.GoState`).
-    GoState {
+    GoState "goroutine state" {
         /// Nothing is known of it yet.
         Undetermined = 0,
         /// It does not exist.
@@ -216,7 +347,7 @@ states! {
 
 states! {
     /// The state of a proc (`trace.ProcState`).
-    ProcState {
+    ProcState "proc state" {
         /// Nothing is known of it yet.
         Undetermined = 0,
         /// It does not exist.
@@ -247,6 +378,17 @@ impl GoState {
             _ => None,
         }
     }
+
+    /// The state for a status of the event table: there, none is that of a goroutine that does not
+    /// exist.
+    pub(crate) fn of_row(status: Option<GoStatus>) -> GoState {
+        status.map_or(GoState::NotExist, GoState::of_known)
+    }
+
+    /// The state for a status that the order has let pass.
+    pub(crate) fn of_known(status: GoStatus) -> GoState {
+        GoState::of(status).unwrap_or(GoState::Undetermined)
+    }
 }
 
 impl ProcState {
@@ -263,6 +405,11 @@ impl ProcState {
             ProcStatus::IDLE | ProcStatus::SYSCALL_ABANDONED => Some(ProcState::Idle),
             _ => None,
         }
+    }
+
+    /// The state for a status of the event table, or one that the order has let pass.
+    pub(crate) fn of_known(status: ProcStatus) -> ProcState {
+        ProcState::of(status).unwrap_or(ProcState::Undetermined)
     }
 }
 
@@ -299,6 +446,49 @@ pub enum Details<'a, 't> {
     StateTransition(StateTransition<'a, 't>),
     /// An event of an experiment, not checked.
     Experimental(ExperimentalEvent),
+}
+
+macro_rules! accessors {
+    ($($(#[$doc:meta])* $name:ident: $ty:ty = $pattern:pat => $value:expr;)*) => {
+        /// What an event tells if it is of the kind asked for, as the methods of Go's `trace.Event` give
+        /// it; `None` where those panic.
+        impl<'a, 't> Details<'a, 't> {
+            $($(#[$doc])*
+            pub fn $name(&self) -> Option<$ty> {
+                match self {
+                    $pattern => Some($value),
+                    _ => None,
+                }
+            })*
+        }
+    };
+}
+
+accessors! {
+    /// The sync event's details (`Event.Sync`).
+    as_sync: &Sync<'t> = Details::Sync(sync) => sync;
+    /// The metric (`Event.Metric`).
+    as_metric: Metric = Details::Metric(metric) => *metric;
+    /// The label (`Event.Label`).
+    as_label: Label<'t> = Details::Label(label) => *label;
+    /// The range that begins, is open or ends (`Event.Range`).
+    as_range: Range<'t> = Details::RangeBegin(range)
+        | Details::RangeActive(range)
+        | Details::RangeEnd(range, _) => *range;
+    /// What is known of a range that ends, if anything (`Event.RangeAttributes`).
+    as_range_attributes: &[RangeAttribute] = Details::RangeEnd(_, attributes) => attributes
+        .as_ref()
+        .map_or(&[][..], |two| two.as_slice());
+    /// The task that begins or ends (`Event.Task`).
+    as_task: Task<'t> = Details::TaskBegin(task) | Details::TaskEnd(task) => *task;
+    /// The region that begins or ends (`Event.Region`).
+    as_region: Region<'t> = Details::RegionBegin(region) | Details::RegionEnd(region) => *region;
+    /// The user's message (`Event.Log`).
+    as_log: Log<'t> = Details::Log(log) => *log;
+    /// The state transition (`Event.StateTransition`).
+    as_state_transition: StateTransition<'a, 't> = Details::StateTransition(transition) => *transition;
+    /// The event of an experiment (`Event.Experimental`).
+    as_experimental: ExperimentalEvent = Details::Experimental(event) => *event;
 }
 
 /// A synchronisation point: everything that exists has been seen (`trace.Sync`).
@@ -375,6 +565,27 @@ impl fmt::Display for RangeName<'_> {
     }
 }
 
+/// With the name in Go's API, as in `stop-the-world (GC sweep termination)`.
+impl PartialEq<str> for RangeName<'_> {
+    fn eq(&self, name: &str) -> bool {
+        match self {
+            RangeName::StopTheWorld(reason) => name
+                .strip_prefix("stop-the-world (")
+                .and_then(|rest| rest.strip_suffix(")"))
+                .is_some_and(|name| *reason == *name),
+            RangeName::GcMark => name == "GC concurrent mark phase",
+            RangeName::GcSweep => name == "GC incremental sweep",
+            RangeName::GcMarkAssist => name == "GC mark assist",
+        }
+    }
+}
+
+impl PartialEq<&str> for RangeName<'_> {
+    fn eq(&self, name: &&str) -> bool {
+        *self == **name
+    }
+}
+
 /// A stretch of time of the runtime's own work (`trace.Range`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -430,7 +641,36 @@ pub struct Log<'t> {
     pub message: GoStr<'t>,
 }
 
-/// A change of a resource's state (`trace.StateTransition`).
+/// A change of a resource's state (`trace.StateTransition`), or the news that it is in one.
+///
+/// **Not every transition is a change.** A trace is made of generations, each of which can be read on
+/// its own: so each says again in which state every goroutine and proc is that exists. What you count
+/// or measure by transitions must leave these [announcements](StateTransition::is_announcement) out. A
+/// goroutine that has waited since the second generation is announced as waiting by the third:
+///
+/// ```
+/// use gotrace::event::GoState;
+/// use gotrace::{GoId, Time, Trace};
+/// use std::collections::HashMap;
+///
+/// let bytes = include_bytes!("../../tests/fixtures/block-go1.27.trace");
+/// let trace = Trace::new(bytes)?;
+/// let mut reader = trace.reader();
+/// let mut waiting_since: HashMap<GoId, Time> = HashMap::new();
+/// while let Some(event) = reader.next()? {
+///     let Some(transition) = event.details().as_state_transition() else { continue };
+///     let Some((id, _, to)) = transition.goroutine() else { continue };
+///     if transition.is_announcement() {
+///         continue; // without this, it would have waited since the generation began
+///     }
+///     match to {
+///         // With `is_first_mention`: at least since then.
+///         GoState::Waiting => drop(waiting_since.insert(id, event.time())),
+///         _ => drop(waiting_since.remove(&id)),
+///     }
+/// }
+/// # Ok::<(), gotrace::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StateTransition<'a, 't> {
@@ -441,9 +681,64 @@ pub struct StateTransition<'a, 't> {
     /// The stack of what changes, which is not always that of the event's context: a new
     /// goroutine's is the one it begins with.
     pub stack: Option<Stack<'a, 't>>,
+    /// It comes from a status record, of which each generation has one for all that exists.
+    pub(super) status: bool,
 }
 
 impl StateTransition<'_, '_> {
+    /// Whether nothing changes: a generation says again that what was known to be in this state is
+    /// in it. From and to are the same, and there is no reason; the state began earlier.
+    ///
+    /// This is not so for the [first mention](StateTransition::is_first_mention) of a goroutine or
+    /// proc, and for a status that is news: a proc that a generation mentions before anything else
+    /// did comes from [`ProcState::NotExist`].
+    pub fn is_announcement(&self) -> bool {
+        self.status
+            && match self.change {
+                Change::Goroutine { from, to, .. } => from == to,
+                Change::Proc { from, to, .. } => from == to,
+            }
+    }
+
+    /// Whether this is the first that a trace says of something which existed before it: it comes
+    /// from an undetermined state. When the state that it is in began is not known.
+    pub const fn is_first_mention(&self) -> bool {
+        matches!(
+            self.change,
+            Change::Goroutine {
+                from: GoState::Undetermined,
+                ..
+            } | Change::Proc {
+                from: ProcState::Undetermined,
+                ..
+            }
+        )
+    }
+
+    /// The goroutine whose state changes, from which to which (`StateTransition.Goroutine`).
+    pub const fn goroutine(&self) -> Option<(GoId, GoState, GoState)> {
+        match self.change {
+            Change::Goroutine {
+                id: Some(id),
+                from,
+                to,
+            } => Some((id, from, to)),
+            _ => None,
+        }
+    }
+
+    /// The proc whose state changes, from which to which (`StateTransition.Proc`).
+    pub const fn proc(&self) -> Option<(ProcId, ProcState, ProcState)> {
+        match self.change {
+            Change::Proc {
+                id: Some(id),
+                from,
+                to,
+            } => Some((id, from, to)),
+            _ => None,
+        }
+    }
+
     /// What changes its state.
     pub const fn resource(&self) -> Resource {
         match self.change {
@@ -457,6 +752,7 @@ impl StateTransition<'_, '_> {
 /// What changes its state, from which to which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[expect(missing_docs, reason = "the fields' names say it")]
 pub enum Change {
     /// A goroutine's state changes.

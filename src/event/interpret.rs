@@ -1,76 +1,127 @@
-//! What an event tells, worked out of its record and of what the order knows.
+//! What an event tells, worked out of its record, of its type's row in the event table, and of what
+//! the order knows.
 
 use super::details::{
-    Change, Details, EventKind, ExperimentalEvent, GoState, Label, Log, Metric, ProcState, Range,
+    Change, Details, ExperimentalEvent, GoState, Label, Log, Metric, ProcState, Range,
     RangeAttribute, RangeName, Region, Resource, StateTransition, Sync, Task,
 };
 use super::{Event, Raw, SYNC};
-use crate::generation::ExperimentalBatches;
+use crate::generation::{ExperimentalBatches, Stack};
 use crate::ids::{GoId, Offset, ProcId, TaskId};
 use crate::num;
 use crate::string::GoStr;
-use crate::wire::{Batches, EventType, GoStatus, ProcStatus, TimedEvent};
+use crate::wire::{
+    Batches, Edge, Gauge, GoStatus, Meaning, ProcStatus, RangeKind, Role, Scope, TimedEvent, Who,
+};
 
 impl<'a, 't> Event<'a, 't> {
     /// What the event tells.
     pub fn details(&self) -> Details<'a, 't> {
         let raw = self.raw;
-        match self.kind() {
-            EventKind::Sync => Details::Sync(self.sync()),
-            EventKind::Metric => {
-                let name = match raw.event.ty {
-                    EventType::PROCS_CHANGE => Metric::GOMAXPROCS,
-                    EventType::HEAP_ALLOC => Metric::HEAP_OBJECTS,
-                    _ => Metric::HEAP_GOAL,
-                };
-                Details::Metric(Metric {
-                    name,
-                    value: raw.arg(0),
-                })
-            }
-            EventKind::Label => Details::Label(Label {
-                label: self.string(raw.arg(0)),
+        let Some(meaning) = raw.event.ty.meaning() else {
+            return Details::Sync(self.sync());
+        };
+        let transition = |change, reason, stack| {
+            Details::StateTransition(StateTransition {
+                change,
+                reason,
+                stack,
+                status: matches!(meaning, Meaning::GoStatus | Meaning::ProcStatus),
+            })
+        };
+        match meaning {
+            // Neither passes the order: no event has such a type.
+            Meaning::Structure | Meaning::Clock => Details::Sync(self.sync()),
+            Meaning::StackSample => Details::StackSample,
+            Meaning::Metric(gauge) => Details::Metric(Metric {
+                name: match gauge {
+                    Gauge::Procs => Metric::GOMAXPROCS,
+                    Gauge::HeapObjects => Metric::HEAP_OBJECTS,
+                    Gauge::HeapGoal => Metric::HEAP_GOAL,
+                },
+                value: self.arg(Role::Value),
+            }),
+            Meaning::Label => Details::Label(Label {
+                label: self.string(self.arg(Role::String)),
                 resource: raw.go.into(),
             }),
-            EventKind::StackSample => Details::StackSample,
-            EventKind::RangeBegin => Details::RangeBegin(self.range()),
-            EventKind::RangeActive => Details::RangeActive(self.range()),
-            EventKind::RangeEnd => {
-                let attributes = (raw.event.ty == EventType::GC_SWEEP_END).then_some([
-                    RangeAttribute {
-                        name: "bytes swept",
-                        value: raw.arg(0),
-                    },
-                    RangeAttribute {
-                        name: "bytes reclaimed",
-                        value: raw.arg(1),
-                    },
-                ]);
-                Details::RangeEnd(self.range(), attributes)
-            }
-            EventKind::TaskBegin => {
+            Meaning::Range { kind, edge, scope } => self.range(kind, edge, scope),
+            Meaning::TaskBegin => {
                 // Here 0 is no parent, not the background task.
-                let parent = TaskId::new(raw.arg(1)).filter(|id| *id != TaskId::BACKGROUND);
+                let parent = TaskId::new(self.second_arg(Role::Task));
                 Details::TaskBegin(Task {
-                    id: TaskId::new(raw.arg(0)),
-                    parent,
-                    ty: self.string(raw.arg(2)),
+                    id: TaskId::new(self.arg(Role::Task)),
+                    parent: parent.filter(|id| *id != TaskId::BACKGROUND),
+                    ty: self.string(self.arg(Role::String)),
                 })
             }
-            EventKind::TaskEnd => Details::TaskEnd(Task {
-                id: TaskId::new(raw.arg(0)),
-                parent: TaskId::new(raw.arg(2)),
-                ty: GoStr::new(self.input.bytes(raw.name)),
+            // The order knows the parent and the name.
+            Meaning::TaskEnd => Details::TaskEnd(Task {
+                id: TaskId::new(self.arg(Role::Task)),
+                parent: TaskId::new(raw.arg(Raw::PARENT)),
+                ty: GoStr::new(self.input.bytes_anywhere(raw.name)),
             }),
-            EventKind::RegionBegin => Details::RegionBegin(self.region()),
-            EventKind::RegionEnd => Details::RegionEnd(self.region()),
-            EventKind::Log => Details::Log(Log {
-                task: TaskId::new(raw.arg(0)),
-                category: self.string(raw.arg(1)),
-                message: self.text(raw.arg(2)),
+            Meaning::RegionBegin => Details::RegionBegin(self.region()),
+            Meaning::RegionEnd => Details::RegionEnd(self.region()),
+            Meaning::Log => Details::Log(Log {
+                task: TaskId::new(self.arg(Role::Task)),
+                category: self.string(self.arg(Role::String)),
+                message: self.text(self.second_arg(Role::String)),
             }),
-            EventKind::StateTransition => Details::StateTransition(self.transition()),
-            EventKind::Experimental => Details::Experimental(ExperimentalEvent {
+            Meaning::Go { who, from, to } => transition(
+                Change::Goroutine {
+                    id: self.goroutine_of(who),
+                    from: GoState::of_row(from),
+                    to: GoState::of_row(to),
+                },
+                self.text(self.arg(Role::String)),
+                self.transition_stack(who),
+            ),
+            // First the one that is switched to is unblocked: the order gives the rest.
+            Meaning::GoSwitch(_) => transition(
+                Change::Goroutine {
+                    id: self.goroutine_of(Who::Named),
+                    from: GoState::Waiting,
+                    to: GoState::Runnable,
+                },
+                GoStr::EMPTY,
+                None,
+            ),
+            Meaning::GoStatus => transition(
+                Change::Goroutine {
+                    id: self.goroutine_of(Who::Named),
+                    from: GoState::from_number(raw.from),
+                    to: GoState::of_known(GoStatus(num::low_byte(self.arg(Role::GoStatus)))),
+                },
+                GoStr::EMPTY,
+                self.stack(),
+            ),
+            Meaning::Proc { who, from, to } => {
+                // A proc leaves a system call by being stolen: what it was before, the order knows.
+                let from = match from {
+                    ProcStatus::SYSCALL => ProcStatus(raw.from),
+                    from => from,
+                };
+                transition(
+                    Change::Proc {
+                        id: self.proc_of(who),
+                        from: ProcState::of_known(from),
+                        to: ProcState::of_known(to),
+                    },
+                    GoStr::EMPTY,
+                    None,
+                )
+            }
+            Meaning::ProcStatus => transition(
+                Change::Proc {
+                    id: self.proc_of(Who::Named),
+                    from: ProcState::from_number(raw.from),
+                    to: ProcState::of_known(ProcStatus(num::low_byte(self.arg(Role::ProcStatus)))),
+                },
+                GoStr::EMPTY,
+                None,
+            ),
+            Meaning::Experimental => Details::Experimental(ExperimentalEvent {
                 ty: raw.event.ty,
                 args: raw.event.args,
             }),
@@ -81,9 +132,47 @@ impl<'a, 't> Event<'a, 't> {
     fn text(&self, id: u64) -> GoStr<'t> {
         // In other traces, a name may be left of an event before.
         if id == 0 && self.tables.has_texts() {
-            return GoStr::new(self.input.bytes(self.raw.name));
+            return GoStr::new(self.input.bytes_anywhere(self.raw.name));
         }
         self.string(id)
+    }
+
+    /// The argument of a role, the first if there are several; 0 if the type has none.
+    fn arg(&self, role: Role) -> u64 {
+        let at = self.raw.event.ty.arg(role);
+        at.map_or(0, |at| self.raw.arg(at))
+    }
+
+    /// The argument after the first one of a role.
+    fn second_arg(&self, role: Role) -> u64 {
+        let at = self.raw.event.ty.arg(role);
+        at.map_or(0, |at| self.raw.arg(at.saturating_add(1)))
+    }
+
+    fn goroutine_of(&self, who: Who) -> Option<GoId> {
+        match who {
+            Who::Own => self.raw.go,
+            Who::Named => GoId::new(self.arg(Role::Goroutine)),
+        }
+    }
+
+    fn proc_of(&self, who: Who) -> Option<ProcId> {
+        match who {
+            Who::Own => self.raw.proc,
+            Who::Named => ProcId::new(self.arg(Role::Proc)),
+        }
+    }
+
+    /// The stack of the goroutine whose state changes: of one that the event names, only a new one's
+    /// is known.
+    fn transition_stack(&self, who: Who) -> Option<Stack<'a, 't>> {
+        if let Some(at) = self.raw.event.ty.arg(Role::NewStack) {
+            return Some(self.stack_of(self.raw.arg(at)));
+        }
+        match who {
+            Who::Own => self.stack(),
+            Who::Named => None,
+        }
     }
 
     pub(crate) fn string(&self, id: u64) -> GoStr<'t> {
@@ -94,6 +183,8 @@ impl<'a, 't> Event<'a, 't> {
     fn sync(&self) -> Sync<'t> {
         let [n, start, end, _] = self.raw.event.args;
         let generation = start != end;
+        // In traces of before Go 1.22, there are no batches between the two.
+        let has_batches = generation && !self.tables.has_texts();
         Sync {
             n,
             clock: if generation {
@@ -101,138 +192,63 @@ impl<'a, 't> Event<'a, 't> {
             } else {
                 None
             },
-            batches: generation.then(|| {
+            batches: has_batches.then(|| {
                 ExperimentalBatches::new(Batches::from_offset(self.input, start), Offset(end))
             }),
         }
     }
 
-    fn range(&self) -> Range<'t> {
-        let raw = self.raw;
-        match raw.event.ty {
-            EventType::STW_BEGIN | EventType::STW_END => {
-                let reason = match raw.event.ty {
-                    EventType::STW_BEGIN => self.text(raw.arg(0)),
-                    _ => GoStr::new(self.input.bytes(raw.name)),
-                };
-                Range {
-                    name: RangeName::StopTheWorld(reason),
-                    scope: raw.go.into(),
-                }
+    fn range(&self, kind: RangeKind, edge: Edge, scope: Scope) -> Details<'a, 't> {
+        let name = match kind {
+            RangeKind::StopTheWorld => RangeName::StopTheWorld(match edge {
+                Edge::End => GoStr::new(self.input.bytes_anywhere(self.raw.name)),
+                Edge::Begin | Edge::Active => self.text(self.arg(Role::String)),
+            }),
+            RangeKind::GcMark => RangeName::GcMark,
+            RangeKind::GcSweep => RangeName::GcSweep,
+            RangeKind::GcMarkAssist => RangeName::GcMarkAssist,
+        };
+        let scope = match scope {
+            Scope::Program => Resource::None,
+            Scope::Goroutine(who) => self.goroutine_of(who).into(),
+            Scope::Proc(who) => self.proc_of(who).into(),
+        };
+        let range = Range { name, scope };
+        match edge {
+            Edge::Begin => Details::RangeBegin(range),
+            Edge::Active => Details::RangeActive(range),
+            Edge::End => {
+                // Only a sweep has values.
+                let attributes = self.raw.event.ty.arg(Role::Value).map(|_| {
+                    [
+                        RangeAttribute {
+                            name: "bytes swept",
+                            value: self.arg(Role::Value),
+                        },
+                        RangeAttribute {
+                            name: "bytes reclaimed",
+                            value: self.second_arg(Role::Value),
+                        },
+                    ]
+                });
+                Details::RangeEnd(range, attributes)
             }
-            EventType::GC_BEGIN | EventType::GC_ACTIVE | EventType::GC_END => Range {
-                name: RangeName::GcMark,
-                scope: Resource::None,
-            },
-            EventType::GC_SWEEP_ACTIVE => Range {
-                name: RangeName::GcSweep,
-                scope: ProcId::new(raw.arg(0)).into(),
-            },
-            EventType::GC_SWEEP_BEGIN | EventType::GC_SWEEP_END => Range {
-                name: RangeName::GcSweep,
-                scope: raw.proc.into(),
-            },
-            EventType::GC_MARK_ASSIST_ACTIVE => Range {
-                name: RangeName::GcMarkAssist,
-                scope: GoId::new(raw.arg(0)).into(),
-            },
-            _ => Range {
-                name: RangeName::GcMarkAssist,
-                scope: raw.go.into(),
-            },
         }
     }
 
     fn region(&self) -> Region<'t> {
         Region {
-            task: TaskId::new(self.raw.arg(0)),
-            ty: self.string(self.raw.arg(1)),
-        }
-    }
-
-    fn transition(&self) -> StateTransition<'a, 't> {
-        use GoState::{NotExist, Runnable, Running, Syscall, Waiting};
-        let raw = self.raw;
-        let own = |from, to| Change::Goroutine {
-            id: raw.go,
-            from,
-            to,
-        };
-        let named = |from, to| Change::Goroutine {
-            id: GoId::new(raw.arg(0)),
-            from,
-            to,
-        };
-        let proc = |id, from, to| Change::Proc { id, from, to };
-        let mut reason = GoStr::EMPTY;
-        let mut stack = None;
-        let change = match raw.event.ty {
-            EventType::PROC_START => {
-                proc(ProcId::new(raw.arg(0)), ProcState::Idle, ProcState::Running)
-            }
-            EventType::PROC_STOP => proc(raw.proc, ProcState::Running, ProcState::Idle),
-            EventType::PROC_STEAL => {
-                // Stolen from a thread that was lost, the proc counted as idle already.
-                let from = match ProcStatus(raw.from) {
-                    ProcStatus::SYSCALL_ABANDONED => ProcState::Idle,
-                    _ => ProcState::Running,
-                };
-                proc(ProcId::new(raw.arg(0)), from, ProcState::Idle)
-            }
-            EventType::PROC_STATUS => {
-                let to = ProcState::of(ProcStatus(num::low_byte(raw.arg(1))));
-                let from = ProcState::from_number(raw.from);
-                proc(
-                    ProcId::new(raw.arg(0)),
-                    from,
-                    to.unwrap_or(ProcState::Undetermined),
-                )
-            }
-            EventType::GO_CREATE | EventType::GO_CREATE_BLOCKED => {
-                stack = Some(self.stack_of(raw.arg(1)));
-                let blocked = raw.event.ty == EventType::GO_CREATE_BLOCKED;
-                named(NotExist, if blocked { Waiting } else { Runnable })
-            }
-            EventType::GO_CREATE_SYSCALL => named(NotExist, Syscall),
-            EventType::GO_START => named(Runnable, Running),
-            EventType::GO_DESTROY => own(Running, NotExist),
-            EventType::GO_DESTROY_SYSCALL => own(Syscall, NotExist),
-            EventType::GO_STOP | EventType::GO_BLOCK => {
-                reason = self.text(raw.arg(0));
-                stack = self.stack();
-                own(
-                    Running,
-                    if raw.event.ty == EventType::GO_STOP {
-                        Runnable
-                    } else {
-                        Waiting
-                    },
-                )
-            }
-            EventType::GO_SYSCALL_BEGIN => {
-                stack = self.stack();
-                own(Running, Syscall)
-            }
-            EventType::GO_SYSCALL_END => own(Syscall, Running),
-            EventType::GO_SYSCALL_END_BLOCKED => own(Syscall, Runnable),
-            EventType::GO_STATUS | EventType::GO_STATUS_STACK => {
-                stack = self.stack();
-                let to = GoState::of(GoStatus(num::low_byte(raw.arg(2))));
-                let from = GoState::from_number(raw.from);
-                named(from, to.unwrap_or(GoState::Undetermined))
-            }
-            // A coroutine switch first unblocks the one that is switched to.
-            _ => named(Waiting, Runnable),
-        };
-        StateTransition {
-            change,
-            reason,
-            stack,
+            task: TaskId::new(self.arg(Role::Task)),
+            ty: self.string(self.arg(Role::String)),
         }
     }
 }
 
 impl Raw {
+    /// The argument that the order puts in the place of what stands there on the wire, if anything:
+    /// the parent of a task that ends.
+    const PARENT: usize = 2;
+
     /// A sync event: the `n`th, of the generation between two offsets; at the end of the trace the
     /// two are equal.
     pub(crate) fn sync(n: u64, time: crate::Time, start: u64, end: u64) -> Raw {

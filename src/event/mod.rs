@@ -23,19 +23,25 @@
 mod details;
 mod display;
 mod interpret;
+#[cfg(feature = "alloc")]
+mod make;
+mod record;
 
 pub use details::{
     Change, Details, EventKind, ExperimentalEvent, GoState, Label, Log, Metric, ProcState, Range,
-    RangeAttribute, RangeName, Region, Resource, StateTransition, Sync, Task,
+    RangeAttribute, RangeName, Region, Resource, ResourceKind, StateTransition, Sync, Task,
 };
 
 pub use display::Line;
+#[cfg(feature = "alloc")]
+pub use make::TestTables;
+pub use record::EventRecord;
 
 use crate::generation::{Lookup, Stack};
-use crate::ids::{GoId, ProcId, ThreadId};
+use crate::ids::{GenerationId, GoId, Offset, ProcId, ThreadId};
 use crate::time::Time;
-use crate::wire::{EventType, TimedEvent};
-use crate::wire::{Pieces, Span};
+use crate::wire::{EventType, Role, TimedEvent};
+use crate::wire::{Pieces, Place, Span};
 use core::fmt;
 
 /// The type of a sync event, which is not on the wire.
@@ -54,6 +60,9 @@ pub(crate) struct Raw {
     pub(crate) event: TimedEvent,
     /// The state before, of a status event; the proc's status before, of a steal.
     pub(crate) from: u8,
+    /// Where the record stands in the input; of a sync event, its arguments say it.
+    pub(crate) piece: u32,
+    pub(crate) at: usize,
     /// The name that a task or a stop-the-world range began with, at its end; and a text of the event
     /// that no string table holds, as in traces of before Go 1.22: a log's message, a reason.
     pub(crate) name: Span,
@@ -63,6 +72,19 @@ impl Raw {
     #[inline]
     pub(crate) fn arg(&self, n: usize) -> u64 {
         self.event.args.get(n).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn kind(&self) -> EventKind {
+        // Only a sync event has a type that is not in the table, and only types of events pass.
+        EventKind::of(self.event.ty).unwrap_or(EventKind::Sync)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn place(&self) -> Place {
+        Place {
+            piece: self.piece,
+            at: self.at,
+        }
     }
 }
 
@@ -82,7 +104,7 @@ pub struct Event<'a, 't> {
 impl<'a, 't> Event<'a, 't> {
     /// The kind of event.
     pub fn kind(&self) -> EventKind {
-        EventKind::of(self.raw.event.ty)
+        self.raw.kind()
     }
 
     /// The type on the wire that the event came from; `None` for a sync event.
@@ -117,6 +139,35 @@ impl<'a, 't> Event<'a, 't> {
         self.raw.go
     }
 
+    /// The generation that the event is of; `None` for the last sync event of a trace.
+    pub fn generation(&self) -> Option<GenerationId> {
+        if self.raw.event.ty == SYNC {
+            let [_, start, end, _] = self.raw.event.args;
+            if start == end {
+                return None;
+            }
+        }
+        GenerationId::new(self.tables.generation())
+    }
+
+    /// Where in the trace the record is that the event came from: bytes from the first one. Of a
+    /// sync event, where its generation begins; of the last one, where the trace ends as far as it
+    /// was read.
+    pub fn offset(&self) -> Offset {
+        if self.raw.event.ty == SYNC {
+            return Offset(self.raw.arg(1));
+        }
+        match self.raw.piece {
+            Span::ABSOLUTE => Offset(crate::num::wide(self.raw.at)),
+            _ => Offset(self.input.offset(self.raw.place())),
+        }
+    }
+
+    /// What is left of the event when its reader goes on: see [`EventRecord`].
+    pub fn record(&self) -> EventRecord {
+        EventRecord::of(self)
+    }
+
     /// The stack on which it happened.
     pub fn stack(&self) -> Option<Stack<'a, 't>> {
         if self.raw.event.ty == EventType::CPU_SAMPLE {
@@ -124,7 +175,7 @@ impl<'a, 't> Event<'a, 't> {
             // A sample's stack is never checked: one that is not there has no frames.
             return Some(self.stack_of(id));
         }
-        match self.raw.arg(self.raw.event.ty.stack_arg()?) {
+        match self.raw.arg(self.raw.event.ty.arg(Role::Stack)?) {
             0 => None,
             id => Some(self.stack_of(id)),
         }

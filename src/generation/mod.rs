@@ -21,7 +21,7 @@
 //! ```
 
 mod index;
-#[cfg(feature = "std")]
+mod mix;
 mod split;
 mod tables;
 mod trace;
@@ -30,12 +30,15 @@ mod view;
 #[cfg(feature = "alloc")]
 pub(crate) use index::{Directory, Entry};
 #[cfg(feature = "std")]
-pub(crate) use split::{Split, Splitter};
+pub(crate) use split::Piece;
+pub(crate) use split::{Finish, Skip, Split, Splitter, stray_marker};
+pub use tables::clocks_of;
 pub(crate) use tables::{Lookup, Tables};
 pub(crate) use trace::earliest;
 pub use trace::{Generation, Generations, Trace};
 pub use view::{
     ExperimentalBatch, ExperimentalBatches, Frame, Frames, GenerationTables, Sample, Stack,
+    StackKey,
 };
 
 format_as_debug! {

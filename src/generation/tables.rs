@@ -31,11 +31,13 @@ impl Snapshot {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SampleEntry {
     pub(crate) time: Time,
-    place: Place,
+    pub(crate) place: Place,
 }
 
 /// The tables of one generation, lifetime-free: positions in the input that they were read from.
 pub(crate) struct Tables<S: Storage> {
+    /// The generation's number; 0 until they are complete.
+    number: u64,
     pub(crate) frequency: Option<Frequency>,
     snapshot: Option<Snapshot>,
     strings: Directory<S::Strings<Entry>>,
@@ -47,6 +49,7 @@ impl<S: Storage> Tables<S> {
     #[inline(always)]
     pub(crate) const fn new() -> Self {
         Tables {
+            number: 0,
             frequency: None,
             snapshot: None,
             strings: Directory::new(),
@@ -57,11 +60,18 @@ impl<S: Storage> Tables<S> {
 
     /// Forgets everything, and keeps the memory.
     pub(crate) fn clear(&mut self) {
+        self.number = 0;
         self.frequency = None;
         self.snapshot = None;
         self.strings.clear();
         self.stacks.clear();
         self.samples.clear();
+    }
+
+    /// How many strings, stacks and samples there are.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        let (strings, stacks) = (self.strings.entries().len(), self.stacks.entries().len());
+        [strings, stacks, self.samples.len()]
     }
 
     /// Indexes a batch's payload, which stands at `place`; says whether it holds a table at all.
@@ -173,6 +183,7 @@ impl<S: Storage> Tables<S> {
             sample.time = frequency.time(Timestamp(sample.time.0.cast_unsigned()));
         }
         sort::sort(&mut self.samples, |sample| sample.time);
+        self.number = number;
         Ok(())
     }
 
@@ -191,7 +202,7 @@ impl<S: Storage> Tables<S> {
     ///
     /// Go keeps one frame a program counter, the first it meets, and checks only that one. So does
     /// this, without a table of them: only where a frame fails are those before it looked at, for
-    /// at most 32 frames that fail.
+    /// at most 32 frames that fail (see `src/docs/differences.md`).
     fn check_frames(&self, input: &Pieces<'_>) -> Result<(), Error> {
         let mut failed = 0usize;
         for entry in self.stacks.entries() {
@@ -257,7 +268,11 @@ impl<S: Storage> Tables<S> {
 }
 
 /// What events need of the tables to show their details, with the capacities erased.
-pub(crate) trait Lookup {
+///
+/// Shared between threads, so that events and stacks may be.
+pub(crate) trait Lookup: Send + Sync {
+    /// The number of the generation that they are of, or 0.
+    fn generation(&self) -> u64;
     fn string(&self, id: u64) -> Option<Span>;
     fn stack(&self, id: u64) -> Option<Span>;
     fn clock(&self) -> Option<ClockSnapshot>;
@@ -272,6 +287,10 @@ pub(crate) trait Lookup {
 }
 
 impl<S: Storage> Lookup for Tables<S> {
+    fn generation(&self) -> u64 {
+        self.number
+    }
+
     fn string(&self, id: u64) -> Option<Span> {
         if id == 0 {
             Some(Span::default())
@@ -306,12 +325,29 @@ fn section<'t>(batch: &Batch<'t>) -> Result<Fields<'t>, Error> {
 
 /// Whether a batch is what this version calls a sync batch.
 pub(crate) fn is_sync(batch: &Batch<'_>, version: Version) -> bool {
-    let expected = if version.has_clock_snapshot() {
+    batch.head.experiment.is_none() && batch.data.first() == Some(&sync_type(version).0)
+}
+
+/// The type that a sync batch begins with.
+pub(crate) fn sync_type(version: Version) -> EventType {
+    if version.has_clock_snapshot() {
         EventType::SYNC
     } else {
         EventType::FREQUENCY
-    };
-    batch.head.experiment.is_none() && batch.data.first() == Some(&expected.0)
+    }
+}
+
+/// The clocks that a sync batch is about: their frequency and, since Go 1.25, a snapshot of them.
+/// Neither is in a batch of another kind.
+///
+/// Errors: all that can be wrong with its records.
+pub fn clocks_of(
+    batch: &Batch<'_>,
+    version: Version,
+) -> Result<(Option<Frequency>, Option<ClockSnapshot>), Error> {
+    let (frequency, snapshot) = sync_of(batch, version)?;
+    let snapshot = snapshot.zip(frequency).map(|(s, f)| s.with(f));
+    Ok((frequency, snapshot))
 }
 
 /// What a sync batch says.

@@ -1,12 +1,13 @@
 //! A trace as a whole: its version, its batches, and its generations.
 
+use super::split::{Finish, Split, Splitter};
 use super::tables::sync_of;
 use crate::error::{Error, ErrorKind};
 use crate::ids::{GenerationId, Offset};
 use crate::num;
 use crate::time::{ClockSnapshot, Frequency, Time, Timestamp};
 use crate::wire::Pieces;
-use crate::wire::{Batches, Chunk, Contents, Version};
+use crate::wire::{Batch, Batches, Chunk, Contents, Version};
 
 /// A trace in memory: a file map, a DMA buffer, a ring.
 ///
@@ -22,10 +23,10 @@ impl<'t> Trace<'t> {
     ///
     /// Traces of before Go 1.22 are taken if the feature `alloc` is on: [`Trace::reader`] gives their
     /// events. They have no generations and no batches that stand on their own: all that is about
-    /// those fails with [`OldVersion`](ErrorKind::OldVersion).
+    /// those fails with [`NoGenerations`](ErrorKind::NoGenerations).
     ///
     /// Errors: those of [`Version::from_header`], and without `alloc`
-    /// [`OldVersion`](ErrorKind::OldVersion).
+    /// [`NoGenerations`](ErrorKind::NoGenerations).
     pub fn new(bytes: &'t [u8]) -> Result<Self, Error> {
         Self::open(Pieces::new(bytes))
     }
@@ -84,13 +85,7 @@ impl<'t> Trace<'t> {
 
     /// The generations, found by one pass over the batch headers.
     pub fn generations(&self) -> Generations<'t> {
-        Generations {
-            version: self.version,
-            batches: self.batches(),
-            ahead: None,
-            error: None,
-            done: false,
-        }
+        Generations::new(self.version, self.batches())
     }
 
     /// The generation of this number; `None` if the trace does not have it.
@@ -126,12 +121,40 @@ pub struct Generation {
     pub frequency: Option<Frequency>,
     /// The clock snapshot, if a sync batch gives one (since Go 1.25).
     pub clock: Option<ClockSnapshot>,
-    /// Whether the generation ends where one should: before 1.26 at the next one or at the end of
-    /// the trace, since 1.26 at its marker.
+    /// Whether the generation ends where one should: since 1.26 at its marker; before at the next
+    /// one or at the end of the trace.
     pub complete: bool,
 }
 
 impl Generation {
+    /// The one that this batch begins, without it.
+    const fn beginning_with(batch: &Batch<'_>) -> Generation {
+        Generation {
+            number: batch.head.generation,
+            start: batch.offset,
+            end: batch.offset,
+            batches: 0,
+            earliest: Timestamp(0),
+            frequency: None,
+            clock: None,
+            complete: false,
+        }
+    }
+
+    fn add(&mut self, batch: &Batch<'_>, version: Version) {
+        self.batches = self.batches.saturating_add(1);
+        self.end = batch.end();
+        self.earliest = earliest(self.earliest, batch.head.time);
+        if batch.contents() == Contents::Sync {
+            // A damaged sync batch is an error when the generation is read.
+            let (frequency, snapshot) = sync_of(batch, version).unwrap_or_default();
+            self.frequency = self.frequency.or(frequency);
+            if let (Some(f), Some(s)) = (self.frequency, snapshot) {
+                self.clock = self.clock.or(Some(s.with(f)));
+            }
+        }
+    }
+
     /// The earliest time of a batch in nanoseconds; `None` without a clock frequency.
     pub fn start_time(&self) -> Option<Time> {
         self.frequency.map(|f| f.time(self.earliest))
@@ -157,17 +180,33 @@ impl Generation {
 pub struct Generations<'t> {
     version: Version,
     batches: Batches<'t>,
+    splitter: Splitter,
     /// The first batch of the next generation, met while looking for the end of one.
-    ahead: Option<crate::wire::Batch<'t>>,
+    ahead: Option<Chunk<'t>>,
     error: Option<Error>,
     done: bool,
+}
+
+impl<'t> Generations<'t> {
+    pub(crate) const fn new(version: Version, batches: Batches<'t>) -> Self {
+        Generations {
+            version,
+            batches,
+            splitter: Splitter::new(version),
+            ahead: None,
+            error: None,
+            done: false,
+        }
+    }
 }
 
 impl Generations<'_> {
     /// The next generation; `None` after the last.
     ///
-    /// Errors: those of [`Batches::next`], [`GenerationOrder`](ErrorKind::GenerationOrder) for a
-    /// number that does not follow, [`IncompleteGeneration`](ErrorKind::IncompleteGeneration).
+    /// Errors: those of [`Batches::next`], [`NotABatch`](ErrorKind::NotABatch) for a marker that
+    /// ends nothing or that the version does not have,
+    /// [`GenerationOrder`](ErrorKind::GenerationOrder) for a number that does not follow,
+    /// [`IncompleteGeneration`](ErrorKind::IncompleteGeneration).
     #[expect(
         clippy::should_implement_trait,
         reason = "fallible: see `Iterator` below"
@@ -181,63 +220,62 @@ impl Generations<'_> {
             return Ok(None);
         }
         let mut found: Option<Generation> = None;
-        if let Some(batch) = self.ahead.take() {
-            found = Some(first(&batch));
-            self.add(&mut found, &batch);
-        }
         loop {
-            let chunk = match self.batches.next() {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => {
-                    if let Some(generation) = &mut found {
-                        // Since 1.26 only a marker ends a generation.
-                        generation.complete = !self.version.has_end_marker();
-                        if !generation.complete {
-                            let number = generation.number.get();
-                            let end = generation.end.0;
-                            self.error =
-                                Some(Error::new(ErrorKind::IncompleteGeneration, number, end));
-                        }
-                    }
-                    self.done = self.error.is_none();
-                    return Ok(found);
-                }
-                Err(error) => return self.stop(found, error),
+            let chunk = match self.ahead.take() {
+                Some(chunk) => chunk,
+                None => match self.batches.next() {
+                    Ok(Some(chunk)) => chunk,
+                    Ok(None) => return self.finish(found),
+                    Err(error) => return self.stop(found, error),
+                },
             };
-            match (chunk, &mut found) {
-                (Chunk::Batch(batch), None) => {
-                    found = Some(first(&batch));
-                    self.add(&mut found, &batch);
+            match (self.splitter.chunk(&chunk), chunk) {
+                (Ok(Split::Batch { .. }), Chunk::Batch(batch)) => {
+                    let version = self.version;
+                    found
+                        .get_or_insert_with(|| Generation::beginning_with(&batch))
+                        .add(&batch, version);
                 }
-                (Chunk::Batch(batch), Some(generation)) => {
-                    let number = batch.head.generation;
-                    if number == generation.number {
-                        self.add(&mut found, &batch);
-                    } else if !self.version.has_end_marker()
-                        && Some(number) == generation.number.next()
-                    {
-                        generation.complete = true;
-                        self.ahead = Some(batch);
-                        return Ok(found);
-                    } else {
-                        let error =
-                            Error::new(ErrorKind::GenerationOrder, number.get(), batch.offset.0);
-                        return self.stop(found, error);
-                    }
-                }
-                (Chunk::EndOfGeneration(at), _) if !self.version.has_end_marker() => {
-                    let error = Error::new(ErrorKind::NotABatch, 52, at.0);
-                    return self.stop(found, error);
-                }
-                (Chunk::EndOfGeneration(_), Some(generation)) => {
+                (Ok(split), chunk) => {
+                    let Some(generation) = &mut found else {
+                        continue;
+                    };
                     generation.complete = true;
-                    generation.end = self.batches.offset();
+                    if let Split::Before(_) = split {
+                        self.ahead = Some(chunk);
+                    } else {
+                        generation.end = self.batches.offset();
+                    }
                     return Ok(found);
                 }
-                // A marker without a generation before it ends nothing.
-                (Chunk::EndOfGeneration(_), None) => {}
+                (Err(error), _) => return self.stop(found, error),
             }
         }
+    }
+
+    /// The end of the trace, after what was found of a generation.
+    fn finish(&mut self, found: Option<Generation>) -> Result<Option<Generation>, Error> {
+        let Some(mut generation) = found else {
+            self.done = true;
+            return Ok(None);
+        };
+        match self.splitter.finish() {
+            // As for Go, which before 1.26 does not ask whether anything is missing.
+            Finish::Unended { forgiven: true, .. } if !self.version.has_end_marker() => {
+                generation.complete = true;
+                self.done = true;
+            }
+            Finish::Closed | Finish::Ends(_) => {
+                generation.complete = true;
+                self.done = true;
+            }
+            Finish::Unended { number, .. } => {
+                let end = generation.end.0;
+                let kind = ErrorKind::IncompleteGeneration;
+                self.error = Some(Error::new(kind, number.get(), end));
+            }
+        }
+        Ok(Some(generation))
     }
 
     /// What was found before an error goes first.
@@ -252,34 +290,6 @@ impl Generations<'_> {
         }
         self.done = true;
         Err(error)
-    }
-
-    fn add(&self, found: &mut Option<Generation>, batch: &crate::wire::Batch<'_>) {
-        let Some(generation) = found else { return };
-        generation.batches = generation.batches.saturating_add(1);
-        generation.end = batch.end();
-        generation.earliest = earliest(generation.earliest, batch.head.time);
-        if batch.contents() == Contents::Sync {
-            // A damaged sync batch is an error when the generation is read.
-            let (frequency, snapshot) = sync_of(batch, self.version).unwrap_or_default();
-            generation.frequency = generation.frequency.or(frequency);
-            if let (Some(f), Some(s)) = (generation.frequency, snapshot) {
-                generation.clock = generation.clock.or(Some(s.with(f)));
-            }
-        }
-    }
-}
-
-fn first(batch: &crate::wire::Batch<'_>) -> Generation {
-    Generation {
-        number: batch.head.generation,
-        start: batch.offset,
-        end: batch.offset,
-        batches: 0,
-        earliest: Timestamp(0),
-        frequency: None,
-        clock: None,
-        complete: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a user sees of a generation's tables: stacks, samples, and the tables themselves.
 
+use super::mix::Mix;
 use super::tables::{Lookup, Tables};
 use super::trace::{Generation, Trace};
 use crate::error::Error;
@@ -10,6 +11,8 @@ use crate::time::{ClockSnapshot, Frequency, Time};
 use crate::wire::{Batch, Batches, Chunk, RawFrames};
 use crate::wire::{Pieces, Place, Span};
 use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::iter::FusedIterator;
 
 /// A call stack of a generation (`trace.Stack` in Go's API).
 ///
@@ -37,6 +40,36 @@ impl<'a, 't> Stack<'a, 't> {
             tables: self.tables,
         }
     }
+
+    /// A key by which equal stacks of different generations are equal. Every frame is decoded to
+    /// compute it: keep it by [`id`](Stack::id) within a generation.
+    ///
+    /// ```
+    /// use gotrace::Trace;
+    /// use std::collections::HashMap;
+    ///
+    /// let bytes = include_bytes!("../../tests/fixtures/annotate-go1.27.trace");
+    /// let trace = Trace::new(bytes)?;
+    /// let mut reader = trace.reader();
+    /// let mut events = HashMap::new();
+    /// while let Some(event) = reader.next()? {
+    ///     if let Some(stack) = event.stack() {
+    ///         *events.entry(stack.key()).or_insert(0) += 1;
+    ///     }
+    /// }
+    /// assert!(events.values().any(|n| *n > 1));
+    /// # Ok::<(), gotrace::Error>(())
+    /// ```
+    pub fn key(&self) -> StackKey {
+        let mut hash = Mix::new();
+        for frame in self.frames() {
+            hash.number(frame.pc);
+            hash.number(frame.line);
+            hash.bytes(frame.func.as_bytes());
+            hash.bytes(frame.file.as_bytes());
+        }
+        StackKey(hash.finish())
+    }
 }
 
 impl PartialEq for Stack<'_, '_> {
@@ -46,6 +79,26 @@ impl PartialEq for Stack<'_, '_> {
 }
 
 impl Eq for Stack<'_, '_> {}
+
+/// By what [`PartialEq`] compares: for sets of the stacks of one generation. [`Stack::key`] is what to
+/// hash or compare by across generations.
+impl Hash for Stack<'_, '_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+        self.frames.as_ptr().hash(state);
+    }
+}
+
+/// What a call stack is, whatever its id: equal for stacks of the same frames (functions, files,
+/// lines and program counters), in any generation or trace.
+///
+/// A hash of the frames, of 128 bits: two different stacks of a trace that holds a million of them
+/// have the same key with a probability of less than 10<sup>-26</sup>, unless its author looked for
+/// such a pair: the hash is fast, not cryptographic. It may change between versions of this crate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct StackKey(pub u128);
 
 impl fmt::Debug for Stack<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,7 +164,14 @@ impl<'t> Iterator for Frames<'_, 't> {
             line: raw.line,
         })
     }
+
+    /// A frame takes at least four bytes, and a stack has at most 128 frames.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.raw.size_hint()
+    }
 }
+
+impl FusedIterator for Frames<'_, '_> {}
 
 /// A sample of the CPU profiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,11 +194,11 @@ pub struct Sample<'a, 't> {
 /// `S` says where the index lives: [`Growing`](crate::Growing) on the heap, or
 /// [`Fixed`](crate::Fixed), whose first three capacities count here. An entry takes 24 bytes.
 pub struct GenerationTables<'t, S: Storage> {
-    input: Pieces<'t>,
+    pub(crate) input: Pieces<'t>,
     number: GenerationId,
     batches: Batches<'t>,
     end: Offset,
-    tables: Tables<S>,
+    pub(crate) tables: Tables<S>,
 }
 
 impl<'t, S: Storage> GenerationTables<'t, S> {
@@ -302,3 +362,6 @@ impl<'t> Iterator for ExperimentalBatches<'t> {
         None
     }
 }
+
+// Batches that are at their end, or failed, stay there.
+impl FusedIterator for ExperimentalBatches<'_> {}

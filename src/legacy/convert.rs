@@ -17,7 +17,9 @@ use crate::ids::{GoId, ProcId, ThreadId};
 use crate::num;
 use crate::tables::NIL;
 use crate::time::Time;
-use crate::wire::{EventType, GoStatus, Pieces, Place, ProcStatus, Span, TimedEvent, Version};
+use crate::wire::{
+    EventType, GoStatus, Pieces, Place, ProcStatus, Role, Span, TimedEvent, Version,
+};
 use alloc::vec::Vec;
 
 /// Procs that are none: Go gives their numbers to events that no proc is the cause of.
@@ -46,6 +48,9 @@ pub(crate) struct Legacy {
     /// The time of the event given last.
     last: Time,
     syncs: u64,
+    /// Where the records begin in the trace, and where it ends.
+    start: u64,
+    end: u64,
 }
 
 /// Makes events of today's format of old ones.
@@ -80,7 +85,7 @@ impl Legacy {
     /// looked at, to find the order of its events.
     ///
     /// It takes time n log n, and memory: one byte for each event (four if there are 255 procs or
-    /// more), 16 for each end of a system call, 24 for each string and stack, 32 for each goroutine
+    /// more), 24 for each end of a system call, 24 for each string and stack, 32 for each goroutine
     /// if their ids are in a row. In practice that is less than the trace; made to be dear, 64
     /// times as much.
     pub(crate) fn new(input: &Pieces<'_>, start: usize, version: Version) -> Result<Legacy, Error> {
@@ -126,6 +131,8 @@ impl Legacy {
             stage: Stage::Start,
             last: Time(-1),
             syncs: 0,
+            start: input.offset(Place::default().plus(start)),
+            end: input.offset(Place::default().plus(data.len())),
         })
     }
 
@@ -149,7 +156,7 @@ impl Legacy {
                 self.stage = Stage::Events;
                 if self.converter.first.is_some() {
                     // Before the first event, which is at 0.
-                    self.sync(Time(-1));
+                    self.sync(Time(-1), self.start, self.end);
                     return Ok(true);
                 }
             }
@@ -168,7 +175,7 @@ impl Legacy {
                         Err(Fault {
                             kind: ErrorKind::GoStateMismatch,
                             value: goroutines.id(exit.go_slot),
-                            at: self.sorted.place_of(&exit, data, goroutines),
+                            at: exit.at,
                         })
                     }
                 },
@@ -177,7 +184,8 @@ impl Legacy {
                     if let Some(error) = self.sorted.error {
                         return Err(error);
                     }
-                    self.sync(Time(self.last.0.wrapping_add(1)));
+                    let after = Time(self.last.0.wrapping_add(1));
+                    self.sync(after, self.end, self.end);
                     return Ok(true);
                 }
             };
@@ -200,9 +208,9 @@ impl Legacy {
         Ok(true)
     }
 
-    fn sync(&mut self, time: Time) {
+    fn sync(&mut self, time: Time, start: u64, end: u64) {
         self.syncs = self.syncs.saturating_add(1);
-        self.converter.raw = Raw::sync(self.syncs, time, 0, 0);
+        self.converter.raw = Raw::sync(self.syncs, time, start, end);
     }
 }
 
@@ -218,6 +226,7 @@ impl Converter {
             return false;
         };
         self.raw = Raw {
+            at: self.raw.at,
             time: self.raw.time,
             ..status(id, GoStatus::RUNNABLE)
         };
@@ -245,6 +254,7 @@ impl Converter {
             && (proc == TIMERS || self.timers.find(event.go).is_some());
         let network = self.checks.see(event, cursor, timer)?;
         self.raw = Raw {
+            at: event.at,
             time: self.time(event.time),
             go: GoId::new(event.go).filter(|id| id.get() != 0),
             proc: ProcId::new(proc),
@@ -261,7 +271,7 @@ impl Converter {
         };
         self.raw.event = TimedEvent::new(ty, 0, args);
         if event.ty.has_stack()
-            && let Some(stack) = ty.stack_arg()
+            && let Some(stack) = ty.arg(Role::Stack)
             && let Some(arg) = self.raw.event.args.get_mut(stack)
         {
             let last = event.ty.args().wrapping_sub(1);
@@ -456,6 +466,7 @@ impl Converter {
         }
         let go = self.checks.goroutines.id(exit.go_slot);
         self.raw = Raw {
+            at: exit.at,
             time: self.time(exit.time),
             go: GoId::new(go).filter(|id| id.get() != 0),
             event: TimedEvent::new(EventType::GO_SYSCALL_END_BLOCKED, 0, [0; 4]),

@@ -50,6 +50,8 @@ pub(super) struct SyscallExit {
     pub(super) index: u32,
     /// The goroutine's slot.
     pub(super) go_slot: u32,
+    /// Where the record is.
+    pub(super) at: usize,
 }
 
 /// Bits, eight to a byte.
@@ -513,6 +515,7 @@ impl Syscalls {
             time,
             index: num::slot(self.exits.len()),
             go_slot: event.go_slot,
+            at: event.at,
         };
         List::push(&mut self.exits, exit).map_err(|_| Fault::new(NO_MEMORY, u64::MAX, event))
     }

@@ -171,33 +171,4 @@ impl Sorted {
         self.rewind();
         blocks
     }
-
-    /// Where the end of a system call is in the data: found by walking through the order again,
-    /// since only an error asks.
-    #[cold]
-    pub(super) fn place_of(
-        &mut self,
-        exit: &SyscallExit,
-        data: &[u8],
-        goroutines: &mut Goroutines,
-    ) -> usize {
-        self.cursors.iter_mut().for_each(Cursor::rewind);
-        let mut left = exit.index;
-        let mut at = 0usize;
-        while let Some(index) = self.order.get(at) {
-            at = at.wrapping_add(1);
-            let Some(cursor) = self.cursors.get_mut(num::index(index)) else {
-                continue;
-            };
-            cursor.advance(data, &self.batches, goroutines);
-            let ty = cursor.event.ty;
-            if matches!(ty, EventType::GO_SYS_EXIT | EventType::GO_SYS_EXIT_LOCAL) {
-                if left == 0 {
-                    return cursor.event.at;
-                }
-                left = left.wrapping_sub(1);
-            }
-        }
-        0
-    }
 }

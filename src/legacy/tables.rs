@@ -92,6 +92,10 @@ impl Tables {
 }
 
 impl Lookup for Tables {
+    fn generation(&self) -> u64 {
+        1
+    }
+
     fn string(&self, id: u64) -> Option<Span> {
         match id {
             0 => Some(Span::default()),

@@ -64,6 +64,13 @@ impl<S: Storage> Scheduler<S> {
         Ok(Verdict::Pass)
     }
 
+    /// The task and the name of a goroutine's innermost region.
+    pub(crate) fn innermost_region(&self, id: GoId) -> Option<(u64, Span)> {
+        let goroutine = self.goroutines.get(self.goroutines.find(id.get())?)?;
+        let node = self.nodes.get(num::index(goroutine.region))?;
+        Some((node.id, node.name))
+    }
+
     /// A region must be the innermost; one that is not open at all began before the trace.
     #[inline]
     pub(super) fn region_end(

@@ -6,16 +6,7 @@
 //! waits; one that can never fit is an error.
 //!
 //! Mirrors `internal/trace/order.go`: what passes, what waits and what is refused here is what
-//! passes, waits and is refused there. The differences that are deliberate:
-//! - ids of -1 are refused where an event needs one ([`ErrorKind::ReservedId`]); Go takes them for
-//!   goroutine or proc number -1;
-//! - a stop-the-world range that ends in a later generation keeps its reason; Go looks the old id up
-//!   in the new string table;
-//! - of several stop-the-world ranges in one goroutine the one ends that Go's list has first, as if no
-//!   assist had ever stood in that list; the runtime has one range at a time;
-//! - of a proc that two threads claim at a time the last is known to have it; Go takes any of them;
-//! - at most [`MAX_RANGES`] stop-the-world ranges may be open in one goroutine; the runtime has one;
-//! - of a generation in which more than 256 threads have events at a time, see `reader::merge`.
+//! passes, waits and is refused there, but for the differences in `src/docs/differences.md`.
 
 mod annotations;
 mod goroutines;
@@ -214,6 +205,17 @@ impl<S: Storage> Scheduler<S> {
             Some(slot) => Ok(slot),
             None => self.threads.insert(id.get(), Thread::NEW),
         }
+    }
+
+    /// The most entries that each table had at a time: threads, procs, goroutines, regions and tasks.
+    pub(crate) fn peaks(&self) -> [usize; 5] {
+        [
+            self.threads.slots(),
+            self.procs.slots(),
+            self.goroutines.slots(),
+            self.nodes.len(),
+            self.tasks.slots(),
+        ]
     }
 
     /// How much [`move_names`](Self::move_names) looks at.

@@ -22,7 +22,10 @@
 //! # Ok::<(), gotrace::Error>(())
 //! ```
 
+#[cfg(feature = "std")]
+mod batches;
 mod engine;
+mod explain;
 mod merge;
 #[cfg(feature = "std")]
 mod stream;
@@ -35,13 +38,16 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::generation::{Generation, Trace};
 use crate::ids::{GenerationId, Offset};
-use crate::tables::Storage;
+use crate::tables::{Capacities, Storage};
 use crate::wire::Pieces;
 use crate::wire::{HEADER_LEN, Version};
+#[cfg(feature = "std")]
+pub use batches::StreamBatches;
 use core::fmt;
 use engine::Engine;
+pub use explain::{Explanation, Region};
 #[cfg(feature = "std")]
-pub use stream::{ReadError, StreamReader};
+pub use stream::{DEFAULT_GENERATION_LIMIT, ReadError, StreamReader};
 #[cfg(feature = "std")]
 pub(crate) use window::Window;
 
@@ -50,13 +56,17 @@ pub(crate) use window::Window;
 /// The first event is a sync event, and so is the last; one more begins each generation. Times grow
 /// from event to event.
 ///
-/// `S` says where the reader's tables live: on the heap ([`Growing`](crate::Growing), what
-/// [`Trace::reader`] uses) or in the reader itself, with the capacities that you choose
-/// ([`Fixed`](crate::Fixed)). See [there](crate::Fixed) how much memory that takes.
+/// `S` says where the reader's tables live: on the heap ([`Growing`](crate::Growing), the default
+/// with the feature `alloc`) or in the reader itself, with the capacities that you choose
+/// ([`tables!`](crate::tables!)). [`needs`](Reader::needs) gives the capacities that a trace takes.
 ///
 /// After an error the reader has given every event before it, and gives the error once, then
 /// `None`. [`skip_generation`](Reader::skip_generation) goes on after the damage.
-pub struct Reader<'t, S: Storage> {
+pub struct Reader<
+    't,
+    #[cfg(feature = "alloc")] S: Storage = crate::Growing,
+    #[cfg(not(feature = "alloc"))] S: Storage,
+> {
     input: Pieces<'t>,
     engine: Engine<S>,
 }
@@ -77,7 +87,7 @@ impl<'t, S: Storage> Reader<'t, S> {
     fn from_offset(trace: &Trace<'t>, offset: Offset) -> Self {
         let place = trace.input.place(offset.0);
         Reader {
-            input: engine::input(trace.input, trace.version()),
+            input: engine::old::input(trace.input, trace.version()),
             engine: Engine::new(trace.version(), place, offset),
         }
     }
@@ -85,8 +95,9 @@ impl<'t, S: Storage> Reader<'t, S> {
     /// The next event; `None` at the end of the trace and after an error.
     ///
     /// Errors: everything that can be wrong with a trace. The event before it was the last that Go's
-    /// reader gives, with one exception: where a record is damaged, this reader gives the events
-    /// that came out of the record before it on the same thread, which Go loses.
+    /// reader gives, but for the exceptions in the list of differences from Go: above all, where a
+    /// record is damaged, this reader gives the events that came out of the record before it on the
+    /// same thread.
     #[expect(clippy::should_implement_trait, reason = "an event borrows the reader")]
     // A loop with the step in it reads a fifth faster than one that calls it; where flash is small,
     // the compiler decides.
@@ -107,9 +118,30 @@ impl<'t, S: Storage> Reader<'t, S> {
         self.engine.skip_generation(&self.input)
     }
 
+    /// What the error that ended the reading is about, where there is more to say than the error
+    /// holds: the two regions that a [`RegionMismatch`](crate::ErrorKind::RegionMismatch) is about.
+    /// `None` for other errors, before an error, and after
+    /// [`skip_generation`](Reader::skip_generation).
+    pub fn explain(&self) -> Option<Explanation<'t>> {
+        self.engine.explain(&self.input)
+    }
+
     /// How many generations were left out by [`skip_generation`](Reader::skip_generation).
     pub const fn generations_skipped(&self) -> u64 {
         self.engine.skipped
+    }
+
+    /// The capacities that the part of the trace needs that was read so far: the most entries that
+    /// each table had. Exact: [`Fixed`](crate::Fixed) tables with one entry less are full somewhere.
+    /// Of a trace of before Go 1.22, [`NONE`](Capacities::NONE): no such tables can read it.
+    pub fn needs(&self) -> Capacities {
+        self.engine.peaks().capacities()
+    }
+
+    /// How many generations were read, the one being read included. In a trace of Go 1.26 or later
+    /// several may have one number.
+    pub const fn generations_read(&self) -> u64 {
+        self.engine.read
     }
 
     /// The generation being read: none before the first.
@@ -152,6 +184,7 @@ format_as_debug! {
 
 #[cfg(feature = "std")]
 format_as_debug! {
+    [R] StreamBatches<R>;
     [R, S: Storage] StreamReader<R, S>;
     [] ReadError;
 }

@@ -1,13 +1,14 @@
 //! Reading a trace as it comes: from a file, a pipe, a socket.
 
+use super::explain::Explanation;
 use super::window::Window;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::Event;
-use crate::generation::{Split, Splitter};
+use crate::generation::{Piece, Skip, Splitter};
 use crate::ids::{GenerationId, Offset};
 use crate::num;
-use crate::tables::{Growing, Storage};
-use crate::wire::{HEADER_LEN, Version};
+use crate::tables::{Capacities, Growing, Storage};
+use crate::wire::{HEADER_LEN, Head, Version};
 use alloc::vec::Vec;
 use core::fmt;
 use std::io::{self, Read};
@@ -17,13 +18,22 @@ use std::io::{self, Read};
 const SMALLEST: usize = 4 << 10;
 const LARGEST: usize = 64 << 10;
 
+/// How many bytes a generation of a stream may have without being asked for: 1 GiB. A generation is
+/// about a second of the traced program, some hundred megabytes where many processors are busy.
+pub const DEFAULT_GENERATION_LIMIT: u64 = 1 << 30;
+
 /// Reads the events of a trace from anything that implements [`Read`], in the order in which they
 /// happened (`trace.NewReader`).
 ///
 /// It holds one generation at a time, or a few that are small, and gives the events of a generation
-/// when it has all of it. A trace of before Go 1.22 is one piece: it is held as a whole. Events and what they give out borrow the reader, until the next one is
-/// asked for. Sources are read in pieces of up to 64 KiB, as large as they give: a buffered reader
-/// around them gains nothing.
+/// when it has all of it. A trace of before Go 1.22 is one piece, and is held as a whole. Events and
+/// what they give out borrow the reader, until the next one is asked for. Sources are read in pieces of
+/// up to 64 KiB, as large as they give: a buffered reader around them gains nothing.
+///
+/// Memory is that of the largest generation, and of tables that grow with what is in it; it never
+/// grows with what a trace only claims. A generation that goes on and on is an
+/// [error](ErrorKind::GenerationTooLarge) at [`DEFAULT_GENERATION_LIMIT`], or
+/// [another limit](StreamReader::with_generation_limit).
 ///
 /// ```
 /// use gotrace::StreamReader;
@@ -43,8 +53,14 @@ pub struct StreamReader<R, S: Storage = Growing> {
     splitter: Splitter,
     /// How much to ask for.
     ask: usize,
-    /// Why the source ended, if it broke.
-    broken: Option<io::Error>,
+    /// The most bytes of one generation.
+    limit: usize,
+    /// The source gives nothing more.
+    ended: bool,
+    /// There was no memory for more.
+    starved: bool,
+    /// Why, if that is not its end.
+    broken: Option<ReadError>,
 }
 
 /// What can go wrong while a trace is read from a stream.
@@ -80,8 +96,20 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             window: Window::new(version),
             splitter: Splitter::new(version),
             ask: SMALLEST,
+            limit: num::narrow(DEFAULT_GENERATION_LIMIT),
+            ended: false,
+            starved: false,
             broken: None,
         })
+    }
+
+    /// Sets the most bytes that one generation may have, in the place of
+    /// [`DEFAULT_GENERATION_LIMIT`]; `u64::MAX` is no limit. The first generation that has more is
+    /// not read: [`GenerationTooLarge`](ErrorKind::GenerationTooLarge) comes in its place.
+    #[must_use]
+    pub fn with_generation_limit(mut self, bytes: u64) -> Self {
+        self.limit = num::narrow(bytes);
+        self
     }
 
     /// The next event; `None` at the end of the trace and after an error.
@@ -96,21 +124,115 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         match self.window.step() {
             Ok(true) => Ok(Some(self.window.event())),
             // What a broken source cut off is not the trace's fault.
-            Ok(false) => self
-                .broken
-                .take()
-                .map_or(Ok(None), |error| Err(ReadError::Io(error))),
-            Err(error) => Err(self
-                .broken
-                .take()
-                .map_or(ReadError::Trace(error), ReadError::Io)),
+            Ok(false) => self.broken.take().map_or(Ok(None), Err),
+            Err(error) => Err(self.broken.take().unwrap_or(ReadError::Trace(error))),
         }
+    }
+
+    /// After an error, goes on with the generation after the damaged one, as if the trace began
+    /// there; says whether there is one that can be found. Reads on until it is, and holds what it
+    /// reads. As [`Reader::skip_generation`](crate::Reader::skip_generation).
+    ///
+    /// If the source breaks before, the next [`next`](StreamReader::next) gives its error.
+    pub fn skip_generation(&mut self) -> bool {
+        if !self.version().has_generations() {
+            return false;
+        }
+        let mut at = self.window.start();
+        let mut splitter = Splitter::new(self.version());
+        loop {
+            let Some(head) = self.whole(at) else {
+                return false;
+            };
+            let behind = at.saturating_add(head.total_len());
+            match splitter.skip(&head, head.payload(self.window.beyond(at))) {
+                // Of what was never looked at, nothing is missed.
+                Skip::Over if behind >= LARGEST && self.generation().is_none() => {
+                    self.window.discard(behind);
+                    at = 0;
+                }
+                Skip::Over => at = behind,
+                Skip::Here => break,
+                Skip::Behind if self.whole(behind).is_some() => {
+                    at = behind;
+                    break;
+                }
+                Skip::Behind => return false,
+            }
+        }
+        self.window.skip_to(at);
+        self.splitter = Splitter::new(self.version());
+        true
+    }
+
+    /// Before the first event, goes to the first generation of at least this number, as if the trace
+    /// began there; says whether there is one. What comes before it is not kept.
+    ///
+    /// Errors: those of the source, and what is wrong with the headers of batches before.
+    pub fn skip_to(&mut self, number: GenerationId) -> Result<bool, ReadError> {
+        if !self.version().has_generations() {
+            // All of it is generation 1.
+            return Ok(number == GenerationId::FIRST);
+        }
+        loop {
+            let at = self.window.start();
+            match self.head(at)? {
+                Some(Head::Batch(head)) if head.generation >= number => return Ok(true),
+                Some(_) if self.skip_generation() => {}
+                Some(_) => {
+                    // What a broken source cut off is not the trace's fault.
+                    let fault = self.window.fault().map(ReadError::Trace);
+                    return self.broken.take().or(fault).map_or(Ok(false), Err);
+                }
+                None => return self.broken.take().map_or(Ok(false), Err),
+            }
+        }
+    }
+
+    /// The header of a batch at a place in the buffer, read if it must be.
+    fn head(&mut self, at: usize) -> Result<Option<Head>, Error> {
+        loop {
+            let head = Head::parse(self.window.beyond(at));
+            match head.map_err(|error| self.located(error, at))? {
+                None if self.read_more(1) => {}
+                head => return Ok(head),
+            }
+        }
+    }
+
+    /// An error at a place in the buffer.
+    fn located(&self, error: Error, at: usize) -> Error {
+        let offset = self.window.offset_of(at).wrapping_add(error.offset().0);
+        Error::new(error.kind(), error.value(), offset)
+    }
+
+    /// What the error that ended the reading is about:
+    /// as [`Reader::explain`](crate::Reader::explain).
+    pub fn explain(&self) -> Option<Explanation<'_>> {
+        self.window.explain()
+    }
+
+    /// How many generations were left out by [`skip_generation`](StreamReader::skip_generation).
+    pub const fn generations_skipped(&self) -> u64 {
+        self.window.counts().1
+    }
+
+    /// How many generations were read, the one being read included. In a trace of Go 1.26 or later
+    /// several may have one number.
+    pub const fn generations_read(&self) -> u64 {
+        self.window.counts().0
     }
 
     /// Whether the next event has to be waited for, if the source has nothing yet: a good time to
     /// show what was made of the events so far.
     pub fn will_read(&self) -> bool {
         self.window.is_read()
+    }
+
+    /// The capacities that the part of the trace needs that was read so far: see
+    /// [`Reader::needs`](crate::Reader::needs).
+    pub fn needs(&self) -> Capacities {
+        self.window.needs()
     }
 
     /// The generation being read: none before the first.
@@ -136,41 +258,104 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     /// Brings the next generation into the window: all of it, or as much as there is.
     fn fill(&mut self) {
         let mut at = self.window.advance();
+        let start = at;
         if !self.version().has_generations() {
-            // It is one piece, and its clock's frequency is at the end.
-            while self.read_more(0) {}
-            return self.window.ends_at(usize::MAX, true);
+            return self.fill_whole(start);
         }
         loop {
             let wanted = match self.splitter.next(self.window.beyond(at)) {
-                Ok(Split::Batch(head)) => {
-                    at = at.saturating_add(head.total_len());
+                Ok(Piece::Batch(len)) => {
+                    at = at.saturating_add(len);
                     continue;
                 }
-                Ok(Split::End { marker_len, .. }) => {
+                Ok(Piece::End { marker_len, .. }) => {
                     self.window.ends_at(at.saturating_add(marker_len), false);
                     return;
                 }
-                Ok(Split::Need(more)) => more,
+                Ok(Piece::Need(more)) => more,
                 // Damage: the engine says so.
                 Err(_) => 0,
             };
+            let room = self.limit.saturating_sub(at.saturating_sub(start));
+            if wanted > room {
+                self.refuse(start, self.limit);
+                return;
+            }
             if wanted == 0 || !self.read_more(wanted) {
-                self.window.ends_at(usize::MAX, true);
+                if self.starved {
+                    self.refuse(start, at.saturating_sub(start));
+                } else {
+                    self.window.ends_at(usize::MAX, true);
+                }
                 return;
             }
         }
     }
 
+    /// Brings a trace of before Go 1.22 into the window, which is one piece: its clock's frequency is
+    /// at the end.
+    fn fill_whole(&mut self, start: usize) {
+        loop {
+            let len = self.window.buffer.len().saturating_sub(start);
+            if len > self.limit {
+                return self.refuse(start, self.limit);
+            }
+            if !self.read_more(1) {
+                break;
+            }
+        }
+        if self.starved {
+            let len = self.window.buffer.len().saturating_sub(start);
+            self.refuse(start, len);
+        } else {
+            self.window.ends_at(usize::MAX, true);
+        }
+    }
+
+    /// The header at this place of the buffer, if a whole batch or marker is there or can be read.
+    fn whole(&mut self, at: usize) -> Option<Head> {
+        loop {
+            let bytes = self.window.beyond(at);
+            let missing = match Head::parse(bytes).ok()? {
+                Some(head) if head.total_len() <= bytes.len() => return Some(head),
+                Some(head) => head.total_len().saturating_sub(bytes.len()),
+                None => 1,
+            };
+            if !self.read_more(missing) {
+                return None;
+            }
+        }
+    }
+
+    /// Gives an error in the place of the generation that begins at `start`, which takes too much.
+    fn refuse(&mut self, start: usize, limit: usize) {
+        let offset = self.window.offset_of(start);
+        let error = Error::new(ErrorKind::GenerationTooLarge, num::wide(limit), offset);
+        self.broken = Some(error.into());
+        self.ended = true;
+        self.window.buffer.truncate(start);
+        self.window.buffer.shrink_to_fit();
+        self.window.ends_at(start, true);
+    }
+
     /// Reads at least one byte into the buffer, which will have to hold `wanted`; says whether the
     /// source goes on.
     fn read_more(&mut self, wanted: usize) -> bool {
+        if self.ended {
+            return false;
+        }
         let buffer = &mut self.window.buffer;
         let len = buffer.len();
         let more = wanted.max(self.ask);
         // By a quarter at most: a generation may be large, and room for two of it a burden.
         if buffer.capacity().saturating_sub(len) < more {
-            buffer.reserve_exact(more.max(len.wrapping_shr(2)));
+            let room = buffer.try_reserve_exact(more.max(len.wrapping_shr(2)));
+            // Less may be had.
+            if room.is_err() && buffer.try_reserve_exact(more).is_err() {
+                self.ended = true;
+                self.starved = true;
+                return false;
+            }
         }
         buffer.resize(len.saturating_add(self.ask), 0);
         let read = loop {
@@ -180,13 +365,14 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             }
         };
         let read = read.unwrap_or_else(|error| {
-            self.broken = Some(error);
+            self.broken = Some(error.into());
             0
         });
         buffer.truncate(len.saturating_add(read));
         let ask = read.saturating_mul(2).next_power_of_two();
         self.ask = ask.clamp(SMALLEST, LARGEST);
-        read > 0
+        self.ended = read == 0;
+        !self.ended
     }
 }
 

@@ -129,6 +129,33 @@ fn schedule() -> impl Strategy<Value = Schedule> {
     })
 }
 
+/// Two threads run goroutine 1; one wants to switch to goroutine 2, which waits nowhere yet, when
+/// the other stops it.
+#[test]
+fn a_switch_that_is_put_aside_fails_in_its_own_turn() {
+    let text = "Trace Go1.23
+EventBatch gen=1 m=18446744073709551615 time=1
+Frequency freq=1000000000
+EventBatch gen=1 m=0 time=10
+ProcStatus dt=1 p=0 pstatus=1
+GoStatus dt=1 g=1 m=0 gstatus=2
+GoSwitch dt=10 g=2 g_seq=1
+EventBatch gen=1 m=1 time=10
+ProcStatus dt=2 p=1 pstatus=1
+GoStatus dt=2 g=1 m=1 gstatus=2
+GoStop dt=20 reason_string=0 stack=0
+ProcStop dt=1
+";
+    let bytes = crate::wire::assemble(text, None).unwrap();
+    let (go, parking) = (read::<Growing>(&bytes, GO).0, read::<Growing>(&bytes, 0).0);
+    let kind = |run: &Run| run.error.map(|error| error.kind());
+    assert_eq!(kind(&go), Some(crate::ErrorKind::GoStateMismatch));
+    assert_eq!(kind(&parking), Some(crate::ErrorKind::NoProgress));
+    // Until then, what the other thread does comes first.
+    assert!(parking.events.len() > go.events.len());
+    assert_eq!(parking.events[..go.events.len()], go.events);
+}
+
 proptest! {
     #[test]
     fn schedules_have_the_same_events(schedule in schedule()) {

@@ -7,12 +7,14 @@
 //! one large.
 
 use super::engine::Engine;
+use super::explain::Explanation;
 use crate::error::Error;
 use crate::event::Event;
+use crate::generation::Generations;
 use crate::ids::{GenerationId, Offset};
 use crate::num;
-use crate::tables::Storage;
-use crate::wire::{HEADER_LEN, Version};
+use crate::tables::{Capacities, Storage};
+use crate::wire::{Batches, HEADER_LEN, Version};
 use crate::wire::{Pieces, Place, Span};
 use alloc::vec::Vec;
 
@@ -51,6 +53,10 @@ impl<S: Storage> Window<S> {
 
     pub(crate) const fn version(&self) -> Version {
         self.engine.version
+    }
+
+    pub(crate) fn needs(&self) -> Capacities {
+        self.engine.peaks().capacities()
     }
 
     pub(crate) const fn generation(&self) -> Option<GenerationId> {
@@ -96,21 +102,73 @@ impl<S: Storage> Window<S> {
         self.last = true;
     }
 
+    /// Where the generation that was read last begins in the buffer.
+    pub(super) fn start(&self) -> usize {
+        num::narrow(self.engine.start().0.wrapping_sub(self.base))
+    }
+
+    /// Goes on with a generation that begins here in the buffer, as if the trace began there.
+    pub(super) fn skip_to(&mut self, at: usize) {
+        let at = at.min(self.buffer.len());
+        self.buffer.drain(..at);
+        self.base = self.base.wrapping_add(num::wide(at));
+        (self.names, self.end, self.last, self.fresh) = (0, 0, false, false);
+        self.engine.restart((Place::default(), Offset(self.base)));
+    }
+
+    /// The same with what was never looked at: no generation counts as skipped.
+    pub(super) fn discard(&mut self, at: usize) {
+        let counts = self.counts();
+        self.skip_to(at);
+        (self.engine.read, self.engine.skipped) = counts;
+    }
+
+    /// What is wrong with the generation being read or what follows it, as its batches' headers tell.
+    pub(super) fn fault(&self) -> Option<Error> {
+        let bytes = Pieces::new(&self.buffer).at(self.base, self.names);
+        let place = Place {
+            piece: 0,
+            at: self.start(),
+        };
+        let batches = Batches::resume(bytes, place, self.engine.start().0);
+        Generations::new(self.version(), batches).find_map(Result::err)
+    }
+
+    /// The offset in the trace of a place in the buffer.
+    pub(super) fn offset_of(&self, at: usize) -> u64 {
+        self.base.wrapping_add(num::wide(at))
+    }
+
+    /// How many generations were read, and how many were skipped.
+    pub(super) const fn counts(&self) -> (u64, u64) {
+        (self.engine.read, self.engine.skipped)
+    }
+
     /// Finds the next event; says whether there is one.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         self.fresh = false;
-        let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
-        let input = super::engine::input(input, self.engine.version);
+        let input =
+            Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names);
+        let input = super::engine::old::input(input, self.engine.version);
         self.engine.step(&input, self.last)
     }
 
     /// The event that [`step`](Self::step) found.
     #[inline]
     pub(crate) fn event(&self) -> Event<'_, '_> {
-        let input = Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base);
-        self.engine
-            .event(super::engine::input(input, self.engine.version))
+        self.engine.event(self.input())
+    }
+
+    /// See [`super::Reader::explain`].
+    pub(super) fn explain(&self) -> Option<Explanation<'_>> {
+        self.engine.explain(&self.input())
+    }
+
+    fn input(&self) -> Pieces<'_> {
+        let input =
+            Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names);
+        super::engine::old::input(input, self.engine.version)
     }
 
     /// Makes room for the next generation: what outlives the one that was read moves to the front of

@@ -1,25 +1,30 @@
 //! From input to batches: splitting a stream, and refusing what cannot be recorded.
 
 use super::losses::LossReason;
-use super::ring::{Core, Reserved};
+use super::ring::{Core, Reserved, version_of};
 use crate::error::{Error, ErrorKind};
+use crate::generation::{Split, Splitter, stray_marker};
+use crate::ids::GenerationId;
 use crate::num;
-use crate::wire::{BatchHead, EventType, HEADER_LEN, Head, Version};
+use crate::wire::{BatchHead, HEADER_LEN, Head, Version};
+
+/// As much of a batch as it takes to know what it is: its header and one byte.
+const HELD: usize = BatchHead::MAX_LEN + 1;
 
 /// Where in its input a recorder is.
 pub(super) struct Intake {
     expect: Expect,
     /// Bytes of the trace so far.
     pub(super) offset: u64,
-    /// The beginning of a header whose end has not come yet.
-    held: [u8; BatchHead::MAX_LEN],
+    /// The beginning of a header whose end, or the first byte behind it, has not come yet.
+    held: [u8; HELD],
     held_len: usize,
     /// The batch that is coming in.
     filling: Option<Filling>,
-    /// The generation whose batches are not recorded.
+    /// Which generation it is in.
+    splitter: Splitter,
+    /// The batches of that generation are not recorded.
     skip: Option<Skip>,
-    /// The number of the generation that ended last, in this trace; 0 for none, or if not known.
-    last: u64,
 }
 
 /// What a stream's next byte belongs to.
@@ -39,8 +44,6 @@ struct Filling {
 }
 
 struct Skip {
-    /// 0 while no batch of it came.
-    number: u64,
     reason: LossReason,
     /// Its bytes so far, those that were given up included.
     bytes: u64,
@@ -54,18 +57,22 @@ impl Intake {
         Intake {
             expect: Expect::Header,
             offset: 0,
-            held: [0; BatchHead::MAX_LEN],
+            held: [0; HELD],
             held_len: 0,
             filling: None,
+            splitter: Splitter::new(Version::CURRENT),
             skip: None,
-            last: 0,
         }
     }
 
     /// Joins a trace at a place that nobody knows: records from the next generation on.
-    pub(super) fn amid() -> Self {
-        let mut intake = Self::new();
-        intake.skip(0, LossReason::Interrupted);
+    pub(super) fn amid(core: &Core) -> Self {
+        let version = version_of(core.state.stream_version).unwrap_or(Version::CURRENT);
+        let mut intake = Intake {
+            splitter: Splitter::amid(version),
+            ..Self::new()
+        };
+        intake.skip(LossReason::Interrupted);
         intake
     }
 
@@ -98,6 +105,7 @@ impl Intake {
         self.forget(core, arena);
         self.expect = Expect::Batch;
         self.offset = len;
+        self.splitter = Splitter::new(version);
         core.state.stream_version = version.minor();
         core.publish(arena);
         Ok(())
@@ -114,22 +122,14 @@ impl Intake {
         let end = self.offset.wrapping_add(num::wide(bytes.len()));
         let error = match self.parse(core, bytes) {
             Ok(Some(head)) => {
-                let len = match &head {
-                    Head::Batch(head) => head.total_len(),
-                    Head::EndOfGeneration => 1,
-                };
-                match (bytes.len().checked_sub(len), head) {
-                    (Some(0), Head::Batch(head)) => return self.begin(core, arena, head, bytes),
-                    (Some(0), Head::EndOfGeneration) => {
-                        self.end(core, arena);
-                        self.offset = end;
-                        return Ok(());
-                    }
-                    (Some(more), _) => {
+                let len = head.total_len();
+                match bytes.len().checked_sub(len) {
+                    Some(0) => return self.begin(core, arena, &head, bytes),
+                    Some(more) => {
                         let more = num::wide(more);
                         Error::new(ErrorKind::TrailingBytes, more, end.wrapping_sub(more))
                     }
-                    (None, _) => {
+                    None => {
                         let missing = num::wide(len.wrapping_sub(bytes.len()));
                         Error::new(ErrorKind::UnexpectedEnd, missing, end)
                     }
@@ -143,18 +143,18 @@ impl Intake {
         Err(error)
     }
 
-    /// The end of a generation, told by the source.
+    /// The end of a generation, as the source says.
     pub(super) fn end_generation(
         &mut self,
         core: &mut Core,
         arena: &mut [u8],
     ) -> Result<(), Error> {
         self.between_batches(core)?;
-        let open = self.skip.is_some() || core.state.progress.number.get() != 0;
-        if open && core.marked() {
+        if !self.splitter.is_between() && core.marked() {
             // The marker that the source did not hand over is part of the trace.
             self.offset = self.offset.wrapping_add(1);
         }
+        self.splitter.end();
         self.end(core, arena);
         Ok(())
     }
@@ -214,7 +214,7 @@ impl Intake {
         let before = self.held_len;
         let held;
         let (start, taken) = if before > 0 {
-            let taken = self.hold(bytes, BatchHead::MAX_LEN);
+            let taken = self.hold(bytes, HELD);
             held = self.held;
             (held.get(..self.held_len).unwrap_or(&[]), taken)
         } else {
@@ -228,52 +228,50 @@ impl Intake {
                 self.expect = Expect::Nothing(e);
                 (taken, Err(e))
             }
-            Ok(None) => {
-                if before == 0 {
-                    self.hold(bytes, BatchHead::MAX_LEN);
-                }
-                (taken, Ok(()))
-            }
-            Ok(Some(Head::Batch(head))) => {
+            // What a batch is, its first byte shows.
+            Ok(Some(head))
+                if head.total_len() == head.header_len() || start.len() > head.header_len() =>
+            {
                 self.held_len = 0;
-                let len = if before > 0 {
-                    head.header_len
-                } else {
-                    head.total_len().min(start.len())
-                };
-                let part = start.get(..len).unwrap_or(&[]);
-                let result = self.begin(core, arena, head, part);
+                let len = head.total_len().min(start.len());
+                let result = self.begin(core, arena, &head, start.get(..len).unwrap_or(&[]));
                 (len.wrapping_sub(before), result)
             }
-            Ok(Some(Head::EndOfGeneration)) => {
-                self.offset = self.offset.wrapping_add(1);
-                self.end(core, arena);
-                (1, Ok(()))
+            Ok(_) => {
+                if before == 0 {
+                    self.hold(bytes, HELD);
+                }
+                (taken, Ok(()))
             }
         }
     }
 
-    /// Begins a batch with its header and as much of its payload as there is.
+    /// Begins a batch with its header and as much of its payload as there is, or takes a marker.
+    #[inline(never)]
     fn begin(
         &mut self,
         core: &mut Core,
         arena: &mut [u8],
-        head: BatchHead,
+        head: &Head,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        let number = head.generation.get();
-        let result = self.admit(core, arena, number);
+        let recorded = self.admit(core, arena, head, head.payload(bytes));
         let mut place = None;
-        if self.skip.is_none() {
+        if let Ok(true) = recorded {
             place = core.reserve(arena, num::slot(head.total_len()));
             if place.is_none() {
-                self.give_up(core, arena, number, LossReason::TooLarge);
+                self.give_up(core, arena, LossReason::TooLarge);
             }
         }
         let done = 0;
-        self.filling = Some(Filling { head, place, done });
-        self.fill(core, arena, bytes);
-        result
+        match *head {
+            Head::Batch(head) => {
+                self.filling = Some(Filling { head, place, done });
+                self.fill(core, arena, bytes);
+            }
+            Head::EndOfGeneration => self.offset = self.offset.wrapping_add(1),
+        }
+        recorded.map(drop)
     }
 
     /// More bytes of a batch: as many as it lacks. Says how many those were.
@@ -303,70 +301,80 @@ impl Intake {
         taken
     }
 
-    /// Decides what a batch of this generation means: more of the one in progress, or skipped; or
-    /// the first of the next.
-    fn admit(&mut self, core: &mut Core, arena: &mut [u8], number: u64) -> Result<(), Error> {
-        let marked = core.marked();
-        let progress = core.state.progress.number.get();
-        let current = match &self.skip {
-            Some(skip) => skip.number,
-            None if progress != 0 => progress,
-            None => self.last,
-        };
-        let follows = current.wrapping_add(1) == number;
-        let jumped = match &self.skip {
-            // Only now is it known which one it is that is skipped.
-            Some(skip) if current == 0 => {
-                self.lose_next(core, number, skip.reason);
-                false
-            }
-            Some(_) if current == number => false,
-            Some(skip) if follows && !marked => {
-                if skip.and_next {
-                    self.lose_next(core, number, LossReason::Damaged);
-                } else {
-                    self.end(core, arena);
+    /// Decides what a batch or marker means: more of the generation in progress, or skipped; the
+    /// first of the next; or the end. Says whether it is to be recorded.
+    fn admit(
+        &mut self,
+        core: &mut Core,
+        arena: &mut [u8],
+        head: &Head,
+        payload: &[u8],
+    ) -> Result<bool, Error> {
+        let offset = self.offset;
+        let mut unknown = self.splitter.is_unknown();
+        loop {
+            match self.splitter.step(head, payload) {
+                Ok(Split::Batch { .. }) => {
+                    if let (true, Some(skip)) = (unknown, &self.skip) {
+                        // Only now is it known which one it is that is skipped.
+                        self.lose_next(core, skip.reason);
+                    }
+                    return Ok(self.skip.is_none());
                 }
-                false
+                Ok(Split::Marker(_)) => {
+                    self.end(core, arena);
+                    return Ok(false);
+                }
+                Ok(Split::Before(_)) => {
+                    unknown = false;
+                    if self.skip.as_ref().is_some_and(|skip| skip.and_next) {
+                        self.lose_next(core, LossReason::Damaged);
+                    } else {
+                        self.end(core, arena);
+                    }
+                }
+                Err(error) => {
+                    let ends_nothing = error.kind() == ErrorKind::NotABatch && core.marked();
+                    if let (Head::Batch(batch), false) = (head, ends_nothing) {
+                        self.misplaced(core, arena, batch.generation);
+                    }
+                    return Err(error.after(offset));
+                }
             }
-            Some(_) => true,
-            None if progress == 0 => current != 0 && !follows,
-            None if current == number => false,
-            None if follows && !marked => {
-                self.end(core, arena);
-                false
-            }
-            None => true,
-        };
-        if jumped {
-            core.lose(arena, LossReason::Damaged);
-            // Whether this is its first batch, nobody knows.
-            self.lose_next(core, number, LossReason::Damaged);
-            return Err(Error::new(ErrorKind::GenerationOrder, number, self.offset));
         }
-        Ok(())
     }
 
-    /// Skips from now on the generation of this number, of which nothing was recorded.
-    fn lose_next(&mut self, core: &mut Core, number: u64, reason: LossReason) {
+    /// A batch of this generation came where it cannot be: the generation in progress is not whole,
+    /// nor, since this may not be its first batch, is that one.
+    fn misplaced(&mut self, core: &mut Core, arena: &mut [u8], number: GenerationId) {
+        if self.splitter.current() != Some(number) {
+            core.lose(arena, LossReason::Damaged);
+            self.lose_next(core, LossReason::Damaged);
+            self.splitter.enter(number);
+        } else if self.skip.is_none() {
+            self.give_up(core, arena, LossReason::Damaged);
+        }
+    }
+
+    /// Skips from now on a generation of which nothing was recorded.
+    fn lose_next(&mut self, core: &mut Core, reason: LossReason) {
         core.lost(reason).add(1, 0);
-        self.skip(number, reason);
+        self.skip(reason);
     }
 
-    /// Loses the generation of this number, whether it is in progress already or about to begin,
-    /// and skips what is to come of it.
-    fn give_up(&mut self, core: &mut Core, arena: &mut [u8], number: u64, reason: LossReason) {
+    /// Loses the current generation, whether it is in progress already or about to begin, and skips
+    /// what is to come of it.
+    fn give_up(&mut self, core: &mut Core, arena: &mut [u8], reason: LossReason) {
         if core.state.progress.number.get() == 0 {
-            return self.lose_next(core, number, reason);
+            return self.lose_next(core, reason);
         }
         let bytes = core.state.progress.len.get();
         core.lose(arena, reason);
-        self.skip(number, reason).bytes = u64::from(bytes);
+        self.skip(reason).bytes = u64::from(bytes);
     }
 
-    fn skip(&mut self, number: u64, reason: LossReason) -> &mut Skip {
+    fn skip(&mut self, reason: LossReason) -> &mut Skip {
         self.skip.insert(Skip {
-            number,
             reason,
             bytes: 0,
             and_next: false,
@@ -375,26 +383,22 @@ impl Intake {
 
     /// Something came that is no batch: the generation it may belong to is not whole.
     fn damaged(&mut self, core: &mut Core, arena: &mut [u8]) {
-        let progress = core.state.progress.number.get();
-        if progress != 0 {
-            self.give_up(core, arena, progress, LossReason::Damaged);
+        if core.state.progress.number.get() != 0 {
+            self.give_up(core, arena, LossReason::Damaged);
         }
         let marked = core.marked();
         match &mut self.skip {
             Some(skip) => skip.and_next |= !marked,
             None => {
-                self.skip(0, LossReason::Damaged);
+                self.skip(LossReason::Damaged);
+                self.splitter.lose_track();
             }
         }
     }
 
-    /// The current generation ends.
+    /// The current generation ended.
     fn end(&mut self, core: &mut Core, arena: &mut [u8]) {
-        let progress = core.state.progress.number.get();
-        if let Some(skip) = self.skip.take() {
-            self.last = skip.number;
-        } else if progress != 0 {
-            self.last = progress;
+        if self.skip.take().is_none() && core.state.progress.number.get() != 0 {
             core.complete(arena);
         }
     }
@@ -418,17 +422,14 @@ impl Intake {
 
     /// As [`Head::parse`], with the marker known only to the versions that have it, and errors that
     /// say where in the trace.
+    // Once in a firmware, however many call it.
+    #[inline(never)]
     fn parse(&self, core: &Core, bytes: &[u8]) -> Result<Option<Head>, Error> {
-        let error = match Head::parse(bytes) {
-            Ok(Some(Head::EndOfGeneration)) if !core.marked() => {
-                let marker = u64::from(EventType::END_OF_GENERATION.0);
-                Error::new(ErrorKind::NotABatch, marker, 0)
-            }
-            Err(error) => error,
-            head => return head,
-        };
-        let offset = self.offset.wrapping_add(error.offset().0);
-        Err(Error::new(error.kind(), error.value(), offset))
+        match Head::parse(bytes) {
+            Ok(Some(Head::EndOfGeneration)) if !core.marked() => Err(stray_marker(0)),
+            head => head,
+        }
+        .map_err(|error| error.after(self.offset))
     }
 
     /// Holds bytes until there are `most`; says how many it took.

@@ -7,6 +7,7 @@ use super::ring::{Core, version_of};
 use super::snapshot::Snapshot;
 use super::status::Status;
 use super::{FlightRecorder, FlightRecorderConfig};
+use crate::generation::{Split, Splitter};
 use crate::ids::GenerationId;
 use crate::num;
 use crate::wire::{Batches, Head, Version};
@@ -373,24 +374,23 @@ fn checks_out(core: &Core, arena: &[u8], run: &Run, version: Version, complete: 
         ..Run::default()
     };
     let mut marker = false;
+    let mut splitter = Splitter::new(version);
     for piece in core.run_pieces(arena, run) {
         let mut rest = piece;
         while !rest.is_empty() {
             let Ok(Some(head)) = Head::parse(rest) else {
                 return false;
             };
-            let len = match head {
-                Head::Batch(head) if head.generation.get() == run.number.get() && !marker => {
+            match (splitter.step(&head, head.payload(rest)), head) {
+                (Ok(Split::Batch { .. }), Head::Batch(head))
+                    if head.generation.get() == run.number.get() && !marker =>
+                {
                     found.count(&head);
-                    head.total_len()
                 }
-                Head::EndOfGeneration if version.has_end_marker() && !marker => {
-                    marker = true;
-                    1
-                }
+                (Ok(Split::Marker(_)), _) => marker = true,
                 _ => return false,
-            };
-            let Some((batch, after)) = rest.split_at_checked(len) else {
+            }
+            let Some((batch, after)) = rest.split_at_checked(head.total_len()) else {
                 return false;
             };
             found.chain(batch);
@@ -431,8 +431,8 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
         core.publish_all(bytes);
         Ok(FlightRecorder {
             arena,
+            intake: Intake::amid(&core),
             core,
-            intake: Intake::amid(),
         })
     }
 }

@@ -9,6 +9,8 @@
 //!   of every version since Go 1.22, whatever the sizes of the reads;
 //! - [`Playback`]: a finished trace in memory, as fast as it is taken or at its own pace.
 //!
+//! Traces that are finished, in files or pipes, plain or compressed, are opened by [`open`].
+//!
 //! The batches that a source hands out are shared, not copied: [`SharedBatches`].
 //!
 //! ```
@@ -30,6 +32,7 @@
 
 mod batches;
 mod control;
+pub mod open;
 mod playback;
 mod stream;
 

@@ -3,7 +3,7 @@
 use super::control::Interrupt;
 use super::{Part, SharedBatches, SourceControl, SourceError, TraceSource};
 use crate::error::{Error, ErrorKind};
-use crate::generation::{Split, Splitter};
+use crate::generation::{Finish, Piece, Splitter};
 use crate::ids::GenerationId;
 use crate::num;
 use crate::wire::{HEADER_LEN, Version};
@@ -306,24 +306,22 @@ impl<R: Read + Send> StreamSource<R> {
             }
             let rest = self.buffer.get(self.scanned..self.filled).unwrap_or(&[]);
             let place = self.offset.wrapping_add(num::wide(self.scanned));
-            let located =
-                |e: Error| Error::new(e.kind(), e.value(), place.wrapping_add(e.offset().0));
             let Some(splitter) = &mut self.splitter else {
                 return Err(SourceError::Ended);
             };
             let missing = match splitter.next(rest) {
-                Ok(Split::Batch(head)) => {
-                    self.scanned = self.scanned.saturating_add(head.total_len());
+                Ok(Piece::Batch(len)) => {
+                    self.scanned = self.scanned.saturating_add(len);
                     continue;
                 }
-                Ok(Split::End { number, marker_len }) => {
+                Ok(Piece::End { number, marker_len }) => {
                     self.scanned = self.scanned.saturating_add(marker_len);
-                    self.ends = Some(number);
+                    self.ends = number;
                     continue;
                 }
-                Ok(Split::Need(more)) => more,
+                Ok(Piece::Need(more)) => more,
                 Err(error) => {
-                    self.over = Some(Err(located(error).into()));
+                    self.over = Some(Err(error.after(place).into()));
                     continue;
                 }
             };
@@ -331,25 +329,22 @@ impl<R: Read + Send> StreamSource<R> {
                 return Ok(self.give());
             }
             let before = rest.len();
+            let finish = splitter.finish();
             if self.read(missing)? > 0 {
                 continue;
             }
             let end = place.wrapping_add(num::wide(before));
-            let ended = match &mut self.splitter {
-                _ if before > 0 => Err(Error::new(
-                    ErrorKind::UnexpectedEnd,
-                    num::wide(missing),
-                    end,
-                )),
-                Some(splitter) => splitter.finish(),
-                None => Ok(None),
-            };
-            self.over = Some(match ended {
-                Ok(number) => {
-                    self.ends = number;
+            let broken = |kind, value| Err(Error::new(kind, value, end).into());
+            self.over = Some(match finish {
+                _ if before > 0 => broken(ErrorKind::UnexpectedEnd, num::wide(missing)),
+                Finish::Closed => Ok(()),
+                Finish::Ends(number) => {
+                    self.ends = Some(number);
                     Ok(())
                 }
-                Err(e) => Err(Error::new(e.kind(), e.value(), end).into()),
+                Finish::Unended { number, .. } => {
+                    broken(ErrorKind::IncompleteGeneration, number.get())
+                }
             });
         }
     }

@@ -179,8 +179,7 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
         }
     }
 
-    /// How many slots there are, in use or not.
-    #[cfg(feature = "alloc")]
+    /// How many slots there are, in use or not: the most entries there ever were at a time.
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
     }

@@ -89,23 +89,23 @@ pub trait Storage: sealed::Sealed + 'static {
     /// Whether tables grow on the heap, as reading traces of before Go 1.22 needs.
     const GROWS: bool;
     /// Strings of a generation.
-    type Strings<T>: List<T>;
+    type Strings<T: Send + Sync>: List<T> + Send + Sync;
     /// Stacks of a generation.
-    type Stacks<T>: List<T>;
+    type Stacks<T: Send + Sync>: List<T> + Send + Sync;
     /// CPU samples of a generation.
-    type Samples<T>: List<T>;
+    type Samples<T: Send + Sync>: List<T> + Send + Sync;
     /// Event batches of a generation.
-    type Batches<T>: List<T>;
+    type Batches<T: Send + Sync>: List<T> + Send + Sync;
     /// Threads seen so far.
-    type Threads<T>: List<T>;
+    type Threads<T: Send + Sync>: List<T> + Send + Sync;
     /// Procs seen so far.
-    type Procs<T>: List<T>;
+    type Procs<T: Send + Sync>: List<T> + Send + Sync;
     /// Goroutines alive.
-    type Goroutines<T>: List<T>;
+    type Goroutines<T: Send + Sync>: List<T> + Send + Sync;
     /// Regions and stop-the-world ranges open.
-    type Regions<T>: List<T>;
+    type Regions<T: Send + Sync>: List<T> + Send + Sync;
     /// Tasks open.
-    type Tasks<T>: List<T>;
+    type Tasks<T: Send + Sync>: List<T> + Send + Sync;
 }
 
 /// Tables that grow on the heap with what a trace holds.
@@ -120,40 +120,24 @@ impl sealed::Sealed for Growing {}
 #[cfg(feature = "alloc")]
 impl Storage for Growing {
     const GROWS: bool = true;
-    type Strings<T> = alloc::vec::Vec<T>;
-    type Stacks<T> = alloc::vec::Vec<T>;
-    type Samples<T> = alloc::vec::Vec<T>;
-    type Batches<T> = alloc::vec::Vec<T>;
-    type Threads<T> = alloc::vec::Vec<T>;
-    type Procs<T> = alloc::vec::Vec<T>;
-    type Goroutines<T> = alloc::vec::Vec<T>;
-    type Regions<T> = alloc::vec::Vec<T>;
-    type Tasks<T> = alloc::vec::Vec<T>;
+    type Strings<T: Send + Sync> = alloc::vec::Vec<T>;
+    type Stacks<T: Send + Sync> = alloc::vec::Vec<T>;
+    type Samples<T: Send + Sync> = alloc::vec::Vec<T>;
+    type Batches<T: Send + Sync> = alloc::vec::Vec<T>;
+    type Threads<T: Send + Sync> = alloc::vec::Vec<T>;
+    type Procs<T: Send + Sync> = alloc::vec::Vec<T>;
+    type Goroutines<T: Send + Sync> = alloc::vec::Vec<T>;
+    type Regions<T: Send + Sync> = alloc::vec::Vec<T>;
+    type Tasks<T: Send + Sync> = alloc::vec::Vec<T>;
 }
 
 /// Tables of capacities chosen at compile time, in place: no allocator is needed.
 ///
-/// A full table is an error that names it ([`ErrorKind::TableFull`](crate::ErrorKind::TableFull)).
+/// [`tables!`](crate::tables!) names the capacities. A full table is an error that names it
+/// ([`ErrorKind::TableFull`](crate::ErrorKind::TableFull)).
 ///
-/// All memory that a [`Reader`](crate::Reader) takes is its own size, `size_of::<Reader<Fixed<...>>>()`.
-/// That is at most, in bytes and the same but for padding on 64-bit targets:
-///
-/// ```text
-/// 952 + 24 STRINGS + 24 STACKS + 24 SAMPLES + 32 BATCHES + 288 THREADS
-///     + 44 PROCS + 52 GOROUTINES + 32 REGIONS + 44 TASKS
-/// ```
-///
-/// Targets of 32 bits take less. What a trace needs, a reader with [`Growing`] tables or `gotrace stat` tells: strings, stacks, samples and event
-/// batches are those of the largest generation, threads and procs all that the trace mentions,
-/// goroutines, regions and tasks the most alive or open at a time.
-///
-/// ```
-/// use gotrace::{Fixed, Reader};
-///
-/// // Enough for a program of a few goroutines: 18 kilobytes.
-/// type Small = Fixed<256, 128, 16, 32, 8, 8, 48, 16, 16>;
-/// assert!(size_of::<Reader<'_, Small>>() < 18_000);
-/// ```
+/// All memory that a [`Reader`](crate::Reader) takes is its own size, at most
+/// [`Capacities::reader_size`](super::Capacities::reader_size).
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Fixed<
@@ -196,13 +180,13 @@ impl<
 > Storage for Fixed<STRINGS, STACKS, SAMPLES, BATCHES, THREADS, PROCS, GOROUTINES, REGIONS, TASKS>
 {
     const GROWS: bool = false;
-    type Strings<T> = heapless::Vec<T, STRINGS>;
-    type Stacks<T> = heapless::Vec<T, STACKS>;
-    type Samples<T> = heapless::Vec<T, SAMPLES>;
-    type Batches<T> = heapless::Vec<T, BATCHES>;
-    type Threads<T> = heapless::Vec<T, THREADS>;
-    type Procs<T> = heapless::Vec<T, PROCS>;
-    type Goroutines<T> = heapless::Vec<T, GOROUTINES>;
-    type Regions<T> = heapless::Vec<T, REGIONS>;
-    type Tasks<T> = heapless::Vec<T, TASKS>;
+    type Strings<T: Send + Sync> = heapless::Vec<T, STRINGS>;
+    type Stacks<T: Send + Sync> = heapless::Vec<T, STACKS>;
+    type Samples<T: Send + Sync> = heapless::Vec<T, SAMPLES>;
+    type Batches<T: Send + Sync> = heapless::Vec<T, BATCHES>;
+    type Threads<T: Send + Sync> = heapless::Vec<T, THREADS>;
+    type Procs<T: Send + Sync> = heapless::Vec<T, PROCS>;
+    type Goroutines<T: Send + Sync> = heapless::Vec<T, GOROUTINES>;
+    type Regions<T: Send + Sync> = heapless::Vec<T, REGIONS>;
+    type Tasks<T: Send + Sync> = heapless::Vec<T, TASKS>;
 }

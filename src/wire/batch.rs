@@ -52,6 +52,31 @@ impl BatchHead {
 }
 
 impl Head {
+    /// The length of the header in bytes; of the marker, which has no payload, 1.
+    #[inline]
+    pub const fn header_len(&self) -> usize {
+        match self {
+            Head::Batch(head) => head.header_len,
+            Head::EndOfGeneration => 1,
+        }
+    }
+
+    /// The length of header and payload together, in bytes; of the marker, 1.
+    #[inline]
+    pub const fn total_len(&self) -> usize {
+        match self {
+            Head::Batch(head) => head.total_len(),
+            Head::EndOfGeneration => 1,
+        }
+    }
+
+    /// What there is of the payload in `bytes`, which begin with this header.
+    #[inline]
+    pub(crate) fn payload<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let end = self.total_len().min(bytes.len());
+        bytes.get(self.header_len()..end).unwrap_or(&[])
+    }
+
     /// Reads the header at the start of `bytes`; `None` if they end inside it. Nothing of the
     /// payload need be there.
     ///
@@ -195,6 +220,26 @@ pub enum Chunk<'t> {
     EndOfGeneration(Offset),
 }
 
+impl<'t> Chunk<'t> {
+    /// The header, and the payload that follows it.
+    #[inline]
+    pub(crate) fn parts(&self) -> (Head, &'t [u8]) {
+        match self {
+            Chunk::Batch(batch) => (Head::Batch(batch.head), batch.data),
+            Chunk::EndOfGeneration(_) => (Head::EndOfGeneration, &[]),
+        }
+    }
+
+    /// Where it begins in the trace.
+    #[inline]
+    pub(crate) const fn offset(&self) -> Offset {
+        match self {
+            Chunk::Batch(batch) => batch.offset,
+            Chunk::EndOfGeneration(offset) => *offset,
+        }
+    }
+}
+
 /// The batches of a trace, in the order in which they stand in it.
 ///
 /// Only headers are read: a 64 KiB payload costs no more than an empty one. After an error there
@@ -309,8 +354,7 @@ impl<'t> Batches<'t> {
             }
         };
         let offset = Offset(self.offset);
-        let head = Head::parse(rest)
-            .map_err(|e| Error::new(e.kind(), e.value(), self.offset.wrapping_add(e.offset().0)))?;
+        let head = Head::parse(rest).map_err(|error| error.after(self.offset))?;
         let (chunk, len) = match head {
             Some(Head::EndOfGeneration) => (Chunk::EndOfGeneration(offset), 1),
             Some(Head::Batch(head)) => {

@@ -37,6 +37,12 @@ impl<'t> Fields<'t> {
         self.at >= self.bytes.len()
     }
 
+    /// How many bytes are left.
+    #[inline]
+    pub(crate) const fn left(&self) -> usize {
+        self.bytes.len().saturating_sub(self.at)
+    }
+
     /// What is left.
     #[inline]
     pub(crate) fn rest(&self) -> &'t [u8] {

@@ -1,7 +1,7 @@
 //! What takes how much of a trace: records and bytes by type, as `go tool trace -d=footprint`
 //! counts them.
 
-use super::batch::{Batch, BatchHead, Chunk};
+use super::batch::{Batch, BatchHead, Chunk, Contents};
 use super::event::{TimedEvent, decode};
 use super::fields::Fields;
 use super::record::Record;
@@ -90,6 +90,11 @@ impl Footprint {
             return Ok(head.time);
         }
         self.count(EventType::EVENT_BATCH, len);
+
+        if batch.contents() == Contents::EndOfGeneration {
+            self.count(EventType::END_OF_GENERATION, batch.data.len());
+            return Ok(head.time);
+        }
 
         let mut time = head.time.0;
         let mut at = 0usize;

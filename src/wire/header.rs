@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::num;
+use crate::string::UnknownName;
 use core::fmt;
 
 /// The length of the header in bytes.
@@ -10,6 +11,7 @@ pub const HEADER_LEN: usize = 16;
 /// The version of the trace format, named after the Go release that introduced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Version {
     /// Go 1.11 to 1.18: an older format.
@@ -71,13 +73,13 @@ impl Version {
 
     /// The version, if it is one of the formats with generations.
     ///
-    /// Errors: [`OldVersion`](ErrorKind::OldVersion).
+    /// Errors: [`NoGenerations`](ErrorKind::NoGenerations).
     pub(crate) fn needing_generations(self) -> Result<Version, Error> {
         if self.has_generations() {
             return Ok(self);
         }
         Err(Error::new(
-            ErrorKind::OldVersion,
+            ErrorKind::NoGenerations,
             u64::from(self.minor()),
             0,
         ))
@@ -96,8 +98,10 @@ impl Version {
     /// Reads the header at the start of `trace`.
     ///
     /// Errors: [`UnexpectedEnd`](ErrorKind::UnexpectedEnd) for the beginning of a header,
-    /// [`NotATrace`](ErrorKind::NotATrace) for anything else that is none, and
-    /// [`UnknownVersion`](ErrorKind::UnknownVersion).
+    /// [`NotATrace`](ErrorKind::NotATrace) for anything else that is none,
+    /// [`OldVersion`](ErrorKind::OldVersion) for Go 1.5 to 1.10,
+    /// [`NewerVersion`](ErrorKind::NewerVersion) for one of after [`CURRENT`](Version::CURRENT), and
+    /// [`UnknownVersion`](ErrorKind::UnknownVersion) for any other.
     pub fn from_header(trace: &[u8]) -> Result<Version, Error> {
         let head = trace.get(..HEADER_LEN).unwrap_or(trace);
         let (known, rest) = head.split_at_checked(5).unwrap_or((head, &[]));
@@ -106,9 +110,10 @@ impl Version {
         }
         let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
         let (number, tail) = rest.split_at_checked(digits).unwrap_or((rest, &[]));
-        // As many zero bytes as a header of two digits has; another number of digits would shift
-        // everything that follows.
-        if digits > 2 || !b" trace\0\0\0".starts_with(tail) {
+        // Zero bytes fill what is left of the header, which is one more after a single digit.
+        let filled = b" trace\0\0\0\0";
+        let shorter = filled.len().saturating_sub(digits.saturating_sub(1));
+        if digits > 2 || !filled.get(..shorter).is_some_and(|f| f.starts_with(tail)) {
             return Err(not_a_trace(head));
         }
         if head.len() < HEADER_LEN {
@@ -123,7 +128,14 @@ impl Version {
             n.wrapping_mul(10)
                 .wrapping_add(u64::from(digit.wrapping_sub(b'0')))
         });
-        Version::from_minor(minor).ok_or(Error::new(ErrorKind::UnknownVersion, minor, 5))
+        Version::from_minor(minor).ok_or_else(|| {
+            let kind = match minor {
+                5..=10 => ErrorKind::OldVersion,
+                _ if minor > u64::from(Version::CURRENT.minor()) => ErrorKind::NewerVersion,
+                _ => ErrorKind::UnknownVersion,
+            };
+            Error::new(kind, minor, 5)
+        })
     }
 
     /// The header that names this version.
@@ -137,6 +149,28 @@ impl Version {
             Version::Go125 => b"go 1.25 trace\0\0\0",
             Version::Go126 => b"go 1.26 trace\0\0\0",
         }
+    }
+}
+
+/// As the header has it (`go 1.25`), as Go's releases are called (`go1.25`), or only the number
+/// (`1.25`).
+///
+/// ```
+/// use gotrace::wire::Version;
+///
+/// assert_eq!("go1.25".parse(), Ok(Version::Go125));
+/// assert!("1.24".parse::<Version>().is_err()); // which writes the format of 1.23
+/// ```
+impl core::str::FromStr for Version {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let number = name.strip_prefix("go").unwrap_or(name);
+        let minor = number.trim_start().strip_prefix("1.");
+        let minor = minor.and_then(|minor| minor.parse().ok());
+        minor.and_then(Version::from_minor).ok_or(UnknownName {
+            what: "trace version",
+        })
     }
 }
 
@@ -182,8 +216,31 @@ mod tests {
         );
         assert_eq!(
             kind(b"go 1.5 trace\0\0\0\0"),
-            Err((ErrorKind::NotATrace, u64::from_be_bytes(*b"go 1.5 t")))
+            Err((ErrorKind::OldVersion, 5))
         );
+        assert_eq!(
+            kind(b"go 1.10 trace\0\0\0"),
+            Err((ErrorKind::OldVersion, 10))
+        );
+        assert_eq!(
+            kind(b"go 1.4 trace\0\0\0\0"),
+            Err((ErrorKind::UnknownVersion, 4))
+        );
+        assert_eq!(
+            kind(b"go 1.28 trace\0\0\0"),
+            Err((ErrorKind::NewerVersion, 28))
+        );
+        assert_eq!(kind(b"go 1.5 tra"), Err((ErrorKind::UnexpectedEnd, 6)));
+        assert_eq!(
+            kind(b"go 1.5 trace\0\0\0").map_err(|e| e.0),
+            Err(ErrorKind::UnexpectedEnd)
+        );
+        for shifted in [&b"go 1.5 trace\0\0\0x"[..], b"go 1. trace\0\0\0\0\0"] {
+            assert_eq!(kind(shifted).map_err(|e| e.0), Err(ErrorKind::NotATrace));
+        }
+        let newer = Error::new(ErrorKind::NewerVersion, 28, 5);
+        let newest = std::format!("up to go 1.{}:", Version::CURRENT.minor());
+        assert!(std::format!("{newer}").contains(&newest), "{newer}");
         assert_eq!(
             kind(b"\x7fELF"),
             Err((ErrorKind::NotATrace, 0x7f45_4c46_0000_0000))

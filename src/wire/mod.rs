@@ -49,8 +49,8 @@ pub use header::{HEADER_LEN, Version};
 pub(crate) use pieces::{Pieces, Place, Span};
 pub use record::{RawFrame, RawFrames, Record, Records, SampleRecord, StackRecord, StringRecord};
 pub use spec::{
-    Arg, Class, EventType, GoStatus, MAX_BATCH_SIZE, MAX_FRAMES, MAX_STRING_SIZE, MAX_TIMED_ARGS,
-    ProcStatus, Role, Spec,
+    Arg, Class, Edge, EventType, Gauge, GoStatus, MAX_BATCH_SIZE, MAX_FRAMES, MAX_STRING_SIZE,
+    MAX_TIMED_ARGS, Meaning, ProcStatus, RangeKind, Role, Scope, Spec, Who,
 };
 #[cfg(feature = "alloc")]
 pub use text::assemble;

@@ -10,6 +10,8 @@ pub(crate) struct Pieces<'t> {
     rest: &'t [&'t [u8]],
     /// How many bytes of the trace stand before the first piece (modulo 2^64).
     base: u64,
+    /// How many bytes at the start of the first piece were moved there from elsewhere in the trace.
+    moved: usize,
 }
 
 impl<'t> Pieces<'t> {
@@ -18,6 +20,7 @@ impl<'t> Pieces<'t> {
             first: bytes,
             rest: &[],
             base: 0,
+            moved: 0,
         }
     }
 
@@ -27,11 +30,13 @@ impl<'t> Pieces<'t> {
                 first,
                 rest,
                 base: 0,
+                moved: 0,
             },
             None => Pieces {
                 first: &[],
                 rest: &[],
                 base: 0,
+                moved: 0,
             },
         }
     }
@@ -42,10 +47,25 @@ impl<'t> Pieces<'t> {
         Pieces { rest, ..self }
     }
 
-    /// The same bytes as a later part of a trace: `base` bytes stand before them.
+    /// The same bytes as a later part of a trace: `base` bytes stand before them, but for the first
+    /// `moved` bytes, which are copies of earlier parts.
     #[cfg(feature = "std")]
-    pub(crate) const fn at(self, base: u64) -> Self {
-        Pieces { base, ..self }
+    pub(crate) const fn at(self, base: u64, moved: usize) -> Self {
+        Pieces {
+            base,
+            moved,
+            ..self
+        }
+    }
+
+    /// How many bytes of the trace stand before a span; `None` if it was moved from where it was, or
+    /// is empty.
+    pub(crate) fn origin(&self, span: Span) -> Option<u64> {
+        if span.piece == Span::ABSOLUTE {
+            return (span.len > 0).then(|| num::wide(span.at));
+        }
+        let moved = span.piece == 0 && span.at < self.moved;
+        (span.len > 0 && !moved).then(|| self.offset(span.place()))
     }
 
     /// The bytes of a piece; none past the last.
@@ -64,6 +84,15 @@ impl<'t> Pieces<'t> {
         self.piece(span.piece)
             .and_then(|p| p.get(span.at..end))
             .unwrap_or(&[])
+    }
+
+    /// The bytes of a span of any kind: also of one that counts from the start of the trace.
+    pub(crate) fn bytes_anywhere(&self, span: Span) -> &'t [u8] {
+        if span.piece != Span::ABSOLUTE {
+            return self.bytes(span);
+        }
+        let Place { piece, at } = self.place(num::wide(span.at));
+        self.bytes(Span { piece, at, ..span })
     }
 
     /// How many bytes stand before a place.
@@ -140,6 +169,18 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    /// In the place of a piece's number: `at` counts from the start of the trace.
+    pub(crate) const ABSOLUTE: u32 = u32::MAX;
+
+    /// A span by its offset from the start of the trace.
+    pub(crate) const fn absolute(offset: u64, len: u32) -> Span {
+        Span {
+            piece: Span::ABSOLUTE,
+            at: num::narrow(offset),
+            len,
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn place(self) -> Place {
         Place {

@@ -110,9 +110,23 @@ impl Iterator for RawFrames<'_> {
         if self.fields.is_empty() {
             return None;
         }
-        self.fields.frame().ok()
+        match self.fields.frame() {
+            Ok(frame) => Some(frame),
+            Err(_) => {
+                self.fields = Fields::new(&[], 0);
+                None
+            }
+        }
+    }
+
+    /// A frame takes four bytes at least, forty at most.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.fields.left();
+        (left.div_ceil(40), Some(left.div_ceil(4)))
     }
 }
+
+impl core::iter::FusedIterator for RawFrames<'_> {}
 
 /// A sample of the CPU profiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -73,6 +73,7 @@ pub struct Arg {
 /// What an event type is to a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Class {
     /// Frames batches and sections, or fills tables.
     Structural,
@@ -80,9 +81,144 @@ pub enum Class {
     Timed,
 }
 
+/// Whose state changes, or whose range it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Who {
+    /// The goroutine or proc of the thread on which the event happened.
+    Own,
+    /// The one that the event's first argument of role [`Role::Goroutine`] or [`Role::Proc`] names.
+    Named,
+}
+
+/// What a range happens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Scope {
+    /// The whole program.
+    Program,
+    /// A goroutine.
+    Goroutine(Who),
+    /// A proc.
+    Proc(Who),
+}
+
+/// The work of the runtime that a range spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum RangeKind {
+    /// The world is stopped. The argument of role [`Role::String`] at the beginning is the reason.
+    StopTheWorld,
+    /// The garbage collector marks, while the program runs.
+    GcMark,
+    /// A proc sweeps. The two arguments of role [`Role::Value`] at the end are the bytes swept and
+    /// the bytes reclaimed.
+    GcSweep,
+    /// A goroutine helps the garbage collector.
+    GcMarkAssist,
+}
+
+/// Which part of a range an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+// Exhaustive: there is no fourth part of a range.
+pub enum Edge {
+    /// It begins.
+    Begin,
+    /// It was open when the generation began.
+    Active,
+    /// It ends.
+    End,
+}
+
+/// What a metric measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Gauge {
+    /// GOMAXPROCS.
+    Procs,
+    /// The live heap, in bytes.
+    HeapObjects,
+    /// The heap's goal, in bytes.
+    HeapGoal,
+}
+
+/// What an event of a type says, in the format's own terms.
+///
+/// Event kinds, details, conversions, encoders and filters derive from this, so that a type is
+/// described in one place: its row of the table. Which argument says what is in the row's
+/// [roles](Role).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Meaning {
+    /// Nothing that happened: it frames batches and sections, or fills tables.
+    Structure,
+    /// A sample of the CPU profiler.
+    StackSample,
+    /// Moments on three clocks, of which each generation has one set.
+    Clock,
+    /// The value of a metric, in the argument of role [`Role::Value`].
+    Metric(Gauge),
+    /// A label for the thread's goroutine.
+    Label,
+    /// A range of the runtime's own work.
+    Range {
+        /// What work it is.
+        kind: RangeKind,
+        /// Which part of the range.
+        edge: Edge,
+        /// What it happens to.
+        scope: Scope,
+    },
+    /// A user task begins: the task, the task that it is part of, its type.
+    TaskBegin,
+    /// A user task ends.
+    TaskEnd,
+    /// A user region begins: its task, its type.
+    RegionBegin,
+    /// A user region ends: its task, its type.
+    RegionEnd,
+    /// A user's message: its task, its category, the message.
+    Log,
+    /// A goroutine goes from one status to another; `None`: it does not exist. The string, if there
+    /// is one, is the reason.
+    Go {
+        /// Which goroutine.
+        who: Who,
+        /// Its status before.
+        from: Option<GoStatus>,
+        /// Its status after.
+        to: Option<GoStatus>,
+    },
+    /// The thread's goroutine goes from running to this status (`None`: it ends), and a waiting one,
+    /// which the event names, runs in its place: three events.
+    GoSwitch(Option<GoStatus>),
+    /// The status of a goroutine that the event names, when a generation begins.
+    GoStatus,
+    /// A proc goes from one status to another.
+    Proc {
+        /// Which proc.
+        who: Who,
+        /// Its status before. A proc that is stolen out of a system call may have been
+        /// [abandoned](ProcStatus::SYSCALL_ABANDONED) in it.
+        from: ProcStatus,
+        /// Its status after.
+        to: ProcStatus,
+    },
+    /// The status of a proc that the event names, when a generation begins.
+    ProcStatus,
+    /// What only the event's experiment explains.
+    Experimental,
+}
+
 /// What the format says of an event type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Spec {
     /// The name in Go's text form.
     pub name: &'static str,
@@ -95,6 +231,8 @@ pub struct Spec {
     pub class: Class,
     /// The experiment it belongs to.
     pub experiment: Option<Experiment>,
+    /// What an event of the type says.
+    pub meaning: Meaning,
 }
 
 impl Spec {
@@ -102,18 +240,24 @@ impl Spec {
     pub fn position(&self, role: Role) -> Option<usize> {
         self.args.iter().position(|a| a.role == role)
     }
+
+    /// Whether traces of this version may have the event: those since [`since`](Spec::since).
+    pub fn exists_in(&self, version: Version) -> bool {
+        self.since <= version
+    }
 }
 
 /// The type of an event on the wire. A number that the table does not have is kept as it is.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventType(pub u8);
 
-/// One line an event: number, name, first version, class, experiment, arguments with roles.
+/// A row an event: number, name, first version, class, experiment, arguments with roles, meaning.
+/// A row without a meaning does not compile.
 macro_rules! events {
     ($(
         $(#[$doc:meta])*
         $number:literal $konst:ident $name:ident $since:ident $class:ident $experiment:expr,
-        ($($arg:ident: $role:ident),*);
+        ($($arg:ident: $role:ident),*), $meaning:expr;
     )*) => {
         impl EventType {
             $($(#[$doc])* pub const $konst: EventType = EventType($number);)*
@@ -129,13 +273,14 @@ macro_rules! events {
             /// What the format says of this type; nothing if it does not have it.
             pub const fn spec(self) -> Option<&'static Spec> {
                 match self.0 {
-                    $($number => Some(&Spec {
+                    $($number => Some(const { &Spec {
                         name: stringify!($name),
                         args: &[$(Arg { name: stringify!($arg), role: Role::$role }),*],
                         since: Version::$since,
                         class: Class::$class,
                         experiment: $experiment,
-                    }),)*
+                        meaning: $meaning,
+                    } }),)*
                     _ => None,
                 }
             }
@@ -143,146 +288,227 @@ macro_rules! events {
     };
 }
 
-/// No experiment; a short word for the table.
+// Short words for the table.
+
 const NONE: Option<Experiment> = None;
 const ALLOC_FREE: Option<Experiment> = Some(Experiment::ALLOC_FREE);
 
+/// A goroutine that does not exist.
+const ABSENT: Option<GoStatus> = None;
+const RUNNABLE: Option<GoStatus> = Some(GoStatus::RUNNABLE);
+const RUNNING: Option<GoStatus> = Some(GoStatus::RUNNING);
+const SYSCALL: Option<GoStatus> = Some(GoStatus::SYSCALL);
+const WAITING: Option<GoStatus> = Some(GoStatus::WAITING);
+
+const fn go(who: Who, from: Option<GoStatus>, to: Option<GoStatus>) -> Meaning {
+    Meaning::Go { who, from, to }
+}
+
+const fn proc(who: Who, from: ProcStatus, to: ProcStatus) -> Meaning {
+    Meaning::Proc { who, from, to }
+}
+
+const fn range(kind: RangeKind, edge: Edge, scope: Scope) -> Meaning {
+    Meaning::Range { kind, edge, scope }
+}
+
 events! {
     /// Begins a batch of one thread's events, or a section of a table.
-    1 EVENT_BATCH EventBatch Go122 Structural NONE, (gen: Generation, m: Thread, time: Time, size: Size);
+    1 EVENT_BATCH EventBatch Go122 Structural NONE, (gen: Generation, m: Thread, time: Time, size: Size),
+        Meaning::Structure;
     /// Begins a section of stacks.
-    2 STACKS Stacks Go122 Structural NONE, ();
+    2 STACKS Stacks Go122 Structural NONE, (),
+        Meaning::Structure;
     /// A stack; four numbers a frame follow: pc, function, file, line.
-    3 STACK Stack Go122 Structural NONE, (id: Stack, nframes: Frames);
+    3 STACK Stack Go122 Structural NONE, (id: Stack, nframes: Frames),
+        Meaning::Structure;
     /// Begins a section of strings.
-    4 STRINGS Strings Go122 Structural NONE, ();
+    4 STRINGS Strings Go122 Structural NONE, (),
+        Meaning::Structure;
     /// A string; its length and bytes follow.
-    5 STRING String Go122 Structural NONE, (id: String);
+    5 STRING String Go122 Structural NONE, (id: String),
+        Meaning::Structure;
     /// Begins a section of CPU samples.
-    6 CPU_SAMPLES CPUSamples Go122 Structural NONE, ();
+    6 CPU_SAMPLES CPUSamples Go122 Structural NONE, (),
+        Meaning::Structure;
     /// A sample of the CPU profiler.
-    7 CPU_SAMPLE CPUSample Go122 Structural NONE, (time: Time, m: Thread, p: Proc, g: Goroutine, stack: Stack);
+    7 CPU_SAMPLE CPUSample Go122 Structural NONE, (time: Time, m: Thread, p: Proc, g: Goroutine, stack: Stack),
+        Meaning::StackSample;
     /// The trace clock's units a second.
-    8 FREQUENCY Frequency Go122 Structural NONE, (freq: Value);
+    8 FREQUENCY Frequency Go122 Structural NONE, (freq: Value),
+        Meaning::Structure;
 
     /// The value of GOMAXPROCS.
-    9 PROCS_CHANGE ProcsChange Go122 Timed NONE, (dt: Delta, procs_value: Value, stack: Stack);
+    9 PROCS_CHANGE ProcsChange Go122 Timed NONE, (dt: Delta, procs_value: Value, stack: Stack),
+        Meaning::Metric(Gauge::Procs);
     /// The thread takes a proc.
-    10 PROC_START ProcStart Go122 Timed NONE, (dt: Delta, p: Proc, p_seq: Sequence);
+    10 PROC_START ProcStart Go122 Timed NONE, (dt: Delta, p: Proc, p_seq: Sequence),
+        proc(Who::Named, ProcStatus::IDLE, ProcStatus::RUNNING);
     /// The thread gives up its proc.
-    11 PROC_STOP ProcStop Go122 Timed NONE, (dt: Delta);
+    11 PROC_STOP ProcStop Go122 Timed NONE, (dt: Delta),
+        proc(Who::Own, ProcStatus::RUNNING, ProcStatus::IDLE);
     /// The thread takes another's proc away, which was in a system call.
-    12 PROC_STEAL ProcSteal Go122 Timed NONE, (dt: Delta, p: Proc, p_seq: Sequence, m: Thread);
+    12 PROC_STEAL ProcSteal Go122 Timed NONE, (dt: Delta, p: Proc, p_seq: Sequence, m: Thread),
+        proc(Who::Named, ProcStatus::SYSCALL, ProcStatus::IDLE);
     /// A proc's state when a generation begins.
-    13 PROC_STATUS ProcStatus Go122 Timed NONE, (dt: Delta, p: Proc, pstatus: ProcStatus);
+    13 PROC_STATUS ProcStatus Go122 Timed NONE, (dt: Delta, p: Proc, pstatus: ProcStatus),
+        Meaning::ProcStatus;
     /// A goroutine is created, ready to run.
-    14 GO_CREATE GoCreate Go122 Timed NONE, (dt: Delta, new_g: Goroutine, new_stack: NewStack, stack: Stack);
+    14 GO_CREATE GoCreate Go122 Timed NONE, (dt: Delta, new_g: Goroutine, new_stack: NewStack, stack: Stack),
+        go(Who::Named, ABSENT, RUNNABLE);
     /// A goroutine appears in a system call: a thread of C calls into Go.
-    15 GO_CREATE_SYSCALL GoCreateSyscall Go122 Timed NONE, (dt: Delta, new_g: Goroutine);
+    15 GO_CREATE_SYSCALL GoCreateSyscall Go122 Timed NONE, (dt: Delta, new_g: Goroutine),
+        go(Who::Named, ABSENT, SYSCALL);
     /// A goroutine runs on the thread.
-    16 GO_START GoStart Go122 Timed NONE, (dt: Delta, g: Goroutine, g_seq: Sequence);
+    16 GO_START GoStart Go122 Timed NONE, (dt: Delta, g: Goroutine, g_seq: Sequence),
+        go(Who::Named, RUNNABLE, RUNNING);
     /// The running goroutine ends.
-    17 GO_DESTROY GoDestroy Go122 Timed NONE, (dt: Delta);
+    17 GO_DESTROY GoDestroy Go122 Timed NONE, (dt: Delta),
+        go(Who::Own, RUNNING, ABSENT);
     /// A goroutine that appeared in a system call returns to C.
-    18 GO_DESTROY_SYSCALL GoDestroySyscall Go122 Timed NONE, (dt: Delta);
+    18 GO_DESTROY_SYSCALL GoDestroySyscall Go122 Timed NONE, (dt: Delta),
+        go(Who::Own, SYSCALL, ABSENT);
     /// The running goroutine yields, ready to run.
-    19 GO_STOP GoStop Go122 Timed NONE, (dt: Delta, reason_string: String, stack: Stack);
+    19 GO_STOP GoStop Go122 Timed NONE, (dt: Delta, reason_string: String, stack: Stack),
+        go(Who::Own, RUNNING, RUNNABLE);
     /// The running goroutine blocks.
-    20 GO_BLOCK GoBlock Go122 Timed NONE, (dt: Delta, reason_string: String, stack: Stack);
+    20 GO_BLOCK GoBlock Go122 Timed NONE, (dt: Delta, reason_string: String, stack: Stack),
+        go(Who::Own, RUNNING, WAITING);
     /// A blocked goroutine becomes ready to run.
-    21 GO_UNBLOCK GoUnblock Go122 Timed NONE, (dt: Delta, g: Goroutine, g_seq: Sequence, stack: Stack);
+    21 GO_UNBLOCK GoUnblock Go122 Timed NONE, (dt: Delta, g: Goroutine, g_seq: Sequence, stack: Stack),
+        go(Who::Named, WAITING, RUNNABLE);
     /// The running goroutine enters a system call.
-    22 GO_SYSCALL_BEGIN GoSyscallBegin Go122 Timed NONE, (dt: Delta, p_seq: Sequence, stack: Stack);
+    22 GO_SYSCALL_BEGIN GoSyscallBegin Go122 Timed NONE, (dt: Delta, p_seq: Sequence, stack: Stack),
+        go(Who::Own, RUNNING, SYSCALL);
     /// The goroutine leaves its system call and runs on.
-    23 GO_SYSCALL_END GoSyscallEnd Go122 Timed NONE, (dt: Delta);
+    23 GO_SYSCALL_END GoSyscallEnd Go122 Timed NONE, (dt: Delta),
+        go(Who::Own, SYSCALL, RUNNING);
     /// The goroutine leaves its system call without a proc.
-    24 GO_SYSCALL_END_BLOCKED GoSyscallEndBlocked Go122 Timed NONE, (dt: Delta);
+    24 GO_SYSCALL_END_BLOCKED GoSyscallEndBlocked Go122 Timed NONE, (dt: Delta),
+        go(Who::Own, SYSCALL, RUNNABLE);
     /// A goroutine's state when a generation begins.
-    25 GO_STATUS GoStatus Go122 Timed NONE, (dt: Delta, g: Goroutine, m: Thread, gstatus: GoStatus);
+    25 GO_STATUS GoStatus Go122 Timed NONE, (dt: Delta, g: Goroutine, m: Thread, gstatus: GoStatus),
+        Meaning::GoStatus;
     /// The world stops.
-    26 STW_BEGIN STWBegin Go122 Timed NONE, (dt: Delta, kind_string: String, stack: Stack);
+    26 STW_BEGIN STWBegin Go122 Timed NONE, (dt: Delta, kind_string: String, stack: Stack),
+        range(RangeKind::StopTheWorld, Edge::Begin, Scope::Goroutine(Who::Own));
     /// The world goes on.
-    27 STW_END STWEnd Go122 Timed NONE, (dt: Delta);
+    27 STW_END STWEnd Go122 Timed NONE, (dt: Delta),
+        range(RangeKind::StopTheWorld, Edge::End, Scope::Goroutine(Who::Own));
     /// A garbage collection was under way when the generation began.
-    28 GC_ACTIVE GCActive Go122 Timed NONE, (dt: Delta, gc_seq: Sequence);
+    28 GC_ACTIVE GCActive Go122 Timed NONE, (dt: Delta, gc_seq: Sequence),
+        range(RangeKind::GcMark, Edge::Active, Scope::Program);
     /// A garbage collection begins.
-    29 GC_BEGIN GCBegin Go122 Timed NONE, (dt: Delta, gc_seq: Sequence, stack: Stack);
+    29 GC_BEGIN GCBegin Go122 Timed NONE, (dt: Delta, gc_seq: Sequence, stack: Stack),
+        range(RangeKind::GcMark, Edge::Begin, Scope::Program);
     /// A garbage collection ends.
-    30 GC_END GCEnd Go122 Timed NONE, (dt: Delta, gc_seq: Sequence);
+    30 GC_END GCEnd Go122 Timed NONE, (dt: Delta, gc_seq: Sequence),
+        range(RangeKind::GcMark, Edge::End, Scope::Program);
     /// A proc was sweeping when the generation began.
-    31 GC_SWEEP_ACTIVE GCSweepActive Go122 Timed NONE, (dt: Delta, p: Proc);
+    31 GC_SWEEP_ACTIVE GCSweepActive Go122 Timed NONE, (dt: Delta, p: Proc),
+        range(RangeKind::GcSweep, Edge::Active, Scope::Proc(Who::Named));
     /// The proc begins to sweep.
-    32 GC_SWEEP_BEGIN GCSweepBegin Go122 Timed NONE, (dt: Delta, stack: Stack);
+    32 GC_SWEEP_BEGIN GCSweepBegin Go122 Timed NONE, (dt: Delta, stack: Stack),
+        range(RangeKind::GcSweep, Edge::Begin, Scope::Proc(Who::Own));
     /// The proc ends sweeping; values in bytes.
-    33 GC_SWEEP_END GCSweepEnd Go122 Timed NONE, (dt: Delta, swept_value: Value, reclaimed_value: Value);
+    33 GC_SWEEP_END GCSweepEnd Go122 Timed NONE, (dt: Delta, swept_value: Value, reclaimed_value: Value),
+        range(RangeKind::GcSweep, Edge::End, Scope::Proc(Who::Own));
     /// A goroutine was assisting the collector when the generation began.
-    34 GC_MARK_ASSIST_ACTIVE GCMarkAssistActive Go122 Timed NONE, (dt: Delta, g: Goroutine);
+    34 GC_MARK_ASSIST_ACTIVE GCMarkAssistActive Go122 Timed NONE, (dt: Delta, g: Goroutine),
+        range(RangeKind::GcMarkAssist, Edge::Active, Scope::Goroutine(Who::Named));
     /// The goroutine begins to assist the collector.
-    35 GC_MARK_ASSIST_BEGIN GCMarkAssistBegin Go122 Timed NONE, (dt: Delta, stack: Stack);
+    35 GC_MARK_ASSIST_BEGIN GCMarkAssistBegin Go122 Timed NONE, (dt: Delta, stack: Stack),
+        range(RangeKind::GcMarkAssist, Edge::Begin, Scope::Goroutine(Who::Own));
     /// The goroutine ends assisting the collector.
-    36 GC_MARK_ASSIST_END GCMarkAssistEnd Go122 Timed NONE, (dt: Delta);
+    36 GC_MARK_ASSIST_END GCMarkAssistEnd Go122 Timed NONE, (dt: Delta),
+        range(RangeKind::GcMarkAssist, Edge::End, Scope::Goroutine(Who::Own));
     /// The live heap, in bytes.
-    37 HEAP_ALLOC HeapAlloc Go122 Timed NONE, (dt: Delta, heapalloc_value: Value);
+    37 HEAP_ALLOC HeapAlloc Go122 Timed NONE, (dt: Delta, heapalloc_value: Value),
+        Meaning::Metric(Gauge::HeapObjects);
     /// The heap's goal, in bytes.
-    38 HEAP_GOAL HeapGoal Go122 Timed NONE, (dt: Delta, heapgoal_value: Value);
+    38 HEAP_GOAL HeapGoal Go122 Timed NONE, (dt: Delta, heapgoal_value: Value),
+        Meaning::Metric(Gauge::HeapGoal);
     /// A label for the running goroutine.
-    39 GO_LABEL GoLabel Go122 Timed NONE, (dt: Delta, label_string: String);
+    39 GO_LABEL GoLabel Go122 Timed NONE, (dt: Delta, label_string: String),
+        Meaning::Label;
     /// A user task begins.
     40 USER_TASK_BEGIN UserTaskBegin Go122 Timed NONE,
-        (dt: Delta, task: Task, parent_task: Task, name_string: String, stack: Stack);
+        (dt: Delta, task: Task, parent_task: Task, name_string: String, stack: Stack),
+        Meaning::TaskBegin;
     /// A user task ends.
-    41 USER_TASK_END UserTaskEnd Go122 Timed NONE, (dt: Delta, task: Task, stack: Stack);
+    41 USER_TASK_END UserTaskEnd Go122 Timed NONE, (dt: Delta, task: Task, stack: Stack),
+        Meaning::TaskEnd;
     /// A user region begins.
     42 USER_REGION_BEGIN UserRegionBegin Go122 Timed NONE,
-        (dt: Delta, task: Task, name_string: String, stack: Stack);
+        (dt: Delta, task: Task, name_string: String, stack: Stack),
+        Meaning::RegionBegin;
     /// A user region ends.
     43 USER_REGION_END UserRegionEnd Go122 Timed NONE,
-        (dt: Delta, task: Task, name_string: String, stack: Stack);
+        (dt: Delta, task: Task, name_string: String, stack: Stack),
+        Meaning::RegionEnd;
     /// A user's log message.
     44 USER_LOG UserLog Go122 Timed NONE,
-        (dt: Delta, task: Task, key_string: String, value_string: String, stack: Stack);
+        (dt: Delta, task: Task, key_string: String, value_string: String, stack: Stack),
+        Meaning::Log;
 
     /// The running coroutine blocks and hands over to another.
-    45 GO_SWITCH GoSwitch Go123 Timed NONE, (dt: Delta, g: Goroutine, g_seq: Sequence);
+    45 GO_SWITCH GoSwitch Go123 Timed NONE, (dt: Delta, g: Goroutine, g_seq: Sequence),
+        Meaning::GoSwitch(WAITING);
     /// The running coroutine ends and hands over to another.
-    46 GO_SWITCH_DESTROY GoSwitchDestroy Go123 Timed NONE, (dt: Delta, g: Goroutine, g_seq: Sequence);
+    46 GO_SWITCH_DESTROY GoSwitchDestroy Go123 Timed NONE, (dt: Delta, g: Goroutine, g_seq: Sequence),
+        Meaning::GoSwitch(ABSENT);
     /// A goroutine is created, blocked.
     47 GO_CREATE_BLOCKED GoCreateBlocked Go123 Timed NONE,
-        (dt: Delta, new_g: Goroutine, new_stack: NewStack, stack: Stack);
+        (dt: Delta, new_g: Goroutine, new_stack: NewStack, stack: Stack),
+        go(Who::Named, ABSENT, WAITING);
     /// A goroutine's state when a generation begins, with its stack.
     48 GO_STATUS_STACK GoStatusStack Go123 Timed NONE,
-        (dt: Delta, g: Goroutine, m: Thread, gstatus: GoStatus, stack: Stack);
+        (dt: Delta, g: Goroutine, m: Thread, gstatus: GoStatus, stack: Stack),
+        Meaning::GoStatus;
     /// Begins a batch of an experiment's data; its length and bytes follow.
     49 EXPERIMENTAL_BATCH ExperimentalBatch Go123 Structural NONE,
-        (exp: Experiment, gen: Generation, m: Thread, time: Time);
+        (exp: Experiment, gen: Generation, m: Thread, time: Time),
+        Meaning::Structure;
 
     /// Begins a sync batch.
-    50 SYNC Sync Go125 Structural NONE, ();
+    50 SYNC Sync Go125 Structural NONE, (),
+        Meaning::Structure;
     /// One moment on the trace clock, the monotonic and the wall clock.
-    51 CLOCK_SNAPSHOT ClockSnapshot Go125 Timed NONE, (dt: Delta, mono: Plain, sec: Plain, nsec: Plain);
+    51 CLOCK_SNAPSHOT ClockSnapshot Go125 Timed NONE, (dt: Delta, mono: Plain, sec: Plain, nsec: Plain),
+        Meaning::Clock;
     /// Ends a generation.
-    52 END_OF_GENERATION EndOfGeneration Go126 Structural NONE, ();
+    52 END_OF_GENERATION EndOfGeneration Go126 Structural NONE, (),
+        Meaning::Structure;
 
     /// A span of the heap exists.
-    128 SPAN Span Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, npages_value: Value, kindclass: Plain);
+    128 SPAN Span Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, npages_value: Value, kindclass: Plain),
+        Meaning::Experimental;
     /// A span is allocated.
     129 SPAN_ALLOC SpanAlloc Go123 Timed ALLOC_FREE,
-        (dt: Delta, id: Plain, npages_value: Value, kindclass: Plain);
+        (dt: Delta, id: Plain, npages_value: Value, kindclass: Plain),
+        Meaning::Experimental;
     /// A span is freed.
-    130 SPAN_FREE SpanFree Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain);
+    130 SPAN_FREE SpanFree Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain),
+        Meaning::Experimental;
     /// A heap object exists.
-    131 HEAP_OBJECT HeapObject Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, type: Plain);
+    131 HEAP_OBJECT HeapObject Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, type: Plain),
+        Meaning::Experimental;
     /// A heap object is allocated.
-    132 HEAP_OBJECT_ALLOC HeapObjectAlloc Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, type: Plain);
+    132 HEAP_OBJECT_ALLOC HeapObjectAlloc Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, type: Plain),
+        Meaning::Experimental;
     /// A heap object is freed.
-    133 HEAP_OBJECT_FREE HeapObjectFree Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain);
+    133 HEAP_OBJECT_FREE HeapObjectFree Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain),
+        Meaning::Experimental;
     /// A goroutine stack exists.
-    134 GOROUTINE_STACK GoroutineStack Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, order: Plain);
+    134 GOROUTINE_STACK GoroutineStack Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain, order: Plain),
+        Meaning::Experimental;
     /// A goroutine stack is allocated.
     135 GOROUTINE_STACK_ALLOC GoroutineStackAlloc Go123 Timed ALLOC_FREE,
-        (dt: Delta, id: Plain, order: Plain);
+        (dt: Delta, id: Plain, order: Plain),
+        Meaning::Experimental;
     /// A goroutine stack is freed.
-    136 GOROUTINE_STACK_FREE GoroutineStackFree Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain);
+    136 GOROUTINE_STACK_FREE GoroutineStackFree Go123 Timed ALLOC_FREE, (dt: Delta, id: Plain),
+        Meaning::Experimental;
 }
 
 impl EventType {
@@ -309,53 +535,153 @@ impl EventType {
             .map_or(0, usize::from)
     }
 
-    /// Which argument is the stack on which the event happened, counted without the time difference.
-    pub(crate) fn stack_arg(self) -> Option<usize> {
-        let at = STACK_ARG.get(num::index(u32::from(self.0))).copied();
-        usize::from(at?).checked_sub(1)
+    /// What an event of this type says; `None` if the table does not have the type.
+    ///
+    /// This, [`arg`](EventType::arg) and [`exists_in`](EventType::exists_in) answer out of small
+    /// tables: unlike [`spec`](EventType::spec), they link no names.
+    #[inline]
+    pub fn meaning(self) -> Option<Meaning> {
+        MEANINGS.get(self.row()).copied().flatten()
+    }
+
+    /// Which argument of a timed event has this role, the first if several have: an index into
+    /// [`TimedEvent::args`](super::TimedEvent), where the time difference does not count.
+    ///
+    /// `None` if the type has no such argument, and for the roles of which no reader of events
+    /// asks: numbers without a meaning, sequence numbers, and those of records that are not timed.
+    #[inline]
+    pub fn arg(self, role: Role) -> Option<usize> {
+        let place = PLACES.get(self.row())?.checked_shr(lane(role)?)? & 0xf;
+        num::index(place).checked_sub(1)
+    }
+
+    /// Whether traces of this version may have events or records of this type. An encoder refuses
+    /// those that may not.
+    ///
+    /// ```
+    /// use gotrace::wire::{EventType, Version};
+    ///
+    /// assert!(EventType::GO_SWITCH.exists_in(Version::Go123));
+    /// assert!(!EventType::GO_SWITCH.exists_in(Version::Go122));
+    /// ```
+    pub fn exists_in(self, version: Version) -> bool {
+        let since = SINCE.get(self.row()).copied().flatten();
+        since.is_some_and(|since| since <= version)
+    }
+
+    /// Where the tables below have this type: they leave out the numbers between 64 and 127, none
+    /// of which the format has.
+    #[inline(always)]
+    const fn row(self) -> usize {
+        let row = match self.0 {
+            0..64 => self.0,
+            128..192 => self.0.wrapping_sub(64),
+            _ => u8::MAX,
+        };
+        num::index(num::byte(row))
     }
 }
 
-/// What a function says of the arguments of each timed type, by the type's number; 0 for others.
-macro_rules! by_number {
-    ($of:path) => {{
-        let mut table = [0; 256];
-        let mut rest: &mut [u8] = &mut table;
+/// How many rows these tables have: up to the highest number in use.
+const ROWS: usize = {
+    let mut rows: usize = 0;
+    let mut types = EventType::ALL;
+    while let Some((ty, others)) = types.split_first() {
+        let row = ty.row();
+        assert!(row < 128, "a number that the tables leave out");
+        if row >= rows {
+            rows = row.wrapping_add(1);
+        }
+        types = others;
+    }
+    rows
+};
+
+/// What a function says of each row of the event table.
+macro_rules! by_row {
+    ($none:expr, $of:path) => {{
+        let mut table = [$none; ROWS];
+        let mut rest: &mut [_] = &mut table;
         let mut number: u8 = 0;
         while let Some((entry, tail)) = rest.split_first_mut() {
-            if let Some(spec) = EventType(number).spec()
-                && matches!(spec.class, Class::Timed)
-            {
-                *entry = $of(spec.args);
+            if let Some(spec) = EventType(number).spec() {
+                *entry = $of(spec);
             }
             rest = tail;
-            number = number.wrapping_add(1);
+            number = if number == 63 {
+                128
+            } else {
+                number.wrapping_add(1)
+            };
         }
         table
     }};
 }
 
-/// [`EventType::stack_arg`] by number, counted with the time difference; 0 for none. It spares a
-/// firmware the names that [`EventType::spec`] brings with it.
-static STACK_ARG: [u8; 256] = by_number!(last_stack);
+static MEANINGS: [Option<Meaning>; ROWS] = by_row!(None, meaning_of);
+static SINCE: [Option<Version>; ROWS] = by_row!(None, since_of);
+
+/// Four bits a [`lane`]: which argument it is, counted with the time difference, or 0 for none.
+static PLACES: [u32; ROWS] = by_row!(0, places_of);
 
 /// [`EventType::timed_args`] by number, so that the decoder's question is one load.
-static TIMED_ARGS: [u8; 256] = by_number!(count);
+static TIMED_ARGS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut rest: &mut [u8] = &mut table;
+    let mut number: u8 = 0;
+    while let Some((entry, tail)) = rest.split_first_mut() {
+        if let Some(spec) = EventType(number).spec()
+            && matches!(spec.class, Class::Timed)
+        {
+            *entry = num::low_byte(num::wide(spec.args.len()));
+        }
+        rest = tail;
+        number = number.wrapping_add(1);
+    }
+    table
+};
 
-const fn count(args: &[Arg]) -> u8 {
-    num::low_byte(num::wide(args.len()))
+const fn meaning_of(spec: &Spec) -> Option<Meaning> {
+    Some(spec.meaning)
 }
 
-const fn last_stack(mut args: &[Arg]) -> u8 {
-    let (mut at, mut found) = (0u8, 0);
-    while let [arg, others @ ..] = args {
-        if matches!(arg.role, Role::Stack) {
-            found = at;
+const fn since_of(spec: &Spec) -> Option<Version> {
+    Some(spec.since)
+}
+
+/// Where [`PLACES`] keeps the argument of a role: the lowest of four bits.
+#[inline(always)]
+const fn lane(role: Role) -> Option<u32> {
+    Some(match role {
+        Role::Goroutine => 0,
+        Role::Proc => 4,
+        Role::String => 8,
+        Role::Stack => 12,
+        Role::NewStack => 16,
+        Role::Task => 20,
+        Role::Value => 24,
+        // No type has both.
+        Role::GoStatus | Role::ProcStatus => 28,
+        _ => return None,
+    })
+}
+
+const fn places_of(spec: &Spec) -> u32 {
+    let mut places = 0u32;
+    if !matches!(spec.class, Class::Timed) {
+        return places;
+    }
+    let (mut args, mut at) = (spec.args, 0u8);
+    while let Some((arg, others)) = args.split_first() {
+        if let Some(lane) = lane(arg.role)
+            && places.wrapping_shr(lane) & 0xf == 0
+        {
+            places |= num::byte(at).wrapping_shl(lane);
         }
         at = at.wrapping_add(1);
         args = others;
     }
-    found
+    places
 }
 
 impl fmt::Debug for EventType {
@@ -418,15 +744,153 @@ impl ProcStatus {
 mod tests {
     use super::*;
 
+    const ROLES: [Role; 18] = [
+        Role::Delta,
+        Role::Time,
+        Role::Generation,
+        Role::Thread,
+        Role::Proc,
+        Role::Goroutine,
+        Role::Sequence,
+        Role::ProcStatus,
+        Role::GoStatus,
+        Role::String,
+        Role::Stack,
+        Role::NewStack,
+        Role::Task,
+        Role::Size,
+        Role::Frames,
+        Role::Experiment,
+        Role::Value,
+        Role::Plain,
+    ];
+
     #[test]
-    fn what_is_told_without_names_is_what_the_table_says() {
+    fn the_small_tables_say_what_the_table_says() {
+        for number in 0..=u8::MAX {
+            let ty = EventType(number);
+            let spec = ty.spec();
+            assert_eq!(ty.is_known(), spec.is_some(), "{ty}");
+            assert_eq!(ty.is_known(), EventType::ALL.contains(&ty), "{ty}");
+            assert_eq!(ty.meaning(), spec.map(|spec| spec.meaning), "{ty}");
+            for version in Version::ALL {
+                let exists = spec.is_some_and(|spec| spec.exists_in(version));
+                assert_eq!(ty.exists_in(version), exists, "{ty} {version:?}");
+            }
+            for role in ROLES.into_iter().filter(|role| lane(*role).is_some()) {
+                let timed = spec.filter(|spec| spec.class == Class::Timed);
+                let place = timed.and_then(|spec| spec.position(role));
+                // A status has one lane, whatever it is the status of.
+                let other = match role {
+                    Role::GoStatus => Some(Role::ProcStatus),
+                    Role::ProcStatus => Some(Role::GoStatus),
+                    _ => None,
+                };
+                let other = other.and_then(|role| timed?.position(role));
+                let place = place.or(other).map(|at| at - 1);
+                assert_eq!(ty.arg(role), place, "{ty} {role:?}");
+            }
+        }
+    }
+
+    /// The arguments of a role stand one after the other, so that the first one's place says where
+    /// the second one is.
+    #[test]
+    fn arguments_of_one_role_are_neighbours() {
+        for spec in EventType::ALL.iter().filter_map(|ty| ty.spec()) {
+            for role in ROLES.into_iter().filter(|role| *role != Role::Plain) {
+                let has = |arg: &&Arg| arg.role == role;
+                let at = spec.position(role).unwrap_or(0);
+                let run = spec.args[at..].iter().take_while(has).count();
+                assert_eq!(run, spec.args.iter().filter(has).count(), "{}", spec.name);
+            }
+        }
+    }
+
+    /// What a meaning needs of the arguments, the row has; and nothing is left without a meaning.
+    #[test]
+    fn meanings_agree_with_arguments() {
         for ty in EventType::ALL {
             let spec = ty.spec().unwrap();
-            assert!(ty.is_known());
-            let timed = spec.class == Class::Timed;
-            let at = spec.position(Role::Stack).filter(|_| timed);
-            assert_eq!(ty.stack_arg(), at.map(|at| at - 1));
+            let roles = |role| spec.args.iter().filter(|arg| arg.role == role).count();
+            let named = |who, role| assert_eq!(roles(role), usize::from(who == Who::Named), "{ty}");
+            assert_eq!(
+                spec.meaning == Meaning::Experimental,
+                spec.experiment.is_some(),
+                "{ty}"
+            );
+            match spec.meaning {
+                Meaning::Structure => assert_eq!(spec.class, Class::Structural, "{ty}"),
+                Meaning::StackSample => assert_eq!(*ty, EventType::CPU_SAMPLE),
+                _ => assert_eq!(spec.class, Class::Timed, "{ty}"),
+            }
+            match spec.meaning {
+                Meaning::Structure | Meaning::StackSample | Meaning::Clock => {}
+                Meaning::Experimental => {}
+                Meaning::Metric(_) => assert_eq!(roles(Role::Value), 1, "{ty}"),
+                Meaning::Label => assert_eq!(roles(Role::String), 1),
+                Meaning::Range { kind, edge, scope } => {
+                    match scope {
+                        Scope::Program => {}
+                        Scope::Goroutine(who) => named(who, Role::Goroutine),
+                        Scope::Proc(who) => named(who, Role::Proc),
+                    }
+                    let reason = kind == RangeKind::StopTheWorld && edge == Edge::Begin;
+                    assert_eq!(roles(Role::String), usize::from(reason), "{ty}");
+                    let swept = kind == RangeKind::GcSweep && edge == Edge::End;
+                    assert_eq!(roles(Role::Value), if swept { 2 } else { 0 }, "{ty}");
+                }
+                Meaning::TaskBegin => assert_eq!((roles(Role::Task), roles(Role::String)), (2, 1)),
+                Meaning::TaskEnd => assert_eq!(roles(Role::Task), 1),
+                Meaning::RegionBegin | Meaning::RegionEnd => {
+                    assert_eq!((roles(Role::Task), roles(Role::String)), (1, 1));
+                }
+                Meaning::Log => assert_eq!((roles(Role::Task), roles(Role::String)), (1, 2)),
+                Meaning::Go { who, from, to } => {
+                    named(who, Role::Goroutine);
+                    assert_ne!(from, to, "{ty}");
+                }
+                Meaning::GoSwitch(_) => named(Who::Named, Role::Goroutine),
+                Meaning::GoStatus => {
+                    named(Who::Named, Role::Goroutine);
+                    assert_eq!(roles(Role::GoStatus), 1, "{ty}");
+                }
+                Meaning::Proc { who, from, to } => {
+                    named(who, Role::Proc);
+                    assert_ne!(from, to, "{ty}");
+                }
+                Meaning::ProcStatus => {
+                    named(Who::Named, Role::Proc);
+                    assert_eq!(roles(Role::ProcStatus), 1, "{ty}");
+                }
+            }
         }
+    }
+
+    /// The types that each format version has, as Go 1.27's `internal/trace/version` cuts its table:
+    /// at the last type of a version. Experiments came with 1.23.
+    #[test]
+    fn versions_have_the_types_that_go_gives_them() {
+        for (version, last, experiments) in [
+            (Version::Go111, 0, false),
+            (Version::Go119, 0, false),
+            (Version::Go121, 0, false),
+            (Version::Go122, 44, false),
+            (Version::Go123, 49, true),
+            (Version::Go125, 51, true),
+            (Version::Go126, 52, true),
+        ] {
+            for number in 0..=u8::MAX {
+                let has =
+                    (1..=last).contains(&number) || (experiments && (128..=136).contains(&number));
+                assert_eq!(
+                    EventType(number).exists_in(version),
+                    has,
+                    "{version:?} {number}"
+                );
+            }
+        }
+        assert_eq!(Version::ALL.len(), 7);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Go's own trace reader as a peer: `tests/go/reference`, built inside a Go distribution.
 //!
-//! Without a Go toolchain [`Go::find`] says so and returns `None`; the test then passes unrun:
+//! Without a Go toolchain [`Go::find`] reports a skipped test and returns `None`; the test then passes
+//! unrun:
 //!
 //! ```ignore
 //! let Some(go) = Go::find() else { return };
@@ -32,7 +33,7 @@ impl Go {
         match Go::examine(command) {
             Ok(go) => Some(go),
             Err(why) => {
-                eprintln!("skipped: {why} (set GO=...)");
+                super::skipped::skip(format_args!("{why} (set GO=...)"));
                 None
             }
         }

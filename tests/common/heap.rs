@@ -1,4 +1,4 @@
-//! An allocator that counts: what is in use, and the most that was.
+//! An allocator that counts: what is in use, the most that was, and how often a thread asked.
 //!
 //! A test binary that measures makes it its own:
 //!
@@ -9,7 +9,19 @@
 #![allow(dead_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+thread_local! {
+    static ASKED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// What a piece of work gives, and how often this thread allocated meanwhile.
+pub fn allocations<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let before = ASKED.get();
+    let result = work();
+    (result, ASKED.get() - before)
+}
 
 /// The system's allocator, counting bytes of all threads.
 pub struct Heap {
@@ -39,6 +51,8 @@ impl Heap {
     }
 
     fn add(&self, bytes: usize) {
+        // A thread that is ending has no count any more.
+        let _ = ASKED.try_with(|count| count.set(count.get() + 1));
         let used = self.used.fetch_add(bytes, Relaxed) + bytes;
         self.peak.fetch_max(used, Relaxed);
     }

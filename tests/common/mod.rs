@@ -10,6 +10,7 @@ pub mod hostile;
 pub mod live;
 pub mod naive;
 pub mod schedule;
+pub mod skipped;
 #[cfg(feature = "cli")]
 pub mod tool;
 

@@ -9,7 +9,7 @@ use core::arch::global_asm;
 use core::fmt::{self, Write};
 use core::hint::black_box;
 use firmware::{ARENA_LEN, Image, Kept, READ, RECORDED};
-use gotrace::{Fixed, FlightRecorder, FlightRecorderConfig, Reader, Trace};
+use gotrace::{FlightRecorder, FlightRecorderConfig, Reader, Trace};
 use semihosting::process;
 use semihosting::sys::arm_compat::sys_writec;
 
@@ -23,8 +23,17 @@ global_asm!(
     "bl begin",
 );
 
-// Strings, stacks, samples, batches, threads, procs, goroutines, regions, tasks.
-type Tables = Fixed<128, 48, 4, 16, 8, 8, 48, 16, 16>;
+type Tables = gotrace::tables! {
+    strings: 128,
+    stacks: 48,
+    samples: 4,
+    batches: 16,
+    threads: 8,
+    procs: 8,
+    goroutines: 48,
+    regions: 16,
+    tasks: 16,
+};
 
 #[unsafe(no_mangle)]
 extern "C" fn begin() -> ! {

@@ -94,11 +94,20 @@ mod reader {
     use super::{Failure, stack};
     use core::hint::black_box;
     use firmware::Counts;
-    use gotrace::{Event, Fixed, Reader, Trace};
+    use gotrace::{Event, Reader, Trace};
     use static_cell::StaticCell;
 
-    // Strings, stacks, samples, batches, threads, procs, goroutines, regions, tasks.
-    type Tables = Fixed<128, 48, 4, 16, 8, 8, 48, 16, 16>;
+    type Tables = gotrace::tables! {
+        strings: 128,
+        stacks: 48,
+        samples: 4,
+        batches: 16,
+        threads: 8,
+        procs: 8,
+        goroutines: 48,
+        regions: 16,
+        tasks: 16,
+    };
 
     /// Too large for the stack.
     static READER: StaticCell<Reader<'static, Tables>> = StaticCell::new();

@@ -1,6 +1,7 @@
 //! `gotrace check`: is a trace sound?
 
 use crate::events::Source;
+use crate::input::Memory;
 use crate::output::{self, Failure, Result};
 use crate::parallel;
 use crate::progress::Progress;
@@ -12,12 +13,15 @@ use std::path::{Path, PathBuf};
 ///
 /// Prints a line a file: "ok", the number of events and of generations; or what is wrong and at
 /// which byte, and how much could be read before.
+///
+/// Events are counted as Go's reader gives them, and as "gotrace stat" does: with the Sync events, of
+/// which one begins each generation and one ends the trace.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(after_help = crate::help::page("\
 Examples:
   gotrace check app.trace
   gotrace check --keep-going /var/traces/*.trace
-  ssh server cat app.trace | gotrace check -")]
+  ssh server cat app.trace | gotrace check -"))]
 pub struct Args {
     /// After an error, go on with the next generation that can be found
     #[arg(long)]
@@ -27,6 +31,9 @@ pub struct Args {
     /// with their offsets
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    memory: Memory,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -39,6 +46,8 @@ pub struct Args {
 struct Report {
     file: String,
     ok: bool,
+    /// As Go's reader counts them: those of kind Sync too, of which one begins each generation and one
+    /// ends the trace.
     events: u64,
     /// Generations of which at least one event was read.
     generations: u64,
@@ -56,7 +65,7 @@ pub fn run(args: Args) -> Result {
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
     let mut failed = false;
-    let work = |file: &PathBuf| check(file, args.keep_going, &progress);
+    let work = |file: &PathBuf| check(file, &args, &progress);
     parallel::in_order(&args.files, work, |file, report| -> Result {
         failed |= !report.ok;
         if args.json {
@@ -96,15 +105,13 @@ pub fn run(args: Args) -> Result {
     }
 }
 
-fn check(file: &Path, keep_going: bool, progress: &Progress) -> Report {
+fn check(file: &Path, args: &Args, progress: &Progress) -> Report {
     let mut report = Report {
         file: file.to_string_lossy().into_owned(),
         ..Report::default()
     };
-    let result = Source::open(file, keep_going, progress).and_then(|mut source| {
-        let result = read(file, &mut source, keep_going, progress, &mut report);
-        source.finish(result)
-    });
+    let result = Source::open(file, &args.memory, progress)
+        .and_then(|mut source| read(file, &mut source, args.keep_going, progress, &mut report));
     if let Err(Failure::File { error, offset, .. }) = result {
         report.errors.push(Damage { error, offset });
     }
@@ -121,29 +128,29 @@ fn read(
     report: &mut Report,
 ) -> Result {
     let mut events = source.events(file, None)?;
-    let mut generation = None;
     let mut done = 0;
     loop {
         match events.skim(&mut report.events) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            Err(gotrace::ReadError::Trace(error)) => {
-                let offset = Some(error.offset().0);
+            Err(error @ gotrace::ReadError::Trace(trace)) => {
                 report.errors.push(Damage {
-                    error: error.to_string(),
-                    offset,
+                    error: events.message(&error),
+                    offset: Some(trace.offset().0),
                 });
-                if !(keep_going && events.skip_generation()) {
+                if !keep_going {
                     return Ok(());
                 }
+                // Where there is nothing to go on with, there are no events either; but a stream
+                // may say why.
+                events.skip_generation();
                 continue;
             }
             Err(error) => return Err(Failure::trace(file, error)),
         }
-        if events.generation() != generation {
-            generation = events.generation();
-            report.generations += 1;
-            let offset = events.offset();
+        if events.generations_read() != report.generations {
+            report.generations = events.generations_read();
+            let offset = events.uncounted();
             progress.add(usize::try_from(offset.saturating_sub(done)).unwrap_or(0));
             done = offset;
         }

@@ -1,160 +1,284 @@
 //! `gotrace dump`: a trace as text.
 
 use crate::events::Source;
-use crate::filter::{Filter, Shown};
-use crate::input::Input;
-use crate::json::{Json, SCHEMA};
-use crate::output::{Failure, Result, Text};
+use crate::filter;
+use crate::help;
+use crate::input::{Memory, Stream, Whole};
+use crate::output::{self, Failure, Result, Text};
 use crate::progress::Progress;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gotrace::export::json::{Lines, Stacks};
 use gotrace::legacy::Records;
+use gotrace::reader::StreamBatches;
+use gotrace::select::{Filter, Moment, Verdict};
 use gotrace::wire::Chunk;
 use gotrace::wire::text::HeaderLine;
-use gotrace::{Details, Event, EventKind, Stack, Trace, event::StateTransition, ids::StackId};
+use gotrace::{Details, Event, EventKind, Stack, Time, event::StateTransition, ids::StackId};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  gotrace dump --parsed app.trace | less
-  gotrace dump --parsed --goroutine 17 --from 1.2s --to 1.3s app.trace
-  gotrace dump --parsed --json --kind Log app.trace | jq -r .message
+  gotrace dump app.trace | less
+  gotrace dump --goroutine 17 --from 1.2s --to 1.3s app.trace
+  gotrace dump --json --kind Log app.trace | jq -r .message
   gotrace dump --wire app.trace | grep -c GoBlock
   gotrace dump --wire --header app.trace > app.txt
-  curl -s localhost:6060/debug/pprof/trace?seconds=5 | gotrace dump --parsed --kind Log -";
+  curl -s 'localhost:6060/debug/pprof/trace?seconds=5' | gotrace dump -";
 
-/// Print a trace as text, one line a record.
+/// The schema of JSON, for people: as `gotrace::export::json` documents it.
+const SCHEMA: &str = "\
+JSON schema:
+  Each line is an object. An event has time (nanoseconds), kind,
+  thread, proc, goroutine (numbers, or null for none), and stack
+  if it has one. More members, by kind:
+
+  Sync             n, experimental_batches (their number);
+                   since Go 1.25 also trace, mono (nanoseconds)
+                   and wall (RFC 3339)
+  Metric           name, value
+  Label            label, resource
+  RangeBegin, RangeActive, RangeEnd
+                   name, scope; at the end of a sweep also
+                   bytes_swept, bytes_reclaimed
+  TaskBegin, TaskEnd
+                   task, parent (null for none), type
+  RegionBegin, RegionEnd
+                   task, type
+  Log              task, category, message
+  StateTransition  resource, from, to, reason, and
+                   transition_stack if there is one
+  Experimental     name, experiment, args (numbers by name)
+
+  A stack is a number, which an object of kind Stack explains on a
+  line before its first use, with id and frames. In each generation
+  numbers mean other stacks: an object replaces an earlier one with
+  the same id. With --stacks full, a stack is the frames.
+  Frames have pc, func, file and line, the innermost is the first.
+
+  A resource or scope is an object with one member, {\"goroutine\":5},
+  or null for the whole program. Text that is not UTF-8 has U+FFFD
+  where it is not. Members may be added.";
+
+/// Print a trace as text, the events in order.
 ///
-/// --wire prints what stands in the file, in the file's order, line for line as
-/// "go tool trace -d=wire" does; "gotrace assemble" makes a trace of it again. Where Go's tool
-/// stops at the first experimental event, this goes on. Of traces of before Go 1.22, for which Go's
-/// tool has no such text, it prints the records in a form of its own, with the names of Go's source:
-/// "GoStart dt=12 g=7 seq=3". No trace is made of that again.
+/// Prints the events in the order in which they happened, line for line as "go tool trace -d=parsed"
+/// does, wall clocks in UTC; or as JSON.
 ///
-/// --parsed prints the events in the order in which they happened, line for line as
-/// "go tool trace -d=parsed" does, wall clocks in UTC; or as JSON.
+/// With --wire, prints the records of the file in the file's order, line for line as "go tool trace
+/// -d=wire" does; "gotrace assemble" makes a trace of it again. Go's tool stops at the first
+/// experimental event; this goes on. Of traces of before Go 1.22, for which Go's tool has no such
+/// text, it prints the records in a form of its own, with the names of Go's source: "GoStart dt=12 g=7
+/// seq=3". No trace is made of that again.
+///
+/// If no event passes the filters, nothing is printed, the exit status is 0, and on a terminal a note
+/// says so.
 #[derive(clap::Args)]
-#[command(group(clap::ArgGroup::new("form").required(true)))]
-#[command(after_long_help = format!("{EXAMPLES}\n\n{SCHEMA}"))]
+#[command(after_help = help::page(&format!("{}\n\n{EXAMPLES}", filter::TIME)))]
+#[command(after_long_help = help::page(&format!("{}\n\n{EXAMPLES}\n\n{SCHEMA}", filter::TIME)))]
 pub struct Args {
-    /// Print the records of the file
-    #[arg(long, group = "form")]
-    wire: bool,
-
-    /// Print the events in order
-    #[arg(long, group = "form")]
+    /// Print the events in order; this is the default
+    #[arg(long, conflicts_with = "wire")]
     parsed: bool,
 
-    /// Print one JSON object an event, each on a line; --help tells the schema
+    /// Print the records of the file
+    #[arg(long)]
+    wire: bool,
+
+    /// Print JSON, an object on each line; --help shows the schema
     #[arg(long, conflicts_with = "wire")]
     json: bool,
 
-    /// Print at most so many events
+    /// How to print stacks: not at all; in JSON as numbers, each stack once; or in full. In JSON the
+    /// default is id, in text full
+    #[arg(long, value_name = "HOW", value_parser = stacks(), conflicts_with = "wire")]
+    stacks: Option<Stacks>,
+
+    /// Print at most N events
     #[arg(long, value_name = "N", conflicts_with = "wire")]
     limit: Option<u64>,
 
-    /// Begin with the first generation of at least this number, as if the trace began there
+    /// Skip the generations before number N, as if the trace began there
     #[arg(long, value_name = "N", conflicts_with = "wire")]
     generation: Option<u64>,
 
-    /// Begin with the line "Trace Go1.NN", which "gotrace assemble" reads the version from
-    #[arg(long, conflicts_with = "parsed")]
+    /// With --wire, begin with the line "Trace Go1.NN", from which "gotrace assemble" learns the
+    /// version
+    #[arg(long, conflicts_with = "parsed", requires = "wire")]
     header: bool,
+
+    #[command(flatten)]
+    memory: Memory,
 
     /// The trace; "-" is the standard input
     file: PathBuf,
 
     // The last: its heading reaches to the end.
     #[command(flatten)]
-    filter: Filter,
+    filter: filter::Options,
+}
+
+/// The forms of stacks by name.
+fn stacks() -> impl TypedValueParser<Value = Stacks> {
+    PossibleValuesParser::new(Stacks::ALL.iter().map(|s| s.name())).try_map(|name| {
+        let found = Stacks::ALL.iter().find(|stacks| stacks.name() == name);
+        found.copied().ok_or("there is no such form")
+    })
 }
 
 pub fn run(args: Args) -> Result {
+    let filter = match args.filter.filter() {
+        Ok(filter) => filter,
+        Err(why) => help::refuse("dump", &why),
+    };
+    if args.stacks == Some(Stacks::Id) && !args.json {
+        help::refuse(
+            "dump",
+            "--stacks id needs --json: text has stacks in full, or none",
+        );
+    }
     let progress = Progress::new([&args.file], std::io::stdout().is_terminal());
-    if args.parsed {
-        let mut source = Source::open(&args.file, args.generation.is_some(), &progress)?;
+    if args.wire {
+        let input = args.memory.open(&args.file, &progress)?;
         let mut out = Text::stdout();
-        let result = parsed(&args, &mut source, &mut out, &progress);
+        let result = wire(&args, input, &mut out, &progress);
         drop(progress);
         out.flush()?;
-        return source.finish(result);
+        return result;
     }
-    let input = Input::open(&args.file, &progress)?;
+    let mut source = Source::open(&args.file, &args.memory, &progress)?;
     let mut out = Text::stdout();
-    let result = wire(&args, input.bytes(), &mut out, &progress);
+    let mut found = Found::default();
+    let result = parsed(&args, &filter, &mut source, &mut out, &progress, &mut found);
     drop(progress);
     out.flush()?;
-    input.finish(result)
+    if result.is_ok() && args.limit != Some(0) && std::io::stderr().is_terminal() {
+        found.note(&filter);
+    }
+    result
+}
+
+/// What the filter left of the events read.
+#[derive(Default)]
+struct Found {
+    read: u64,
+    shown: u64,
+    /// Of the first and the last event read.
+    times: Option<(Time, Time)>,
+}
+
+impl Found {
+    /// Says that nothing was shown, if so, and what there is instead.
+    fn note(&self, filter: &Filter) {
+        let Some((first, last)) = self.times.filter(|_| self.shown == 0) else {
+            return;
+        };
+        let length = u64::try_from(last.since(first)).unwrap_or(0);
+        let length = Moment::SinceStart(Duration::from_nanos(length));
+        output::note(format_args!(
+            "note: no event matches: {filter}; {} events were read, from @{first} to @{last}, {length}",
+            self.read
+        ));
+    }
 }
 
 /// Prints all records up to the first error.
-fn wire(args: &Args, bytes: &[u8], out: &mut Text, progress: &Progress) -> Result {
-    let damaged = |error| Failure::file(&args.file, error);
-    let trace = Trace::new(bytes).map_err(damaged)?;
-    if args.header {
-        let _ = writeln!(out.buffer(), "{}", HeaderLine(trace.version()));
-    }
-    if !trace.version().has_generations() {
-        let mut records = Records::new(bytes).map_err(damaged)?;
-        let mut done = 0;
-        while let Some(record) = records.next().map_err(damaged)? {
-            let _ = writeln!(out.buffer(), "{record}");
-            out.relax()?;
-            let offset = records.offset().0;
-            progress.add(usize::try_from(offset - done).unwrap_or(0));
-            done = offset;
+fn wire(args: &Args, mut input: Stream, out: &mut Text, progress: &Progress) -> Result {
+    let damaged = |error| Failure::trace(&args.file, error);
+    // What has no version is refused below.
+    if let Ok(version) = input.version()
+        && !version.has_generations()
+    {
+        if args.header {
+            let _ = writeln!(out.buffer(), "{}", HeaderLine(version));
         }
-        return Ok(());
+        return old_wire(args, &args.memory.whole(&args.file, input)?, out, progress);
     }
-    for chunk in trace.batches() {
-        let chunk = chunk.map_err(damaged)?;
+    let mut batches = StreamBatches::new(input).map_err(damaged)?;
+    if args.header {
+        let _ = writeln!(out.buffer(), "{}", HeaderLine(batches.version()));
+    }
+    while let Some(chunk) = batches.next().map_err(damaged)? {
         let _ = writeln!(out.buffer(), "{chunk}");
         if let Chunk::Batch(batch) = chunk {
             let mut records = batch.records();
-            while let Some(record) = records.next().map_err(damaged)? {
+            while let Some(record) = records.next().map_err(|e| damaged(e.into()))? {
                 let _ = record.write_to(out.buffer());
                 out.buffer().push('\n');
                 out.relax()?;
             }
-            progress.add(batch.head.total_len());
         }
     }
     Ok(())
 }
 
+/// Prints all records of a trace of before Go 1.22 up to the first error.
+fn old_wire(args: &Args, trace: &Whole, out: &mut Text, progress: &Progress) -> Result {
+    let damaged = |error: gotrace::Error| Failure::trace(&args.file, error);
+    let mut records = Records::new(trace.bytes()).map_err(damaged)?;
+    let mut done = 0;
+    while let Some(record) = records.next().map_err(damaged)? {
+        let _ = writeln!(out.buffer(), "{record}");
+        out.relax()?;
+        let offset = records.offset().0;
+        trace.count(offset - done, progress);
+        done = offset;
+    }
+    Ok(())
+}
+
 /// Prints the events selected, up to the first error.
-fn parsed(args: &Args, source: &mut Source, out: &mut Text, progress: &Progress) -> Result {
+fn parsed(
+    args: &Args,
+    filter: &Filter,
+    source: &mut Source,
+    out: &mut Text,
+    progress: &Progress,
+    found: &mut Found,
+) -> Result {
     let mut events = source.events(&args.file, args.generation)?;
-    let mut selection = args.filter.selection();
-    let mut stacks = Stacks::default();
-    let mut left = args.limit.unwrap_or(u64::MAX);
-    let mut done = events.offset();
-    while left > 0 {
+    let mut selection = filter.selection();
+    let mut lines = Lines::new(args.stacks.unwrap_or_default());
+    let mut stacks = StackTexts::default();
+    let with_stacks = args.stacks != Some(Stacks::None);
+    let limit = args.limit.unwrap_or(u64::MAX);
+    let mut done = events.uncounted();
+    while found.shown < limit {
         if events.will_wait() {
             // Somebody may be watching.
             out.flush()?;
         }
-        let Some(event) = events.next().map_err(|e| Failure::trace(&args.file, e))? else {
-            break;
+        let event = match events.next() {
+            Ok(Some(event)) => event,
+            Ok(None) => break,
+            Err(error) => return Err(events.failure(&args.file, error)),
         };
+        found.read += 1;
         if event.kind() == EventKind::Sync {
             // Another generation gives its stacks other ids.
-            stacks = Stacks::default();
+            stacks = StackTexts::default();
+            lines.skip(&event);
         }
-        match selection.sees(&event) {
-            Shown::Yes => {}
-            Shown::No => continue,
-            Shown::NoMore => break,
+        let verdict = selection.sees(&event);
+        found.times = selection.times();
+        match verdict.map_err(|e| Failure::file(&args.file, e))? {
+            Verdict::Selected => {}
+            Verdict::Skipped => continue,
+            Verdict::Over => break,
         }
         if args.json {
-            out.json_line(&Json(&event))?;
-        } else {
+            out.add(|bytes| lines.write(&event, bytes))?;
+        } else if with_stacks {
             stacks.write(&event, out.buffer());
+        } else {
+            let _ = writeln!(out.buffer(), "{}", event.line());
         }
-        left -= 1;
+        found.shown += 1;
         out.relax()?;
-        let offset = events.offset();
+        let offset = events.uncounted();
         if offset > done {
             progress.add(usize::try_from(offset - done).unwrap_or(0));
             done = offset;
@@ -165,12 +289,12 @@ fn parsed(args: &Args, source: &mut Source, out: &mut Text, progress: &Progress)
 
 /// The stacks of a generation as text: most are printed many times.
 #[derive(Default)]
-struct Stacks {
+struct StackTexts {
     texts: HashMap<StackId, String>,
     bytes: usize,
 }
 
-impl Stacks {
+impl StackTexts {
     /// How much text is kept: a few thousand stacks.
     const LIMIT: usize = 8 << 20;
 

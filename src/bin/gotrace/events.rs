@@ -1,45 +1,59 @@
 //! The events of a trace, from wherever it comes.
 
-use crate::input::{Input, Opened};
-use crate::output::{Failure, Result};
+use crate::input::{self, Mapped, Memory, Stream};
+use crate::output::{self, Failure, Result};
 use crate::progress::Progress;
+use gotrace::tables::Capacities;
 use gotrace::{Event, Growing, ReadError, Reader, StreamReader, Trace, ids::GenerationId};
-use std::io::Read;
 use std::path::Path;
 
 /// A trace that is open: in memory, or a stream of which one generation at a time is held.
 pub enum Source {
-    Memory(Input),
-    Stream(Box<StreamReader<Box<dyn Read>>>),
+    Mapped(Mapped),
+    Stream(Box<StreamReader<Stream>>),
 }
 
 impl Source {
-    /// Opens a trace; as a stream, where it comes as one, unless it is to be `entered` later than at
-    /// its beginning.
-    pub fn open(path: &Path, entered: bool, progress: &Progress) -> Result<Source> {
-        if entered {
-            return Ok(Source::Memory(Input::open(path, progress)?));
-        }
-        Ok(match Input::open_stream(path, progress)? {
-            Opened::Memory(input) => Source::Memory(input),
-            Opened::Stream(reader) => {
-                let reader = StreamReader::new(reader).map_err(|e| Failure::trace(path, e))?;
-                Source::Stream(Box::new(reader))
-            }
+    /// Opens a trace: a file that is not compressed by mapping it, everything else as a stream.
+    pub fn open(path: &Path, memory: &Memory, progress: &Progress) -> Result<Source> {
+        Ok(match input::map(path)? {
+            Some(mapped) => Source::Mapped(mapped),
+            None => Source::Stream(Box::new(memory.open_events(path, progress)?)),
         })
     }
 
     /// A reader of the events, from a generation on.
     pub fn events(&mut self, path: &Path, from: Option<u64>) -> Result<Events<'_>> {
-        let input = match self {
-            Source::Stream(reader) => return Ok(Events::Stream(reader)),
-            Source::Memory(input) => input,
+        let absent = |from| {
+            let error = format!("the trace has no generation {from} or later");
+            Failure::file(path, error)
+        };
+        let mapped = match self {
+            Source::Stream(reader) => {
+                if let Some(from) = from
+                    && let Some(number) = GenerationId::new(from)
+                    && !reader
+                        .skip_to(number)
+                        .map_err(|e| Failure::trace(path, e))?
+                {
+                    return Err(absent(from));
+                }
+                return Ok(Events::Stream(reader));
+            }
+            Source::Mapped(mapped) => mapped,
         };
         let damaged = |error: gotrace::Error| Failure::trace(path, error);
-        let trace = Trace::new(input.bytes()).map_err(damaged)?;
+        let trace = Trace::new(mapped.bytes()).map_err(damaged)?;
         let Some(from) = from else {
             return Ok(Events::Memory(Box::new(trace.reader())));
         };
+        if !trace.version().has_generations() {
+            // All of it is generation 1.
+            return match from {
+                ..=1 => Ok(Events::Memory(Box::new(trace.reader()))),
+                _ => Err(absent(from)),
+            };
+        }
         let mut generations = trace.generations();
         while let Some(generation) = generations.next().map_err(damaged)? {
             if generation.number.get() >= from {
@@ -47,25 +61,14 @@ impl Source {
                 return Ok(Events::Memory(Box::new(reader)));
             }
         }
-        Err(Failure::file(
-            path,
-            format!("the trace has no generation {from} or later"),
-        ))
-    }
-
-    /// The result of a command that read all events: see [`Input::finish`].
-    pub fn finish(self, result: Result) -> Result {
-        match self {
-            Source::Memory(input) => input.finish(result),
-            Source::Stream(_) => result,
-        }
+        Err(absent(from))
     }
 }
 
 /// Reads events from either.
 pub enum Events<'t> {
     Memory(Box<Reader<'t, Growing>>),
-    Stream(&'t mut StreamReader<Box<dyn Read>>),
+    Stream(&'t mut StreamReader<Stream>),
 }
 
 impl Events<'_> {
@@ -106,26 +109,62 @@ impl Events<'_> {
         Ok(false)
     }
 
-    pub fn generation(&self) -> Option<GenerationId> {
+    /// The capacities that fixed tables need for what was read so far. No such tables can read a
+    /// trace of before Go 1.22.
+    pub fn needs(&self) -> Option<Capacities> {
+        let (version, needs) = match self {
+            Events::Memory(reader) => (reader.version(), reader.needs()),
+            Events::Stream(reader) => (reader.version(), reader.needs()),
+        };
+        version.has_generations().then_some(needs)
+    }
+
+    /// How many generations were read so far.
+    pub fn generations_read(&self) -> u64 {
         match self {
-            Events::Memory(reader) => reader.generation(),
-            Events::Stream(reader) => reader.generation(),
+            Events::Memory(reader) => reader.generations_read(),
+            Events::Stream(reader) => reader.generations_read(),
         }
     }
 
-    /// Bytes read so far.
-    pub fn offset(&self) -> u64 {
+    /// An error that ended the reading, with what it is about.
+    pub fn message(&self, error: &ReadError) -> String {
+        let explanation = match self {
+            Events::Memory(reader) => reader.explain(),
+            Events::Stream(reader) => reader.explain(),
+        };
+        match explanation {
+            Some(explanation) => format!("{error}: {explanation}"),
+            None => output::explain(error),
+        }
+    }
+
+    /// The failure that such an error is.
+    pub fn failure(&self, path: &Path, error: ReadError) -> Failure {
+        match &error {
+            ReadError::Trace(trace) => Failure::File {
+                name: output::name(path),
+                offset: Some(trace.offset().0),
+                error: self.message(&error),
+            },
+            _ => Failure::trace(path, error),
+        }
+    }
+
+    /// Bytes read so far that the [`Progress`] does not know of: those of a stream are counted where
+    /// they are read.
+    pub fn uncounted(&self) -> u64 {
         match self {
             Events::Memory(reader) => reader.offset().0,
-            Events::Stream(reader) => reader.offset().0,
+            Events::Stream(_) => 0,
         }
     }
 
-    /// After an error, goes on behind the damage if that is possible: not in a stream.
+    /// After an error, goes on behind the damage if that is possible.
     pub fn skip_generation(&mut self) -> bool {
         match self {
             Events::Memory(reader) => reader.skip_generation(),
-            Events::Stream(_) => false,
+            Events::Stream(reader) => reader.skip_generation(),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::live::{Live, both};
 use crate::output::{self, Failure, Result};
-use crate::pulse::{self, Pulse, WatchError};
+use crate::pulse::{self, WatchError};
 use crate::signals;
+use gotrace::analysis::live::Pulse;
 use gotrace::mux::{EndReason, QueueConfig, TraceMultiplexer};
 use gotrace::source::StreamSource;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -51,7 +52,7 @@ pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
                 if json {
                     output::json_line(&mut out, &*pulse)?;
                 } else {
-                    writeln!(out, "{}", pulse.line())?;
+                    writeln!(out, "{}", pulse::line(&pulse))?;
                 }
                 out.flush()?;
             }
@@ -104,7 +105,7 @@ impl Display {
 
     pub fn show(&mut self, pulse: Pulse) {
         if let Some(bar) = &self.bar {
-            bar.set_message(pulse.block());
+            bar.set_message(pulse::block(&pulse));
             bar.tick();
             self.last = Some(pulse);
         }
@@ -121,7 +122,7 @@ impl Display {
     /// Takes it away; gives what was shown last, which is to stay as plain lines: all of it, however
     /// small the terminal.
     pub fn finish(mut self) -> Option<String> {
-        self.last.take().map(|pulse| pulse.block())
+        self.last.take().map(|pulse| pulse::block(&pulse))
     }
 }
 

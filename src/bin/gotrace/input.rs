@@ -1,226 +1,210 @@
-//! Opening traces: files by map, everything else by reading; compressed ones as what they hold.
+//! Opening traces and texts: the one way for all commands that read them.
+//!
+//! What is a file and not compressed can be mapped, for those that go back and forth in it;
+//! everything else is a stream.
 
 use crate::guard;
-use crate::output::{Failure, Result, is_stdin, report};
-use crate::progress::Progress;
+use crate::output::{Failure, Result, is_stdin};
+use crate::progress::{Counter, Progress};
+use gotrace::StreamReader;
 use gotrace::mmap::MappedFile;
+use gotrace::source::open::{Compression, DEFAULT_WINDOW, Input};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::path::Path;
 
-/// A trace, or a text, in memory.
-pub struct Input {
-    bytes: Bytes,
-    /// What went wrong after the bytes that there are.
-    damage: Option<Failure>,
+/// What a file, a pipe or a device holds, decompressed.
+pub type Stream = Input<Counted>;
+
+/// A file that is mapped.
+pub struct Mapped {
+    map: MappedFile,
+    #[expect(dead_code, reason = "held")]
+    watched: guard::Watched,
 }
 
-enum Bytes {
-    Mapped(
-        MappedFile,
-        #[expect(dead_code, reason = "held")] guard::Watched,
-    ),
+impl Mapped {
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+// No documentation of the struct itself: it would take the place of the command's.
+#[derive(clap::Args)]
+pub struct Memory {
+    /// Memory that a single thing may take which must be held whole: a generation of a trace that
+    /// is not mapped, or all of one of before Go 1.22 (1GiB without this option), the window of a
+    /// zstd frame (128MiB), a batch of a text (64MiB)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_memory: Option<usize>,
+}
+
+impl Memory {
+    /// The limit, or what it is without the option.
+    pub fn limit(&self, default: u64) -> u64 {
+        self.max_memory.map_or(default, |bytes| bytes as u64)
+    }
+
+    /// Opens a file, or the standard input for "-", as a stream. Its reading is progress.
+    pub fn open(&self, path: &Path, progress: &Progress) -> Result<Stream> {
+        let failed = |e| Failure::file(path, e);
+        let source = Counted::open(path, progress).map_err(failed)?;
+        let input = Input::new(source).map_err(failed)?;
+        Ok(input.with_window_limit(self.limit(DEFAULT_WINDOW)))
+    }
+
+    /// All of a trace, from its input: mapped if it can be.
+    pub fn whole(&self, path: &Path, input: Stream) -> Result<Whole> {
+        if let Some(mapped) = map(path)? {
+            return Ok(Whole::Mapped(mapped));
+        }
+        let limit = self.limit(gotrace::reader::DEFAULT_GENERATION_LIMIT);
+        let bytes = input.read_trace(limit);
+        bytes
+            .map(Whole::Read)
+            .map_err(|error| Failure::trace(path, error))
+    }
+
+    /// Opens the events of a trace as a stream.
+    pub fn open_events(&self, path: &Path, progress: &Progress) -> Result<StreamReader<Stream>> {
+        let input = self.open(path, progress)?;
+        let reader = StreamReader::new(input).map_err(|e| Failure::trace(path, e))?;
+        let limit = self.limit(gotrace::reader::DEFAULT_GENERATION_LIMIT);
+        Ok(reader.with_generation_limit(limit))
+    }
+}
+
+/// A trace of which all is at hand, as those of before Go 1.22 must be.
+pub enum Whole {
+    Mapped(Mapped),
     Read(Vec<u8>),
 }
 
-/// A format of compression, recognised by how it begins.
-enum Compression {
-    Gzip,
-    Zstd,
-}
-
-impl Compression {
-    fn of(bytes: &[u8]) -> Option<Compression> {
-        match bytes {
-            [0x1f, 0x8b, ..] => Some(Compression::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Compression::Zstd),
-            // A frame that is to be skipped; data follows it.
-            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Compression::Zstd),
-            _ => None,
-        }
-    }
-}
-
-/// What [`Input::open_stream`] opened.
-pub enum Opened {
-    Memory(Input),
-    /// Something that is not a file, whose bytes come as they come.
-    Stream(Box<dyn Read>),
-}
-
-impl Input {
-    /// Opens a file as [`open`](Input::open) does, but leaves what is neither a file nor compressed
-    /// to be read as it comes.
-    pub fn open_stream(path: &Path, progress: &Progress) -> Result<Opened> {
-        let failed = |e| Failure::file(path, e);
-        let mut reader: Box<dyn Read> = if is_stdin(path) {
-            Box::new(io::stdin())
-        } else {
-            let file = File::open(path).map_err(failed)?;
-            if file.metadata().map_err(failed)?.is_file() {
-                return Ok(Opened::Memory(Input::open(path, progress)?));
-            }
-            Box::new(file)
-        };
-        let mut head = Vec::new();
-        reader
-            .by_ref()
-            .take(4)
-            .read_to_end(&mut head)
-            .map_err(failed)?;
-        if Compression::of(&head).is_none() {
-            return Ok(Opened::Stream(Box::new(
-                io::Cursor::new(head).chain(reader),
-            )));
-        }
-        reader.read_to_end(&mut head).map_err(failed)?;
-        progress.expect(head.len());
-        Ok(Opened::Memory(Input::inside(
-            path,
-            Bytes::Read(head),
-            progress,
-        )))
-    }
-
-    /// Opens a file, or the standard input for "-".
-    ///
-    /// A compressed one that is damaged still gives what stands before the damage, and the error
-    /// when it is [finished](Input::finish).
-    pub fn open(path: &Path, progress: &Progress) -> Result<Input> {
-        let bytes = Bytes::open(path, progress).map_err(|e| Failure::file(path, e))?;
-        Ok(Input::inside(path, bytes, progress))
-    }
-
-    /// What the bytes are, or what they hold if they are compressed.
-    fn inside(path: &Path, bytes: Bytes, progress: &Progress) -> Input {
-        let Some(compression) = Compression::of(bytes.slice()) else {
-            return Input {
-                bytes,
-                damage: None,
-            };
-        };
-        let (inside, error) = decompress(bytes.slice(), compression, progress);
-        progress.expect(inside.len());
-        let damage = error.map(|e| Failure::file(path, e));
-        Input {
-            bytes: Bytes::Read(inside),
-            damage,
-        }
-    }
-
-    /// The bytes.
+impl Whole {
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.slice()
+        match self {
+            Whole::Mapped(mapped) => mapped.bytes(),
+            Whole::Read(bytes) => bytes,
+        }
     }
 
-    /// The result of a command that used all bytes: its own, unless something is wrong with the
-    /// file beyond them, which explains why the trace ends early.
-    pub fn finish(self, result: Result) -> Result {
-        match (self.damage, result) {
-            (None, result) => result,
-            (Some(damage), Err(failure @ Failure::File { .. })) => {
-                report(&failure);
-                Err(damage)
-            }
-            (Some(_), Err(other)) => Err(other),
-            (Some(damage), Ok(())) => Err(damage),
+    /// So many bytes more are done: progress, unless reading them was.
+    pub fn count(&self, bytes: u64, progress: &Progress) {
+        if let Whole::Mapped(_) = self {
+            progress.add(usize::try_from(bytes).unwrap_or(0));
         }
     }
 }
 
-impl Bytes {
-    fn open(path: &Path, progress: &Progress) -> io::Result<Bytes> {
-        if is_stdin(path) {
-            return read(io::stdin().lock(), progress);
-        }
+/// Maps a file, if it is one and not compressed. Its reading is for others to count.
+pub fn map(path: &Path) -> Result<Option<Mapped>> {
+    if is_stdin(path) {
+        return Ok(None);
+    }
+    let map = || -> io::Result<Option<Mapped>> {
         let file = File::open(path)?;
         if !file.metadata()?.is_file() {
-            return read(file, progress);
+            return Ok(None);
         }
-        let map = MappedFile::new(&file)?;
+        // SAFETY: a trace that is complete does not change, and those that still grow are for streams.
+        // If this one does change all the same, the reader stays within the map, and the guard
+        // turns a file that becomes shorter into an error.
+        #[allow(unsafe_code)]
+        let map = unsafe { MappedFile::new(&file)? };
+        // Before it is touched.
         let watched = guard::watch(path, file, map.len());
-        Ok(Bytes::Mapped(map, watched))
-    }
-
-    fn slice(&self) -> &[u8] {
-        match self {
-            Bytes::Mapped(map, _) => map,
-            Bytes::Read(bytes) => bytes,
-        }
-    }
-}
-
-/// Everything that a pipe or a device gives.
-fn read(mut reader: impl Read, progress: &Progress) -> io::Result<Bytes> {
-    const BLOCK: u64 = 1 << 20;
-    let mut bytes = Vec::new();
-    loop {
-        let n = reader.by_ref().take(BLOCK).read_to_end(&mut bytes)?;
-        if n == 0 {
-            return Ok(Bytes::Read(bytes));
-        }
-        // They are read now, and used later.
-        progress.expect(2 * n);
-        progress.add(n);
-    }
-}
-
-/// What a compressed file holds, up to the error if there is one.
-fn decompress(
-    bytes: &[u8],
-    compression: Compression,
-    progress: &Progress,
-) -> (Vec<u8>, Option<String>) {
-    let mut source = Counted {
-        rest: bytes,
-        progress,
+        let plain = Compression::of(&map) == Compression::Plain;
+        Ok(plain.then_some(Mapped { map, watched }))
     };
-    let mut inside = Vec::new();
-    let result = match compression {
-        Compression::Gzip => flate2::bufread::MultiGzDecoder::new(io::BufReader::new(source))
-            .read_to_end(&mut inside)
-            .map(drop)
-            .map_err(|e| format!("damaged gzip data: {e}")),
-        Compression::Zstd => {
-            unzstd(&mut source, &mut inside).map_err(|e| format!("damaged zstd data: {e}"))
-        }
-    };
-    (inside, result.err())
+    map().map_err(|e| Failure::file(path, e))
 }
 
-/// Frame by frame: the library reads one at a time.
-fn unzstd(source: &mut Counted<'_>, inside: &mut Vec<u8>) -> std::result::Result<(), String> {
-    use ruzstd::decoding::StreamingDecoder;
-    use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-    while !source.rest.is_empty() {
-        match StreamingDecoder::new(&mut *source) {
-            Ok(mut frame) => {
-                frame.read_to_end(inside).map_err(|e| e.to_string())?;
-            }
-            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                length,
-                ..
-            })) => {
-                let length = usize::try_from(length).unwrap_or(usize::MAX);
-                let rest = source.rest.get(length..);
-                source.rest = rest.ok_or("a frame is cut short")?;
-            }
-            Err(e) => return Err(e.to_string()),
-        }
+/// A source whose reading is progress.
+pub struct Counted {
+    source: Source,
+    progress: Counter,
+    /// Its length is among what is expected.
+    is_expected: bool,
+}
+
+enum Source {
+    Stdin(io::Stdin),
+    File(File),
+}
+
+impl Counted {
+    fn open(path: &Path, progress: &Progress) -> io::Result<Counted> {
+        let (source, is_expected) = if is_stdin(path) {
+            (Source::Stdin(io::stdin()), false)
+        } else {
+            let file = File::open(path)?;
+            let is_file = file.metadata()?.is_file();
+            (Source::File(file), is_file)
+        };
+        Ok(Counted {
+            source,
+            progress: progress.counter(),
+            is_expected,
+        })
     }
-    Ok(())
 }
 
-/// Bytes whose reading is progress.
-struct Counted<'a> {
-    rest: &'a [u8],
-    progress: &'a Progress,
-}
-
-impl Read for Counted<'_> {
+impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.rest.read(buffer)?;
-        self.progress.add(n);
-        Ok(n)
+        let read = match &mut self.source {
+            Source::Stdin(stdin) => stdin.read(buffer),
+            Source::File(file) => file.read(buffer),
+        }?;
+        if read == 0
+            && self.is_expected
+            && let Source::File(file) = &mut self.source
+            && file.metadata()?.len() < file.stream_position()?
+        {
+            let error = "the file became shorter while it was being read";
+            return Err(io::Error::other(error));
+        }
+        if !self.is_expected {
+            self.progress.expect(read);
+        }
+        self.progress.add(read);
+        Ok(read)
+    }
+}
+
+/// A number of bytes: `64KiB`, `10MiB`, `1GB`, `4096`.
+pub fn size(text: &str) -> std::result::Result<usize, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let unit: usize = match unit.trim_start() {
+        "" | "B" => 1,
+        "k" | "kB" | "KB" => 1000,
+        "K" | "KiB" => 1 << 10,
+        "MB" => 1_000_000,
+        "M" | "MiB" => 1 << 20,
+        "GB" => 1_000_000_000,
+        "G" | "GiB" => 1 << 30,
+        unit => return Err(format!("unknown unit '{unit}', use KiB, MiB or GiB")),
+    };
+    let number: usize = number.parse().map_err(|_| "no number".to_owned())?;
+    match number.checked_mul(unit) {
+        None => Err("too large".to_owned()),
+        Some(0) => Err("must not be 0".to_owned()),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("10MiB"), Ok(10 << 20));
+        assert_eq!(size("64 KiB"), Ok(64 << 10));
+        assert_eq!(size("1GB"), Ok(1_000_000_000));
+        assert_eq!(size("4096"), Ok(4096));
+        for wrong in ["", "MiB", "0", "5 parsecs", "99999999999GiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 }

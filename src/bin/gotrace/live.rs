@@ -1,6 +1,7 @@
 //! Live inputs: where a running Go program's trace comes from, and what the commands that read them
 //! share.
 
+use crate::input::size;
 use crate::output::{Failure, Result, report};
 use crate::signals;
 use gotrace::recorder::FlightRecorderConfig;
@@ -185,35 +186,13 @@ impl Window {
 // As above.
 #[derive(clap::Args)]
 pub struct Input {
-    /// Take a file to be complete when nothing was added to it for so long
+    /// Stop when nothing was added to the file for this long
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub idle: Option<Duration>,
 
     /// Where the trace comes from
     #[arg(value_name = "INPUT", value_parser = Live::parse)]
     pub input: Live,
-}
-
-/// A number of bytes: `64KiB`, `10MiB`, `1GB`, `4096`.
-pub fn size(text: &str) -> std::result::Result<usize, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit());
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let unit: usize = match unit.trim_start() {
-        "" | "B" => 1,
-        "k" | "kB" | "KB" => 1000,
-        "K" | "KiB" => 1 << 10,
-        "MB" => 1_000_000,
-        "M" | "MiB" => 1 << 20,
-        "GB" => 1_000_000_000,
-        "G" | "GiB" => 1 << 30,
-        unit => return Err(format!("unknown unit '{unit}', use KiB, MiB or GiB")),
-    };
-    let number: usize = number.parse().map_err(|_| "no number".to_owned())?;
-    match number.checked_mul(unit) {
-        None => Err("too large".to_owned()),
-        Some(0) => Err("must not be 0".to_owned()),
-        Some(bytes) => Ok(bytes),
-    }
 }
 
 /// A time: `10s`, `500ms`, `2m`, `1.5h`.
@@ -240,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inputs_sizes_and_times() {
+    fn inputs_and_times() {
         assert_eq!(Live::parse("-"), Ok(Live::Stdin));
         assert_eq!(Live::parse("a.trace"), Ok(Live::Path("a.trace".into())));
         assert_eq!(
@@ -251,13 +230,6 @@ mod tests {
             Live::parse("unix-listen:/run/x"),
             Ok(Live::UnixListen("/run/x".into()))
         );
-        assert_eq!(size("10MiB"), Ok(10 << 20));
-        assert_eq!(size("64 KiB"), Ok(64 << 10));
-        assert_eq!(size("1GB"), Ok(1_000_000_000));
-        assert_eq!(size("4096"), Ok(4096));
-        for wrong in ["", "MiB", "0", "5 parsecs", "99999999999GiB"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
         assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));

@@ -1,7 +1,7 @@
 //! The command-line tool: argument parsing and printing around the library.
 //!
 //! One module a subcommand. What they share: [`input`] opens traces and [`events`] reads them,
-//! [`filter`] selects, [`output`] prints results and
+//! [`filter`] has the options that select, [`help`] keeps examples whole, [`output`] prints results and
 //! errors, [`parallel`] works on several files at once, [`progress`] shows how far the work is,
 //! [`live`] opens what a running program writes, [`pulse`] says how it is doing, [`signals`] and
 //! [`snapshots`] are for those who keep the last of it,
@@ -16,10 +16,11 @@ mod filter;
 #[cfg(unix)]
 mod follow;
 mod guard;
+mod help;
 mod input;
-mod json;
 #[cfg(unix)]
 mod live;
+mod needs;
 mod output;
 mod parallel;
 mod progress;
@@ -33,11 +34,14 @@ mod signals;
 #[cfg(unix)]
 mod snapshots;
 mod stat;
+mod stat_old;
 #[cfg(unix)]
 mod tee;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Reads, summarizes, records and assembles Go execution traces.
@@ -49,11 +53,21 @@ use std::process::ExitCode;
     name = "gotrace",
     version,
     arg_required_else_help = true,
-    max_term_width = 100
+    max_term_width = 100,
+    override_usage = "gotrace <COMMAND>\n       gotrace <FILE>...    as \"gotrace stat <FILE>...\""
 )]
-#[command(after_help = "\
-Exit status: 0 if all went well, 1 for a trace that is damaged or cannot be read, 2 for bad usage.
-NO_COLOR=1 turns colours off; they are only used on a terminal.")]
+#[command(after_help = help::page("\
+Examples:
+  gotrace app.trace
+  gotrace dump app.trace | less
+  gotrace check /var/traces/*.trace
+
+Exit status:
+  0  all went well; a filter may have matched nothing
+  1  a trace is damaged or cannot be read
+  2  bad usage
+
+NO_COLOR=1 turns colours off; they are only used on a terminal."))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -75,7 +89,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| advise(error).exit());
+    let args = with_default(std::env::args_os().collect());
+    let cli = Cli::try_parse_from(args).unwrap_or_else(|error| help::exit(&advise(error)));
     let result = match cli.command {
         Command::Dump(args) => dump::run(args),
         Command::Check(args) => check::run(args),
@@ -92,6 +107,28 @@ fn main() -> ExitCode {
     output::exit_code(result)
 }
 
+/// Puts in the command that is meant where a file is given instead of one: `stat`.
+///
+/// A command's name is always a command. What is not one is a file if there is one, or if it looks as
+/// the name of one; a plain word that is neither is a command mistyped.
+fn with_default(mut args: Vec<OsString>) -> Vec<OsString> {
+    if args.get(1).is_some_and(|arg| is_file(arg)) {
+        args.insert(1, "stat".into());
+    }
+    args
+}
+
+fn is_file(arg: &OsStr) -> bool {
+    let text = arg.to_string_lossy();
+    let is_command = text == "help" || Cli::command().find_subcommand(&*text).is_some();
+    let is_option = text.starts_with('-') && text != "-";
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !is_command
+        && !is_option
+        && !text.is_empty()
+        && (!text.chars().all(is_word) || text == "-" || Path::new(arg).exists())
+}
+
 /// Adds to an error of usage what the user may not know.
 fn advise(mut error: clap::Error) -> clap::Error {
     let missing = match error.get(ContextKind::InvalidArg) {
@@ -100,8 +137,17 @@ fn advise(mut error: clap::Error) -> clap::Error {
     };
     let mut args = std::env::args_os().skip(1);
     if missing && args.next().is_some_and(|arg| arg == "tee") && args.any(|arg| arg == "--out") {
-        let tip = "--out takes all that follows it, also \"-\": name the INPUT before it, or behind \"--\"";
+        let tip = "--out takes all that follows it, also \"-\": name the INPUT before it, or after \"--\"";
         let tips = vec![tip.to_owned().into()];
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        let none = "there is no file of this name either: \"gotrace FILE\" summarizes one";
+        let mut tips = match error.remove(ContextKind::Suggested) {
+            Some(ContextValue::StyledStrs(tips)) => tips,
+            _ => Vec::new(),
+        };
+        tips.push(none.to_owned().into());
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
     error

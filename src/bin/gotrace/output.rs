@@ -1,7 +1,8 @@
 //! Results to standard output, errors to standard error, and the exit status that they amount to.
 
 use anstyle::{AnsiColor, Style};
-use gotrace::ReadError;
+use gotrace::source::open::{InputError, InputErrorKind};
+use gotrace::{ErrorKind, ReadError};
 use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
@@ -42,7 +43,7 @@ impl Failure {
     /// `error` came of reading the trace at `path`.
     pub fn trace(path: &Path, error: impl Into<ReadError>) -> Failure {
         let read = error.into();
-        let (name, error) = (name(path), read.to_string());
+        let (name, error) = (name(path), explain(&read));
         let offset = match read {
             ReadError::Trace(error) => Some(error.offset().0),
             _ => None,
@@ -53,6 +54,24 @@ impl Failure {
             offset,
         }
     }
+}
+
+/// What an error of reading says, and what can be done about it.
+pub fn explain(error: &ReadError) -> String {
+    let is_limit = match error {
+        ReadError::Trace(error) => error.kind() == ErrorKind::GenerationTooLarge,
+        ReadError::Io(error) => InputError::of(error).is_some_and(|e| {
+            use InputErrorKind::{TooLarge, WindowTooLarge};
+            matches!(e.kind(), WindowTooLarge { .. } | TooLarge { .. })
+        }),
+        _ => false,
+    };
+    let raise = if is_limit {
+        "; --max-memory raises it"
+    } else {
+        ""
+    };
+    format!("{error}{raise}")
 }
 
 /// Errors of output are the only ones that `?` passes on: every other needs the file's name.
@@ -145,14 +164,13 @@ impl Text {
         &mut self.text
     }
 
-    /// Adds a value as a line of JSON.
-    pub fn json_line(&mut self, value: &impl serde::Serialize) -> Result {
+    /// Adds what is written as bytes of UTF-8.
+    pub fn add(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result {
         self.scratch.clear();
-        json(&mut self.scratch, value)?;
+        write(&mut self.scratch)?;
         // JSON is UTF-8.
         self.text
             .push_str(std::str::from_utf8(&self.scratch).unwrap_or_default());
-        self.text.push('\n');
         Ok(())
     }
 
@@ -180,42 +198,7 @@ pub fn styled() -> impl Write {
 
 /// Prints a value as a line of JSON.
 pub fn json_line(out: &mut impl Write, value: &impl serde::Serialize) -> Result {
-    json(out, value)?;
-    Ok(writeln!(out)?)
-}
-
-fn json(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
-    let mut serializer = serde_json::Serializer::with_formatter(out, EveryControl);
-    value.serialize(&mut serializer)?;
-    Ok(())
-}
-
-/// JSON must escape control characters of ASCII. Terminals obey others too: here all are escaped.
-struct EveryControl;
-
-impl serde_json::ser::Formatter for EveryControl {
-    #[inline]
-    fn write_string_fragment<W: Write + ?Sized>(
-        &mut self,
-        out: &mut W,
-        text: &str,
-    ) -> io::Result<()> {
-        // DEL, and the first byte of U+0080 to U+009F.
-        if !text.bytes().any(|byte| matches!(byte, 0x7f | 0xc2)) {
-            return out.write_all(text.as_bytes());
-        }
-        let mut rest = text;
-        while let Some(at) = rest.find(char::is_control) {
-            let (plain, special) = rest.split_at(at);
-            out.write_all(plain.as_bytes())?;
-            let mut chars = special.chars();
-            if let Some(control) = chars.next() {
-                write!(out, "\\u{:04x}", u32::from(control))?;
-            }
-            rest = chars.as_str();
-        }
-        out.write_all(rest.as_bytes())
-    }
+    Ok(gotrace::export::json::line(value, out)?)
 }
 
 /// A file beside this one, with a name of its own, which is removed unless it takes a place.

@@ -52,17 +52,30 @@ impl Progress {
         }
     }
 
-    /// So many bytes are to be worked on that the files' lengths do not tell.
-    pub fn expect(&self, bytes: usize) {
-        self.shared
-            .expected
-            .fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
     /// So many bytes more are done.
     #[inline]
     pub fn add(&self, bytes: usize) {
         self.shared.done.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts for this as well.
+    pub fn counter(&self) -> Counter {
+        Counter(Arc::clone(&self.shared))
+    }
+}
+
+/// Counts for a [`Progress`], also after it.
+pub struct Counter(Arc<Shared>);
+
+impl Counter {
+    /// So many bytes are to be worked on that are in no file's length.
+    pub fn expect(&self, bytes: usize) {
+        self.0.expected.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// So many bytes more are done.
+    pub fn add(&self, bytes: usize) {
+        self.0.done.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 

@@ -35,14 +35,14 @@ use std::time::{Duration, Instant};
 /// Memory is fixed: twice --max-bytes and a little, so that no generation of up to --max-bytes is
 /// lost. While a snapshot is written, there is a copy of the window as well.
 #[derive(clap::Args)]
-#[command(after_help = format!("\
+#[command(after_help = crate::help::page(&format!("\
 {}
 
 Examples:
   curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=86400' | gotrace record - &
   kill -USR1 $!
   gotrace record --arena /var/tmp/app.arena --out 'app-{{time}}.trace' unix-listen:/run/app.sock",
-Live::HELP))]
+Live::HELP)))]
 pub struct Args {
     #[command(flatten)]
     window: live::Window,
@@ -56,8 +56,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     arena: Option<PathBuf>,
 
-    /// Name of the snapshots; {number} stands for a number that is not in use, {time} for the time in
-    /// UTC. Without {number}, a number is added to a name that is in use
+    /// Name of the snapshots; {number} becomes a number that is not in use, {time} the time in UTC.
+    /// Without {number}, a number is added to a name that is in use
     #[arg(long, value_name = "NAME", default_value = "snapshot-{number}.trace")]
     out: String,
 
@@ -141,7 +141,10 @@ fn start(args: &Args, config: FlightRecorderConfig, snapshots: &Snapshots) -> Re
     let mut arena = Some(match &args.arena {
         None => Memory::Heap(vec![0; len]),
         Some(path) => {
-            let open = |len| MappedArena::open(path, len).map_err(|e| Failure::file(path, e));
+            // SAFETY: the file is this recorder's own, and its lock keeps other recorders away.
+            #[allow(unsafe_code)]
+            let open =
+                |len| unsafe { MappedArena::open(path, len) }.map_err(|e| Failure::file(path, e));
             // As it is, before it is made longer: it may be no arena.
             save(path, open(0)?.as_ref(), snapshots)?;
             Memory::Mapped(open(len)?)

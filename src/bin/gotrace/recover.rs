@@ -3,7 +3,7 @@
 use crate::output::{Failure, Result, is_stdin, name, note, report, write_file};
 use gotrace::recorder::{Damage, FlightRecorder, Incomplete, Recovered};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use std::time::Duration;
 ///
 /// What does not check out is named, and left out; then the exit status is 1.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(after_help = crate::help::page("\
 Examples:
   gotrace recover /var/tmp/app.arena app.trace
-  gotrace recover --incomplete last.trace ram.bin app.trace && gotrace dump --wire last.trace")]
+  gotrace recover --incomplete last.trace ram.bin app.trace && gotrace dump --wire last.trace"))]
 pub struct Args {
     /// Write the generation that was being recorded to this file, as far as it was
     ///
@@ -95,7 +95,7 @@ pub fn write(incomplete: &Incomplete<'_>, mut file: &File) -> io::Result<u64> {
 /// then they are read again, a few times.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     const TRIES: u32 = 20;
-    let mut bytes = std::fs::read(path)?;
+    let mut bytes = read_once(path)?;
     for _ in 1..TRIES {
         let torn = |r: &Recovered<'_>| r.damage().any(|d| d != Damage::State);
         let sound = FlightRecorder::recover(&bytes).is_ok_and(|r| !torn(&r));
@@ -103,7 +103,23 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
             break;
         }
         std::thread::sleep(Duration::from_millis(10));
-        bytes = std::fs::read(path)?;
+        bytes = read_once(path)?;
+    }
+    Ok(bytes)
+}
+
+fn read_once(path: &Path) -> io::Result<Vec<u8>> {
+    // More than any arena that is not a file: the memory of a device, in a pipe.
+    const MOST: u64 = 256 << 20;
+    let file = File::open(path)?;
+    if file.metadata()?.is_file() {
+        return std::fs::read(path);
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(MOST).read_to_end(&mut bytes)?;
+    if read as u64 == MOST {
+        let error = format!("no arena in a pipe or device is {MOST} bytes long");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
     }
     Ok(bytes)
 }

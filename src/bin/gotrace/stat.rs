@@ -1,19 +1,23 @@
 //! `gotrace stat`: what is in a trace.
 
-use crate::input::Input;
+use crate::input::{Memory, Stream, Whole};
+use crate::needs;
 use crate::output::{self, Failure, Result};
 use crate::parallel;
 use crate::progress::Progress;
+use crate::stat_old::{self, OldScan};
 use anstyle::Style;
+use gotrace::generation::clocks_of;
 use gotrace::legacy;
-use gotrace::wire::{Batch, Chunk, Class, Contents, EventType, Events, Footprint};
-use gotrace::{
-    ThreadId, Time, Trace,
-    generation::Generation,
-    time::{Timestamp, WallTime},
+use gotrace::source::open::{Compression, InputError};
+use gotrace::source::{Part, SharedBatches, SourceError, StreamSource, TraceSource as _};
+use gotrace::time::{ClockSnapshot, Frequency, Timestamp, WallTime};
+use gotrace::wire::{
+    Batch, Chunk, Class, Contents, EventType, Events, Footprint, HEADER_LEN, Version,
 };
+use gotrace::{Error, ErrorKind, ThreadId, Time};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -25,17 +29,22 @@ use std::path::{Path, PathBuf};
 /// summarized as far as it can be read. Of a trace of before Go 1.22, which is one generation, the
 /// rows have the names of that format, and threads are those on which procs started.
 ///
+/// "events" counts them as Go's reader gives them, and as "gotrace check" does: with the samples of
+/// the CPU profile, all events of a coroutine switch, and the Sync events, of which one begins each
+/// generation and one ends the trace.
+///
 /// With --follow, shows how a running program is doing as its trace comes, generation by generation,
 /// about a second each: events a second by kind, goroutines, heap, garbage collection. On a terminal
 /// this is refreshed in place. FILE may then also be tcp:HOST:PORT, unix:PATH, and what "gotrace tee
 /// --help" lists.
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(after_help = crate::help::page("\
 Examples:
   gotrace stat app.trace
   gotrace stat --json *.trace | jq 'select(.error) | .file'
   zcat app.trace.gz | gotrace stat -
-  curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace stat --follow -")]
+  gotrace stat --tables *.trace > tables.rs
+  curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace stat --follow -"))]
 pub struct Args {
     /// Print one JSON object a trace, each on a line
     #[arg(long)]
@@ -46,10 +55,18 @@ pub struct Args {
     #[arg(long)]
     follow: bool,
 
-    /// With --follow, take a file to be complete when nothing was added to it for so long
+    /// With --follow, stop when nothing was added to the file for this long
     #[cfg(unix)]
     #[arg(long, value_name = "TIME", requires = "follow", value_parser = crate::live::duration)]
     idle: Option<std::time::Duration>,
+
+    /// Print the capacities that tables of fixed size need to read these traces, as the text for
+    /// Rust's "gotrace::tables!"
+    #[arg(long)]
+    tables: bool,
+
+    #[command(flatten)]
+    memory: Memory,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -68,7 +85,7 @@ struct Summary {
     error_offset: Option<u64>,
     /// As "1.26": of the trace's format. Null if the file is no trace that can be read.
     version: Option<String>,
-    /// Length in bytes, of what a compressed file holds.
+    /// Length in bytes; of what a compressed file or a pipe holds, as far as it was read.
     size: u64,
     generations: u64,
     /// The numbers of the first and the last generation.
@@ -81,8 +98,14 @@ struct Summary {
     /// Threads that wrote events.
     threads: usize,
     batches: Batches,
-    /// Timed events, clock snapshots not among them.
+    /// As Go's reader gives them, and as `gotrace check` counts them. Of a trace that is damaged, what
+    /// its records would give.
     events: u64,
+    /// Whether there may be a few events more: in a trace of a program that calls C, only reading its
+    /// events in order tells, which takes a file.
+    events_at_least: bool,
+    /// Of these, those of kind Sync: one begins each generation, one ends the trace.
+    sync_events: u64,
     strings: u64,
     stacks: u64,
     samples: u64,
@@ -90,6 +113,9 @@ struct Summary {
     types: Vec<Type>,
     /// Bytes of padding in the headers of batches.
     padding: u64,
+    /// Whether how many events there are can only be found by reading them in order.
+    #[serde(skip)]
+    depends_on_order: bool,
 }
 
 /// The number of batches, by what they hold.
@@ -123,11 +149,14 @@ pub fn run(args: Args) -> Result {
         let input = crate::live::Live::of(file);
         return crate::follow::run(&input, args.idle, args.json);
     }
+    if args.tables {
+        return needs::print(&args.files, &args.memory, args.json);
+    }
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
     let mut failed = false;
     let mut first = true;
-    let work = |file: &PathBuf| summarize(file, &progress);
+    let work = |file: &PathBuf| summarize(file, &args.memory, &progress);
     parallel::in_order(&args.files, work, |_, (summary, result)| -> Result {
         if args.json {
             output::json_line(&mut out, &summary)?;
@@ -154,18 +183,17 @@ pub fn run(args: Args) -> Result {
     }
 }
 
-fn summarize(file: &Path, progress: &Progress) -> (Summary, Result) {
+fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Result) {
     let mut summary = Summary {
         file: file.to_string_lossy().into_owned(),
         ..Summary::default()
     };
-    let result = Input::open(file, progress).and_then(|input| {
-        let result = summary.read(input.bytes(), progress);
-        summary.error_offset = result.err().map(|e| e.offset().0);
-        input.finish(result.map_err(|e| Failure::file(file, e)))
-    });
-    if let Err(Failure::File { error, .. }) = &result {
+    let result = memory
+        .open(file, progress)
+        .and_then(|input| summary.read(file, memory, input, progress));
+    if let Err(Failure::File { error, offset, .. }) = &result {
         summary.error = Some(error.clone());
+        summary.error_offset = *offset;
     }
     (summary, result)
 }
@@ -175,39 +203,81 @@ impl Summary {
     /// first error.
     fn read(
         &mut self,
-        bytes: &[u8],
+        file: &Path,
+        memory: &Memory,
+        mut input: Stream,
         progress: &Progress,
-    ) -> std::result::Result<(), gotrace::Error> {
-        self.size = bytes.len() as u64;
-        let trace = Trace::new(bytes)?;
-        self.version = Some(format!("1.{}", trace.version().minor()));
-        if !trace.version().has_generations() {
-            return self.read_old(bytes, progress);
+    ) -> Result {
+        // What has no version is refused below.
+        if let Ok(version) = input.version()
+            && !version.has_generations()
+        {
+            self.version = Some(format!("1.{}", version.minor()));
+            self.size = size(file, &input);
+            let trace = memory.whole(file, input)?;
+            return self.read_old(file, &trace, progress);
         }
-        let mut scan = Scan::default();
+        let mut source = StreamSource::new(input);
+        let damaged = |error: SourceError| match error {
+            SourceError::Trace(error) => Failure::trace(file, error),
+            SourceError::Io(error) => {
+                let error = match InputError::of(&error) {
+                    Some(same) => same.into(),
+                    None => io::Error::new(error.kind(), error),
+                };
+                Failure::trace(file, error)
+            }
+            other => Failure::file(file, other),
+        };
+        let version = match source.start() {
+            Ok(version) => version,
+            Err(error) => {
+                self.size = size(file, &source.into_inner());
+                return Err(damaged(error));
+            }
+        };
+        self.version = Some(format!("1.{}", version.minor()));
+        let mut scan = Scan::new(version);
         let mut result = Ok(());
-        for generation in trace.generations() {
-            let read = generation.and_then(|generation| {
-                self.generations += 1;
-                let number = Some(generation.number.get());
-                self.first_generation = self.first_generation.or(number);
-                self.last_generation = number;
-                scan.generation(&trace, &generation, progress)
-            });
-            result = result.and(read);
+        loop {
+            match source.next() {
+                Ok(Some(Part::Batches(batches))) => {
+                    let read = scan.batches(&batches);
+                    result = result.and(read.map_err(|e| Failure::trace(file, e)));
+                }
+                Ok(Some(Part::EndOfGeneration(_))) => scan.end_generation(),
+                Ok(None) => break,
+                // Before 1.26 the end of a trace ends its last generation, as for all who read it.
+                Err(SourceError::Trace(error))
+                    if error.kind() == ErrorKind::IncompleteGeneration
+                        && version < Version::Go126 =>
+                {
+                    break;
+                }
+                Err(error) => {
+                    result = result.and(Err(damaged(error)));
+                    break;
+                }
+            }
         }
+        scan.end_generation();
+        self.size = size(file, &source.into_inner());
         self.take(scan);
+        if result.is_ok() && self.depends_on_order {
+            // A pipe cannot be read again.
+            self.events_at_least = !file.metadata().is_ok_and(|file| file.is_file());
+            if !self.events_at_least {
+                self.events = needs::in_order(file, memory)?.0;
+            }
+        }
         result
     }
 
     /// Reads a trace of before Go 1.22.
-    fn read_old(
-        &mut self,
-        bytes: &[u8],
-        progress: &Progress,
-    ) -> std::result::Result<(), gotrace::Error> {
+    fn read_old(&mut self, file: &Path, trace: &Whole, progress: &Progress) -> Result {
+        self.size = trace.bytes().len() as u64;
         let mut old = OldScan::default();
-        let result = old.read(bytes, progress);
+        let result = old.read(trace, progress);
         self.generations = 1;
         (self.first_generation, self.last_generation) = (Some(1), Some(1));
         self.threads = old.threads.len();
@@ -217,19 +287,28 @@ impl Summary {
                 legacy::EventType::BATCH => self.batches.events = count,
                 legacy::EventType::STRING => self.strings = count,
                 legacy::EventType::STACK => self.stacks = count,
-                legacy::EventType::CPU_SAMPLE => self.samples = count,
                 legacy::EventType::FREQUENCY | legacy::EventType::TIMER_GOROUTINE => {}
+                legacy::EventType::CPU_SAMPLE => {
+                    self.samples = count;
+                    self.events += count;
+                }
                 _ => self.events += count,
             }
             let name = ty.to_string();
             self.types.push(Type { name, count, bytes });
         }
         self.types.sort_by_key(|t| std::cmp::Reverse(t.bytes));
-        result
+        // How many events come of the records shows in their order, if they have one.
+        if let Ok((events, syncs)) = stat_old::events_of(trace.bytes()) {
+            (self.events, self.sync_events) = (events, syncs);
+        }
+        result.map_err(|error| Failure::trace(file, error))
     }
 
     fn take(&mut self, scan: Scan) {
         let footprint = &scan.footprint;
+        self.generations = scan.generations;
+        (self.first_generation, self.last_generation) = scan.numbers.unzip();
         self.threads = scan.threads.len();
         self.batches = scan.batches;
         self.start = scan.start.map(|start| start.to_string());
@@ -240,132 +319,137 @@ impl Summary {
         self.padding = footprint.padding();
         for (ty, tally) in footprint.iter() {
             let timed = ty.spec().is_some_and(|spec| spec.class == Class::Timed);
-            if timed && ty != EventType::CLOCK_SNAPSHOT {
-                self.events += tally.count;
-            }
+            self.events += match ty {
+                EventType::CLOCK_SNAPSHOT => 0,
+                EventType::CPU_SAMPLE => tally.count,
+                // One goroutine blocks or ends, another is unblocked and runs.
+                EventType::GO_SWITCH | EventType::GO_SWITCH_DESTROY => 3 * tally.count,
+                _ if timed => tally.count,
+                _ => 0,
+            };
             self.types.push(Type {
                 name: ty.to_string(),
                 count: tally.count,
                 bytes: tally.bytes,
             });
         }
+        if self.generations > 0 {
+            self.sync_events = self.generations + 1;
+            self.events += self.sync_events;
+        }
+        // Where the thread of a goroutine from C ends, it may lose its proc: an event more.
+        self.depends_on_order = footprint.of(EventType::GO_DESTROY_SYSCALL).count > 0;
         self.types.sort_by_key(|t| std::cmp::Reverse(t.bytes));
     }
 }
 
-/// What one pass over the records of a trace of before Go 1.22 counts.
-#[derive(Default)]
-struct OldScan {
-    /// Records and their bytes.
-    types: BTreeMap<legacy::EventType, [u64; 2]>,
-    threads: HashSet<u64>,
-    /// The clock in the batch being read.
-    clock: u64,
-    /// Of the first and the last event, in clock units.
-    clocks: Option<(u64, u64)>,
-    frequency: Option<u64>,
-}
-
-impl OldScan {
-    fn read(
-        &mut self,
-        bytes: &[u8],
-        progress: &Progress,
-    ) -> std::result::Result<(), gotrace::Error> {
-        let mut records = legacy::Records::new(bytes)?;
-        let mut at = records.offset().0;
-        while let Some(record) = records.next()? {
-            let len = records.offset().0 - at;
-            at += len;
-            progress.add(usize::try_from(len).unwrap_or(0));
-            let [count, bytes] = self.types.entry(record.ty()).or_default();
-            *count += 1;
-            *bytes += len;
-            if let legacy::Record::Event(event) = record {
-                self.add(&event);
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, event: &legacy::Event<'_>) {
-        let [first, second, ..] = event.args;
-        match event.ty {
-            legacy::EventType::BATCH => self.clock = second,
-            legacy::EventType::FREQUENCY => self.frequency = Some(first),
-            legacy::EventType::TIMER_GOROUTINE | legacy::EventType::CPU_SAMPLE => {}
-            ty => {
-                self.clock = self.clock.wrapping_add(first);
-                let (earlier, later) = self.clocks.unwrap_or((self.clock, self.clock));
-                self.clocks = Some((earlier.min(self.clock), later.max(self.clock)));
-                if ty == legacy::EventType::PROC_START {
-                    self.threads.insert(second);
-                }
-            }
-        }
-    }
-
-    /// From the first event to the last, in nanoseconds.
-    fn duration(&self) -> Option<i64> {
-        let (first, last) = self.clocks?;
-        let nanoseconds = (last - first) as f64 * (1e9 / self.frequency? as f64);
-        Some(nanoseconds as i64)
-    }
+/// The length of what was read; of a file that is not compressed, all of it.
+fn size(file: &Path, input: &Stream) -> u64 {
+    let whole = match (input.compression(), file.metadata()) {
+        (Compression::Plain, Ok(file)) if file.is_file() => Some(file.len()),
+        _ => None,
+    };
+    whole.unwrap_or(input.position())
 }
 
 /// What one pass over the batches of a trace counts.
-#[derive(Default)]
 struct Scan {
+    version: Version,
+    /// Where the next batch begins.
+    offset: u64,
     footprint: Footprint,
     threads: HashSet<ThreadId>,
     batches: Batches,
+    generations: u64,
+    /// Of the first and the last generation.
+    numbers: Option<(u64, u64)>,
     /// Of the first and the last event.
     times: Option<(Time, Time)>,
     /// When the first event happened.
     start: Option<WallTime>,
+    current: Current,
+}
+
+/// What is known of the generation being read.
+#[derive(Default)]
+struct Current {
+    begun: bool,
+    times: Option<(Timestamp, Timestamp)>,
+    frequency: Option<Frequency>,
+    clock: Option<ClockSnapshot>,
 }
 
 impl Scan {
-    fn generation(
-        &mut self,
-        trace: &Trace<'_>,
-        generation: &Generation,
-        progress: &Progress,
-    ) -> std::result::Result<(), gotrace::Error> {
-        let mut times: Option<(Timestamp, Timestamp)> = None;
+    fn new(version: Version) -> Scan {
+        Scan {
+            version,
+            offset: HEADER_LEN as u64,
+            footprint: Footprint::default(),
+            threads: HashSet::new(),
+            batches: Batches::default(),
+            generations: 0,
+            numbers: None,
+            times: None,
+            start: None,
+            current: Current::default(),
+        }
+    }
+
+    /// Counts batches of one generation. Gives the first error.
+    fn batches(&mut self, batches: &SharedBatches) -> std::result::Result<(), gotrace::Error> {
         let mut result = Ok(());
-        let mut batches = trace.batches_from(generation.start);
-        while batches.offset() < generation.end
-            && let Some(chunk) = batches.next()?
-        {
-            let end = self.footprint.add(&chunk);
+        let base = self.offset;
+        let located = |e: Error| Error::new(e.kind(), e.value(), base.wrapping_add(e.offset().0));
+        for chunk in batches {
+            let chunk = chunk.map_err(located)?;
+            let end = self.footprint.add(&chunk).map_err(located);
             if let Chunk::Batch(batch) = &chunk {
-                progress.add(batch.head.total_len());
-                let contents = batch.contents();
-                *self.batches.of(contents) += 1;
-                if contents == Contents::Events {
-                    self.threads.extend(batch.head.thread);
-                    let first = first_time(batch);
-                    if let (Some(first), Ok(Some(last))) = (first, end) {
-                        let (earlier, later) = times.unwrap_or((first, last));
-                        times = Some((earlier.min(first), later.max(last)));
-                    }
-                }
+                self.batch(batch, end);
             }
             result = result.and(end.map(drop));
         }
-        if let Some((first, last)) = times {
-            self.add_times(generation, first, last);
-        }
+        self.offset += batches.len() as u64;
         result
     }
 
-    fn add_times(&mut self, generation: &Generation, first: Timestamp, last: Timestamp) {
-        let Some(frequency) = generation.frequency else {
+    /// Counts a batch, whose last event was at `end`.
+    fn batch(&mut self, batch: &Batch<'_>, end: std::result::Result<Option<Timestamp>, Error>) {
+        let current = &mut self.current;
+        if !current.begun {
+            current.begun = true;
+            self.generations += 1;
+            let number = batch.head.generation.get();
+            let (first, _) = self.numbers.unwrap_or((number, number));
+            self.numbers = Some((first, number));
+        }
+        let contents = batch.contents();
+        *self.batches.of(contents) += 1;
+        match contents {
+            // Damage to it is an error when its records are counted.
+            Contents::Sync => {
+                let (frequency, clock) = clocks_of(batch, self.version).unwrap_or_default();
+                current.frequency = current.frequency.or(frequency);
+                current.clock = current.clock.or(clock);
+            }
+            Contents::Events => {
+                self.threads.extend(batch.head.thread);
+                if let (Some(first), Ok(Some(last))) = (first_time(batch), end) {
+                    let (earlier, later) = current.times.unwrap_or((first, last));
+                    current.times = Some((earlier.min(first), later.max(last)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What was counted since the last one is a generation.
+    fn end_generation(&mut self) {
+        let current = std::mem::take(&mut self.current);
+        let (Some((first, last)), Some(frequency)) = (current.times, current.frequency) else {
             return;
         };
         let (first, last) = (frequency.time(first), frequency.time(last));
-        if let (None, Some(clock)) = (self.times, generation.clock) {
+        if let (None, Some(clock)) = (self.times, current.clock) {
             let after = i64::from(clock.wall.nanoseconds).wrapping_add(first.since(clock.trace));
             let seconds = clock.wall.seconds.cast_unsigned();
             self.start = Some(WallTime::new(seconds, after.cast_unsigned()));
@@ -426,7 +510,13 @@ fn print(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     row(out, "duration", duration.as_deref().unwrap_or("unknown"))?;
     row(out, "threads", &summary.threads.to_string())?;
     row(out, "batches", &batches(&summary.batches))?;
-    row(out, "events", &summary.events.to_string())?;
+    let more = if summary.events_at_least {
+        " or a few more"
+    } else {
+        ""
+    };
+    let events = format!("{}{more} ({} sync)", summary.events, summary.sync_events);
+    row(out, "events", &events)?;
     row(out, "strings", &summary.strings.to_string())?;
     row(out, "stacks", &summary.stacks.to_string())?;
     row(out, "CPU samples", &summary.samples.to_string())?;
@@ -498,10 +588,10 @@ fn generations(summary: &Summary) -> String {
 fn duration(nanoseconds: i64) -> String {
     let n = nanoseconds as f64;
     match nanoseconds.unsigned_abs() {
-        0..1_000 => format!("{n} ns"),
-        1_000..1_000_000 => format!("{:.3} \u{b5}s", n / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.3} ms", n / 1e6),
-        _ => format!("{:.3} s", n / 1e9),
+        0..1_000 => format!("{n}ns"),
+        1_000..1_000_000 => format!("{:.3}\u{b5}s", n / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.3}ms", n / 1e6),
+        _ => format!("{:.3}s", n / 1e9),
     }
 }
 

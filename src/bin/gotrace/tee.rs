@@ -3,10 +3,11 @@
 use crate::follow::{Display, QUEUE, complaint};
 use crate::live::{self, Live, both};
 use crate::output::{Failure, Result, is_stdin, name, note, report};
-use crate::pulse::{self, Pulse, WatchError};
+use crate::pulse::{self, WatchError};
 use crate::record::{Feed, note_damage};
 use crate::signals;
 use crate::snapshots::Snapshots;
+use gotrace::analysis::live::Pulse;
 use gotrace::mux::{
     Callback, EndReason, LiveError, QueueConfig, Signal, Subscription, TraceMultiplexer,
     TraceWriter,
@@ -28,21 +29,21 @@ use std::time::{Duration, Instant};
 /// written then is left out. A copy that cannot be written any more is reported, and harms no other.
 /// A slow one slows down all of them, since they are to be complete; the status does not.
 #[derive(clap::Args)]
-#[command(after_help = format!("\
+#[command(after_help = crate::help::page(&format!("\
 {}
 
 Examples:
   curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace tee - --out app.trace --stat
   gotrace tee unix-listen:/run/app.sock --out all.trace --out - --record 'last-{{number}}.trace' | next",
-Live::HELP))]
+Live::HELP)))]
 #[command(group(clap::ArgGroup::new("where").required(true).multiple(true)))]
 pub struct Args {
     /// Write a copy to this file; "-" is the standard output
     #[arg(long, value_name = "FILE", group = "where", num_args = 1..)]
     out: Vec<PathBuf>,
 
-    /// Keep the last seconds, and write them to this file on SIGUSR1 and at the end; {number} stands for
-    /// a number that is not in use, {time} for the time in UTC
+    /// Keep the last seconds, and write them to this file on SIGUSR1 and at the end; {number} becomes
+    /// a number that is not in use, {time} the time in UTC
     #[arg(long, value_name = "NAME", group = "where")]
     record: Option<String>,
 
@@ -251,7 +252,7 @@ impl Tee {
             match message {
                 Message::Opened(source) => mux = Some(self.feed(source?, sender)?),
                 Message::Pulse(pulse) if in_place => display.show(*pulse),
-                Message::Pulse(pulse) => note(pulse.line()),
+                Message::Pulse(pulse) => note(pulse::line(&pulse)),
                 Message::Snapshot => display.aside(|| self.snapshot()),
                 Message::Stop => {
                     drop(mux);

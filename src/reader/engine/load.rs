@@ -2,7 +2,7 @@
 
 use super::{After, Engine};
 use crate::error::{Error, ErrorKind, Table};
-use crate::generation::earliest;
+use crate::generation::{Finish, Split, Splitter, earliest};
 use crate::ids::ThreadId;
 use crate::num;
 use crate::reader::merge::Next;
@@ -10,7 +10,7 @@ use crate::reader::merge::{BatchEntry, Cursor};
 use crate::tables::NIL;
 use crate::tables::{Full, List, Storage};
 use crate::time::Timestamp;
-use crate::wire::{Batch, Batches, Chunk, Contents};
+use crate::wire::{Batch, Batches, Chunk};
 use crate::wire::{Pieces, Place, Span};
 
 impl<S: Storage> Engine<S> {
@@ -25,41 +25,40 @@ impl<S: Storage> Engine<S> {
         self.clear();
         self.start = self.offset;
         let mut batches = Batches::resume(*input, self.place, self.offset.0);
+        let mut splitter = Splitter::new(self.version);
         let mut number = 0;
         let mut first_time = Timestamp(0);
-        let mut has_events = false;
         loop {
             let before = (batches.place(), batches.offset());
-            let batch = match batches.next() {
-                Ok(Some(Chunk::Batch(batch))) => batch,
-                Ok(Some(Chunk::EndOfGeneration(at))) => {
-                    (self.place, self.offset) = (batches.place(), batches.offset());
-                    if self.version.has_end_marker() {
-                        break;
-                    }
-                    return Err(Error::new(ErrorKind::NotABatch, 52, at.0));
-                }
+            let chunk = match batches.next() {
+                Ok(Some(chunk)) => chunk,
                 Ok(None) => {
                     (self.place, self.offset) = before;
-                    if !self.version.has_end_marker() {
+                    match splitter.finish() {
+                        Finish::Unended {
+                            number,
+                            forgiven: false,
+                        } => {
+                            let end = self.offset.0;
+                            let kind = ErrorKind::IncompleteGeneration;
+                            return Err(Error::new(kind, number.get(), end));
+                        }
+                        _ if self.version.has_end_marker() => {
+                            // Tables alone are not missed, but they must be sound.
+                            self.tables.sort(input)?;
+                            return Ok(None);
+                        }
                         // The end of the trace ends its last generation, be it empty.
-                        self.after = if last { After::End } else { After::Unknown };
-                        break;
+                        _ => self.after = if last { After::End } else { After::Unknown },
                     }
-                    if has_events {
-                        let end = self.offset.0;
-                        return Err(Error::new(ErrorKind::IncompleteGeneration, number, end));
-                    }
-                    // Tables alone are not missed, but they must be sound.
-                    self.tables.sort(input)?;
-                    return Ok(None);
+                    break;
                 }
                 Err(error) => {
                     // Before 1.26, this may be the next generation's damage: what was read of this
                     // one is tried. A generation number of 0 is not taken so lightly.
                     (self.place, self.offset) = before;
                     if self.version.has_end_marker()
-                        || number == 0
+                        || splitter.is_between()
                         || error.kind() == ErrorKind::InvalidGeneration
                     {
                         return Err(error);
@@ -68,25 +67,20 @@ impl<S: Storage> Engine<S> {
                     break;
                 }
             };
-            let generation = batch.head.generation.get();
-            if number == 0 {
-                number = generation;
-                self.number = generation;
-            }
-            if self.version.has_end_marker() && batch.contents() == Contents::EndOfGeneration {
-                (self.place, self.offset) = (batches.place(), batches.offset());
-                break;
-            }
-            if generation != number {
+            let split = splitter.chunk(&chunk).inspect_err(|_| {
                 (self.place, self.offset) = before;
-                if !self.version.has_end_marker() && generation == number.wrapping_add(1) {
-                    break;
+            })?;
+            let (Split::Batch { first }, Chunk::Batch(batch)) = (split, chunk) else {
+                if let Split::Marker(_) = split {
+                    (self.place, self.offset) = (batches.place(), batches.offset());
+                } else {
+                    (self.place, self.offset) = before;
                 }
-                return Err(Error::new(
-                    ErrorKind::GenerationOrder,
-                    generation,
-                    before.1.0,
-                ));
+                break;
+            };
+            if first {
+                number = batch.head.generation.get();
+                self.number = number;
             }
             first_time = earliest(first_time, batch.head.time);
             let data = num::wide(batch.data.len());
@@ -95,12 +89,9 @@ impl<S: Storage> Engine<S> {
                 at,
                 ..batches.place()
             };
-            if !self.tables.add(&batch, place, self.version)? {
-                has_events = true;
-                // Empty ones are not worth remembering.
-                if !batch.data.is_empty() {
-                    self.add_events(&batch, place)?;
-                }
+            // Empty ones are not worth remembering.
+            if !self.tables.add(&batch, place, self.version)? && !batch.data.is_empty() {
+                self.add_events(&batch, place)?;
             }
         }
         self.tables
@@ -111,9 +102,6 @@ impl<S: Storage> Engine<S> {
 
     /// Adds a batch of events to those of its thread.
     fn add_events(&mut self, batch: &Batch<'_>, place: Place) -> Result<(), Error> {
-        if batch.contents() == Contents::EndOfGeneration {
-            return Err(Error::new(ErrorKind::NotABatch, 52, batch.data_offset().0));
-        }
         let thread = ThreadId::raw(batch.head.thread);
         let full = |table| {
             move |full: Full| Error::new(ErrorKind::TableFull(table), full.capacity, batch.offset.0)

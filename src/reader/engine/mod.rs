@@ -2,21 +2,23 @@
 //! each step.
 
 mod load;
+pub(super) mod old;
 mod waiting;
 
+use super::explain::{Explanation, Region};
 use super::merge::{BatchEntry, Cursor, Frontier, Next, Parking, Ready};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Raw};
-use crate::generation::Tables;
+use crate::generation::{Lookup, Skip, Splitter, Tables};
 use crate::ids::{GenerationId, Offset, StackId};
 use crate::num;
 use crate::order::{Epoch, Further, Scheduler, Verdict};
-use crate::tables::{Fork, IdTable, NIL, Slot};
+use crate::tables::{Counts, Fork, IdTable, NIL, Slot};
 use crate::tables::{List, Storage};
 use crate::time::{Frequency, Time};
 #[cfg(feature = "std")]
 use crate::wire::Span;
-use crate::wire::{Batches, Chunk, EventType, TimedEvent, Version};
+use crate::wire::{Batches, EventType, TimedEvent, Version};
 use crate::wire::{Pieces, Place};
 
 /// What follows the generation being read.
@@ -71,28 +73,24 @@ pub(super) struct Engine<S: Storage> {
     offset: Offset,
     after: After,
     phase: Phase,
+    /// The cursor whose event ended the reading because it ends a region that is not the innermost,
+    /// or [`NIL`].
+    misnested: u32,
     last_time: Time,
     syncs: u64,
+    /// How many generations were read, and how many were skipped.
+    pub(super) read: u64,
     pub(super) skipped: u64,
     /// What reads a trace of before Go 1.22, once its records were looked at.
     #[cfg(feature = "alloc")]
     old: Option<alloc::boxed::Box<crate::legacy::Legacy>>,
+    /// The most entries of each table, when the last generation was forgotten.
+    peaks: Counts,
     /// In the place of `EXACT`, and how many events were offered to the model.
     #[cfg(test)]
     pub(super) exact: usize,
     #[cfg(test)]
     pub(super) offers: u64,
-}
-
-/// The bytes that events of a trace of this version refer to.
-#[inline(always)]
-pub(super) fn input(input: Pieces<'_>, version: Version) -> Pieces<'_> {
-    #[cfg(feature = "alloc")]
-    if !version.has_generations() {
-        return input.followed_by(crate::legacy::PIECES);
-    }
-    let _ = version;
-    input
 }
 
 /// The time of an event after one at `last`: no two share one.
@@ -129,16 +127,37 @@ impl<S: Storage> Engine<S> {
             offset,
             after: After::Unknown,
             phase: Phase::Reading,
+            misnested: NIL,
             last_time: Time(0),
             syncs: 0,
+            read: 0,
             skipped: 0,
             #[cfg(feature = "alloc")]
             old: None,
+            peaks: Counts::NONE,
             #[cfg(test)]
             exact: super::merge::EXACT,
             #[cfg(test)]
             offers: 0,
         }
+    }
+
+    /// The most entries that each table had so far.
+    pub(super) fn peaks(&self) -> Counts {
+        let [strings, stacks, samples] = self.tables.counts();
+        let [threads, procs, goroutines, regions, tasks] = self.scheduler.peaks();
+        let now = [
+            strings,
+            stacks,
+            samples,
+            self.batches.len(),
+            threads.max(self.cursors.len()),
+            procs,
+            goroutines,
+            regions,
+            tasks,
+        ];
+        self.peaks.max(Counts::new(now))
     }
 
     pub(super) const fn generation(&self) -> Option<GenerationId> {
@@ -162,21 +181,18 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// An event that is not a cursor's.
-    fn other_event<'t>(&self, input: Pieces<'t>) -> Event<'_, 't> {
-        #[cfg(feature = "alloc")]
-        if let Some(old) = &self.old {
-            return Event {
-                raw: old.raw(),
-                tables: old.tables(),
-                input,
-            };
-        }
-        Event {
-            raw: self.ready.last(),
-            tables: &self.tables,
-            input,
-        }
+    /// See [`super::Reader::explain`].
+    pub(super) fn explain<'t>(&self, input: &Pieces<'t>) -> Option<Explanation<'t>> {
+        let raw = self.cursors.get(num::index(self.misnested))?.raw;
+        let goroutine = raw.go?;
+        let (task, name) = self.scheduler.innermost_region(goroutine)?;
+        let innermost = Region::new(task, input.bytes(name));
+        let name = self.tables.string(raw.arg(1))?;
+        Some(Explanation::RegionMismatch {
+            goroutine,
+            ended: Region::new(raw.arg(0), input.bytes(name)),
+            innermost,
+        })
     }
 
     /// Finds the next event; says whether there is one. `last` says whether nothing follows the
@@ -363,6 +379,8 @@ impl<S: Storage> Engine<S> {
                 thread: sample.thread,
                 proc: sample.proc,
                 go: sample.goroutine,
+                piece: entry.place.piece,
+                at: entry.place.at,
                 event: TimedEvent::new(EventType::CPU_SAMPLE, 0, [stack, 0, 0, 0]),
                 ..Raw::default()
             });
@@ -425,6 +443,8 @@ impl<S: Storage> Engine<S> {
             generation: self.number,
             first: self.number == self.first,
         };
+        // The events that a record adds copy its time.
+        cursor.raw.time = cursor.time;
         let verdict = self.scheduler.advance(
             &mut cursor.raw,
             cursor.thread_slot,
@@ -444,6 +464,9 @@ impl<S: Storage> Engine<S> {
             Ok(Verdict::Wait) => Ok(false),
             Err(fault) => {
                 let error = input.error(fault.kind, fault.value, cursor.place());
+                if fault.kind == ErrorKind::RegionMismatch {
+                    self.misnested = at;
+                }
                 self.fail(error)
             }
         }
@@ -460,13 +483,9 @@ impl<S: Storage> Engine<S> {
     /// Makes a sync event ready; of the generation loaded, if any.
     fn sync(&mut self, time: Time, generation: bool) {
         self.syncs = self.syncs.saturating_add(1);
-        let end = if generation {
-            self.offset.0
-        } else {
-            self.start.0
-        };
-        self.ready
-            .push(Raw::sync(self.syncs, time, self.start.0, end));
+        let end = self.offset.0;
+        let start = if generation { self.start.0 } else { end };
+        self.ready.push(Raw::sync(self.syncs, time, start, end));
     }
 
     /// Goes on to the next generation, or to the end of the trace: either is a sync event.
@@ -494,6 +513,7 @@ impl<S: Storage> Engine<S> {
                 if self.first == 0 && self.frontier.len() > 0 {
                     self.first = self.number;
                 }
+                self.read = self.read.saturating_add(1);
                 let time = self.frequency.time(earliest);
                 self.sync(time, true);
             }
@@ -510,31 +530,9 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Looks at all records of a trace of before Go 1.22.
-    #[cold]
-    fn load_old(&mut self, input: &Pieces<'_>) -> Result<(), Error> {
-        #[cfg(feature = "alloc")]
-        if S::GROWS {
-            use crate::legacy::Legacy;
-            self.phase = Phase::Done;
-            self.number = 1;
-            self.offset = Offset(input.offset(Place {
-                piece: 0,
-                at: input.piece(0).map_or(0, <[u8]>::len),
-            }));
-            let old = Legacy::new(input, self.place.at, self.version);
-            self.old = Some(alloc::boxed::Box::new(old.or_else(|e| self.fail(e))?));
-            return Ok(());
-        }
-        let _ = input;
-        match self.version.needing_generations() {
-            Ok(_) => Ok(()),
-            Err(error) => self.fail(error),
-        }
-    }
-
     /// Forgets the generation.
     fn clear(&mut self) {
+        self.peaks = self.peaks();
         self.tables.clear();
         self.batches.clear();
         self.cursors.clear();
@@ -553,35 +551,48 @@ impl<S: Storage> Engine<S> {
         }
         let from = input.place(self.start.0);
         let mut batches = Batches::resume(*input, from, self.start.0);
-        let mut number = None;
+        let mut splitter = Splitter::new(self.version);
         loop {
             let before = (batches.place(), batches.offset());
-            match batches.next() {
-                Ok(Some(Chunk::Batch(batch))) => {
-                    let generation = batch.head.generation;
-                    if *number.get_or_insert(generation) != generation {
-                        return self.restart(before);
-                    }
+            let Ok(Some(chunk)) = batches.next() else {
+                return false;
+            };
+            let (head, payload) = chunk.parts();
+            match splitter.skip(&head, payload) {
+                Skip::Over => {}
+                Skip::Here => {
+                    self.restart(before);
+                    return true;
                 }
-                Ok(Some(Chunk::EndOfGeneration(_))) => {
+                Skip::Behind => {
                     let after = (batches.place(), batches.offset());
-                    return matches!(batches.next(), Ok(Some(_))) && self.restart(after);
+                    let follows = matches!(batches.next(), Ok(Some(_)));
+                    if follows {
+                        self.restart(after);
+                    }
+                    return follows;
                 }
-                Ok(None) | Err(_) => return false,
             }
         }
     }
 
+    /// Where the generation being read begins.
+    #[cfg(feature = "std")]
+    pub(super) const fn start(&self) -> Offset {
+        self.start
+    }
+
     /// Starts again with the generation at a place.
-    fn restart(&mut self, (place, offset): (Place, Offset)) -> bool {
-        let (syncs, last_time) = (self.syncs, self.last_time);
-        let skipped = self.skipped.saturating_add(1);
+    pub(super) fn restart(&mut self, (place, offset): (Place, Offset)) {
+        let (syncs, last_time, read) = (self.syncs, self.last_time, self.read);
+        let (skipped, peaks) = (self.skipped.saturating_add(1), self.peaks());
         *self = Engine {
             syncs,
             last_time,
+            read,
             skipped,
+            peaks,
             ..Engine::new(self.version, place, offset)
         };
-        true
     }
 }

@@ -29,13 +29,10 @@ pub(in crate::reader) struct Cursor {
     /// The batch after the current one, and the last.
     pub(in crate::reader) next_batch: u32,
     pub(in crate::reader) last_batch: u32,
-    /// Of the current batch: the piece of the input, where the payload ends in it, and where the
-    /// event after the next begins.
-    piece: u32,
+    /// Of the current batch, whose piece of the input `raw` has: where the payload ends in that, and
+    /// where the event after the next begins.
     end: usize,
     at: usize,
-    /// Where the next event stands.
-    event_at: usize,
     /// When the current batch begins.
     base: Time,
     /// When the next event happened; zero stands for the beginning of the batch, as it does for Go.
@@ -61,10 +58,8 @@ impl Cursor {
             thread_slot,
             next_batch: NIL,
             last_batch: NIL,
-            piece: 0,
             end: 0,
             at: 0,
-            event_at: 0,
             base: Time(0),
             time: Time(0),
             raw: Raw::default(),
@@ -73,10 +68,7 @@ impl Cursor {
 
     /// Where the next event stands.
     pub(in crate::reader) fn place(&self) -> Place {
-        Place {
-            piece: self.piece,
-            at: self.event_at,
-        }
+        self.raw.place()
     }
 
     /// Whether no event follows the next one.
@@ -103,7 +95,7 @@ impl Cursor {
             let Some(batch) = batches.get(num::index(self.next_batch)) else {
                 return Ok(false);
             };
-            self.piece = batch.span.piece;
+            self.raw.piece = batch.span.piece;
             self.at = batch.span.at;
             self.end = batch.span.at.saturating_add(num::index(batch.span.len));
             self.next_batch = batch.next;
@@ -114,10 +106,10 @@ impl Cursor {
             self.time = self.base;
         }
         let data = input
-            .piece(self.piece)
+            .piece(self.raw.piece)
             .and_then(|p| p.get(..self.end))
             .unwrap_or(&[]);
-        self.event_at = self.at;
+        self.raw.at = self.at;
         self.raw.thread = self.thread;
         match decode(data, self.at, &mut self.raw.event) {
             Ok(next) => {
@@ -128,7 +120,7 @@ impl Cursor {
             }
             Err(fault) => {
                 let base = input.offset(Place {
-                    piece: self.piece,
+                    piece: self.raw.piece,
                     at: 0,
                 });
                 Err(fault.error(data, self.at, base))

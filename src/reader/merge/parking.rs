@@ -3,13 +3,9 @@
 //! Go's reader tries every thread, in the order of their times, whenever the earliest event must
 //! wait: with ten thousand threads that wait, ten thousand tries an event. Here an event that waits
 //! is put aside, and is tried again when what it waits for has come. What comes next is the same,
-//! the earliest event that can, since an event put aside is one that would have to wait. There are
-//! two differences, and both only in a generation in which more threads than [`EXACT`] had events
-//! while the earliest had to wait: in others nothing is put aside.
-//! - of events on different threads at one time, another may come first than in Go, where that is
-//!   the outcome of an unstable sort;
-//! - a coroutine switch that waits, while another thread moves the same running goroutine on, is an
-//!   error when its own turn comes, not at once.
+//! the earliest event that can, since an event put aside is one that would have to wait; but for the
+//! two differences in `src/docs/differences.md`, and those only in a generation in which more threads
+//! than [`EXACT`] had events while the earliest had to wait: in others nothing is put aside.
 //!
 //! What is waited for is known to the number ([`Key`]), and an event whose key has come passes or
 //! is an error. So it takes only the earliest of those with one key to be tried: if it passes, that

@@ -28,6 +28,8 @@ impl Ready {
             go: None,
             event: TimedEvent::new(EventType(0), 0, [0; 4]),
             from: 0,
+            piece: 0,
+            at: 0,
             name: Span {
                 piece: 0,
                 at: 0,

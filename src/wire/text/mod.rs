@@ -15,8 +15,9 @@
 //! ```
 //!
 //! [`TextReader`] reads it back record by record, without state and without an allocator. With
-//! `alloc`, [`assemble`] makes a whole trace of it. Neither judges what it reads: text can say
-//! everything that is wrong with a trace, which is what makes it good for tests.
+//! `alloc`, [`assemble`] makes a whole trace of it; with `std`, [`StreamAssembler`] does so as the
+//! text comes. None judges what it reads: text can say everything that is wrong with a trace, which
+//! is what makes it good for tests.
 //!
 //! ```
 //! use gotrace::wire::{Record, Records, text::TextReader, Encoder};
@@ -35,11 +36,15 @@
 mod assemble;
 mod literal;
 mod reader;
+#[cfg(feature = "std")]
+mod stream;
 
 #[cfg(feature = "alloc")]
 pub use assemble::{Assembler, assemble};
 pub use literal::Literal;
 pub use reader::{TextError, TextErrorKind, TextReader, TextRecord};
+#[cfg(feature = "std")]
+pub use stream::{DEFAULT_BATCH_LIMIT, ReadTextError, StreamAssembler};
 
 use super::batch::{Batch, BatchHead, Chunk, Head};
 use super::event::TimedEvent;

@@ -57,6 +57,10 @@ pub enum TextErrorKind {
     ExtraText,
     /// What follows `data=` is not a Go string literal, or more than one.
     InvalidData,
+    /// A text read from a stream is not UTF-8.
+    NotUtf8,
+    /// A text read from a stream goes on for so many bytes without the next batch.
+    TooLong(u64),
     /// A stack has fewer lines of frames than it says.
     MissingFrames,
     /// A record stands before the first batch, or after an experimental batch or an end of
@@ -81,6 +85,13 @@ impl fmt::Display for TextErrorKind {
             }
             TextErrorKind::ExtraText => f.write_str("unexpected text after the last argument"),
             TextErrorKind::InvalidData => f.write_str("expected one quoted string after data="),
+            TextErrorKind::NotUtf8 => f.write_str("the text is not UTF-8"),
+            TextErrorKind::TooLong(limit) => {
+                write!(
+                    f,
+                    "a batch takes more than {limit} bytes of text, the limit"
+                )
+            }
             TextErrorKind::MissingFrames => f.write_str("the stack lacks frames"),
             TextErrorKind::OutsideBatch => f.write_str("the record stands in no batch"),
         }
@@ -374,7 +385,7 @@ impl<'a> Lines<'a> {
 }
 
 /// The first word, empty if there is none before the end or a comment, and what follows it.
-fn word(text: &str) -> (&str, &str) {
+pub(super) fn word(text: &str) -> (&str, &str) {
     let text = text.trim_start();
     let end = text
         .find(|c: char| c.is_whitespace() || c == '#')

@@ -9,7 +9,11 @@
 use core::fmt::{self, Write};
 use core::hint::black_box;
 use gotrace::wire::{Batches, Chunk, Contents, Encoder, Events, Record, TimedEvent, Version};
-use gotrace::{Error, Fixed, FlightRecorder, FlightRecorderConfig, Reader, Trace, ids::{GenerationId, StackId}, generation::GenerationTables};
+use gotrace::{
+    Error, FlightRecorder, FlightRecorderConfig, Reader, Trace,
+    generation::GenerationTables,
+    ids::{GenerationId, StackId},
+};
 
 /// What a firmware calls, each with bytes of which the compiler knows nothing.
 const ENTRY_POINTS: &[fn(&'static [u8]) -> Result<u64, Error>] = &[
@@ -27,7 +31,17 @@ const ENTRY_POINTS: &[fn(&'static [u8]) -> Result<u64, Error>] = &[
     |bytes| Ok(u64::from(bytes[bytes.len() / 2])),
 ];
 
-type Tables = Fixed<64, 32, 16, 16, 8, 8, 64, 16, 8>;
+type Tables = gotrace::tables! {
+    strings: 64,
+    stacks: 32,
+    samples: 16,
+    batches: 16,
+    threads: 8,
+    procs: 8,
+    goroutines: 64,
+    regions: 16,
+    tasks: 8,
+};
 
 /// Header hops.
 fn batches(bytes: &'static [u8]) -> Result<u64, Error> {

@@ -1,0 +1,18 @@
+//! Chapters: what a trace is made of, coming from Go, memory, bare metal, differences from Go.
+//!
+//! Nothing but text. The reference is in the modules.
+
+#[doc = include_str!("format.md")]
+pub mod format {}
+
+#[doc = include_str!("memory.md")]
+pub mod memory {}
+
+#[doc = include_str!("bare_metal.md")]
+pub mod bare_metal {}
+
+#[doc = include_str!("coming_from_go.md")]
+pub mod coming_from_go {}
+
+#[doc = include_str!("differences.md")]
+pub mod differences {}

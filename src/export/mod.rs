@@ -1,0 +1,5 @@
+//! Traces in other formats.
+//!
+//! [`json`] writes events as lines of JSON.
+
+pub mod json;

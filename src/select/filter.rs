@@ -1,0 +1,337 @@
+//! Filters: events by kind, context, names and time.
+
+use super::Moment;
+use crate::event::{Change, Details, Event, EventKind, Resource};
+use crate::ids::{GoId, ProcId, TaskId, ThreadId};
+use crate::string::GoStr;
+use crate::time::{ClockSnapshot, Time, WallTime};
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Which events are wanted. An event has to pass every kind of condition that is set; of several of
+/// one kind, one is enough. A new filter has none, and passes every event.
+///
+/// Displays as its conditions, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    kinds: Vec<EventKind>,
+    goroutines: Vec<GoId>,
+    procs: Vec<ProcId>,
+    threads: Vec<ThreadId>,
+    tasks: Vec<Box<[u8]>>,
+    regions: Vec<Box<[u8]>>,
+    from: Option<Moment>,
+    to: Option<Moment>,
+}
+
+/// Adds to a list what an event may also be.
+macro_rules! adders {
+    ($($(#[$doc:meta])* $name:ident($value:ident: $ty:ty) to $list:ident as $make:expr;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $value: $ty) -> Self {
+            self.$list.push($make);
+            self
+        }
+    )*};
+}
+
+impl Filter {
+    /// A filter that passes every event.
+    pub const fn new() -> Filter {
+        Filter {
+            kinds: Vec::new(),
+            goroutines: Vec::new(),
+            procs: Vec::new(),
+            threads: Vec::new(),
+            tasks: Vec::new(),
+            regions: Vec::new(),
+            from: None,
+            to: None,
+        }
+    }
+
+    adders! {
+        /// Events of this kind.
+        with_kind(kind: EventKind) to kinds as kind;
+        /// Events in this goroutine's context, or about it.
+        with_goroutine(id: GoId) to goroutines as id;
+        /// Events in this proc's context, or about it.
+        with_proc(id: ProcId) to procs as id;
+        /// Events on this thread.
+        with_thread(id: ThreadId) to threads as id;
+        /// User tasks of this type, with the regions and logs that are part of them. A task is known
+        /// from its beginning on.
+        with_task(ty: impl AsRef<[u8]>) to tasks as ty.as_ref().into();
+        /// User regions of this type.
+        with_region(ty: impl AsRef<[u8]>) to regions as ty.as_ref().into();
+    }
+
+    /// Events at this moment and later.
+    #[must_use]
+    pub const fn with_from(mut self, from: Moment) -> Self {
+        self.from = Some(from);
+        self
+    }
+
+    /// Events before this moment.
+    #[must_use]
+    pub const fn with_to(mut self, to: Moment) -> Self {
+        self.to = Some(to);
+        self
+    }
+
+    /// Whether it has no condition, so that every event passes.
+    pub fn is_empty(&self) -> bool {
+        *self == Filter::new()
+    }
+
+    /// Whether no moment is between its two times, in any trace.
+    pub fn has_empty_span(&self) -> bool {
+        matches!((self.from, self.to), (Some(from), Some(to)) if from.is_not_before(to))
+    }
+
+    /// The filter at work on a trace.
+    pub const fn selection(&self) -> Selection<'_> {
+        Selection {
+            filter: self,
+            times: None,
+            clock: None,
+            tasks: BTreeSet::new(),
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Conditions { f, any: false };
+        out.list("kind", &self.kinds)?;
+        out.list("goroutine", &self.goroutines)?;
+        out.list("proc", &self.procs)?;
+        out.list("thread", &self.threads)?;
+        let texts = |names: &[Box<[u8]>]| -> Vec<alloc::string::String> {
+            let quoted = names.iter().map(|name| GoStr::new(name).quoted());
+            quoted.map(|name| alloc::format!("{name}")).collect()
+        };
+        out.list("task", &texts(&self.tasks))?;
+        out.list("region", &texts(&self.regions))?;
+        out.list("from", self.from.as_slice())?;
+        out.list("to", self.to.as_slice())?;
+        if out.any {
+            Ok(())
+        } else {
+            f.write_str("any event")
+        }
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Filter {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}", defmt::Display2Format(self));
+    }
+}
+
+/// Conditions being displayed: `kind Log or Sync, thread 5`.
+struct Conditions<'a, 'f> {
+    f: &'a mut fmt::Formatter<'f>,
+    any: bool,
+}
+
+impl Conditions<'_, '_> {
+    fn list(&mut self, what: &str, values: &[impl fmt::Display]) -> fmt::Result {
+        for (n, value) in values.iter().enumerate() {
+            if n > 0 {
+                self.f.write_str(" or ")?;
+            } else {
+                let comma = if self.any { ", " } else { "" };
+                write!(self.f, "{comma}{what} ")?;
+            }
+            value.fmt(self.f)?;
+            self.any = true;
+        }
+        Ok(())
+    }
+}
+
+/// What a selection makes of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Verdict {
+    /// It is wanted.
+    Selected,
+    /// It is not.
+    Skipped,
+    /// Neither this one nor any later one is wanted.
+    Over,
+}
+
+/// Why a selection cannot decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SelectError {
+    /// A time on the wall clock or the monotonic clock is wanted, and the trace tells neither.
+    NoClock,
+}
+
+impl fmt::Display for SelectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SelectError::NoClock => f.write_str(
+                "the trace does not say when it was made (Go 1.25 and later do): \
+                 give times since its start, as 1.5s",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for SelectError {}
+
+/// A [`Filter`] at work: it has to see all events of a trace, in order.
+///
+/// Its memory grows by each task of the types wanted, and by nothing else.
+#[derive(Clone, Debug)]
+pub struct Selection<'f> {
+    filter: &'f Filter,
+    /// Of the first and the last event seen.
+    times: Option<(Time, Time)>,
+    /// Of the generation that is read; of an earlier one if it has none.
+    clock: Option<ClockSnapshot>,
+    /// The tasks of the types wanted. One that ended is kept: its regions may close later.
+    tasks: BTreeSet<TaskId>,
+}
+
+impl Selection<'_> {
+    /// Whether an event is wanted.
+    ///
+    /// Moments on the wall clock and the monotonic clock are taken from the clocks of each
+    /// generation. Errors: the trace does not tell its clocks, and the filter needs them.
+    #[inline]
+    pub fn sees(&mut self, event: &Event<'_, '_>) -> Result<Verdict, SelectError> {
+        let filter = self.filter;
+        let (time, kind) = (event.time(), event.kind());
+        let start = self.times.map_or(time, |(start, _)| start);
+        self.times = Some((start, time));
+        if kind == EventKind::Sync
+            && let Details::Sync(sync) = event.details()
+        {
+            self.clock = sync.clock.or(self.clock);
+        }
+        if let Some(to) = filter.to
+            && self.is_reached(to, start, time)?
+        {
+            return Ok(Verdict::Over);
+        }
+        // Tasks must be followed from their beginning, wanted or not.
+        let names = self.passes_names(event);
+        let selected = names
+            && (filter.kinds.is_empty() || filter.kinds.contains(&kind))
+            && among(&filter.threads, event.thread())
+            && filter
+                .from
+                .map_or(Ok(true), |from| self.is_reached(from, start, time))?;
+        Ok(if selected {
+            Verdict::Selected
+        } else {
+            Verdict::Skipped
+        })
+    }
+
+    /// The times of the first and the last event seen; `None` before any was.
+    pub const fn times(&self) -> Option<(Time, Time)> {
+        self.times
+    }
+
+    /// Whether a moment is at `time` or before.
+    fn is_reached(&self, moment: Moment, start: Time, time: Time) -> Result<bool, SelectError> {
+        let clock = || self.clock.ok_or(SelectError::NoClock);
+        // Of any two numbers of 64 bits, sums and differences fit.
+        let passed = |from: Time| i128::from(time.0).saturating_sub(i128::from(from.0));
+        Ok(match moment {
+            Moment::At(moment) => moment <= time,
+            Moment::SinceStart(duration) => {
+                u128::try_from(passed(start)).is_ok_and(|passed| duration.as_nanos() <= passed)
+            }
+            Moment::Wall(moment) => {
+                let clock = clock()?;
+                nanoseconds(moment).saturating_sub(nanoseconds(clock.wall)) <= passed(clock.trace)
+            }
+            Moment::Mono(moment) => {
+                let clock = clock()?;
+                let after = i128::from(moment).saturating_sub(i128::from(clock.mono));
+                after <= passed(clock.trace)
+            }
+        })
+    }
+
+    /// Whether goroutine, proc, task and region fit.
+    fn passes_names(&mut self, event: &Event<'_, '_>) -> bool {
+        let filter = self.filter;
+        if filter.goroutines.is_empty()
+            && filter.procs.is_empty()
+            && filter.tasks.is_empty()
+            && filter.regions.is_empty()
+        {
+            return true;
+        }
+        let details = event.details();
+        let about = match &details {
+            Details::StateTransition(transition) => match transition.change {
+                Change::Goroutine { id, .. } => Resource::from(id),
+                Change::Proc { id, .. } => Resource::from(id),
+            },
+            Details::RangeBegin(range)
+            | Details::RangeActive(range)
+            | Details::RangeEnd(range, _) => range.scope,
+            Details::Label(label) => label.resource,
+            _ => Resource::None,
+        };
+        let goroutine = among(&filter.goroutines, event.goroutine())
+            || matches!(about, Resource::Goroutine(id) if filter.goroutines.contains(&id));
+        let proc = among(&filter.procs, event.proc())
+            || matches!(about, Resource::Proc(id) if filter.procs.contains(&id));
+        let task = filter.tasks.is_empty() || self.passes_task(&details);
+        let region = filter.regions.is_empty()
+            || match &details {
+                Details::RegionBegin(region) | Details::RegionEnd(region) => {
+                    named(&filter.regions, region.ty)
+                }
+                _ => false,
+            };
+        goroutine && proc && task && region
+    }
+
+    fn passes_task(&mut self, details: &Details<'_, '_>) -> bool {
+        let known = |id: Option<TaskId>| id.is_some_and(|id| self.tasks.contains(&id));
+        match details {
+            Details::TaskBegin(task) => {
+                let wanted = named(&self.filter.tasks, task.ty);
+                self.tasks.extend(task.id.filter(|_| wanted));
+                wanted
+            }
+            Details::TaskEnd(task) => known(task.id) || named(&self.filter.tasks, task.ty),
+            Details::RegionBegin(region) | Details::RegionEnd(region) => known(region.task),
+            Details::Log(log) => known(log.task),
+            _ => false,
+        }
+    }
+}
+
+/// Since 1970.
+fn nanoseconds(time: WallTime) -> i128 {
+    i128::from(time.seconds)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(i128::from(time.nanoseconds))
+}
+
+/// Whether a value is among those wanted, or none is asked for.
+fn among<T: PartialEq>(wanted: &[T], value: Option<T>) -> bool {
+    wanted.is_empty() || value.is_some_and(|value| wanted.contains(&value))
+}
+
+fn named(wanted: &[Box<[u8]>], name: GoStr<'_>) -> bool {
+    wanted.iter().any(|wanted| **wanted == *name.as_bytes())
+}

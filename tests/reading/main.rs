@@ -1,0 +1,23 @@
+//! From bytes to events, over slices and streams: everything decoded, ordered and shown.
+
+#[cfg(feature = "std")]
+mod cases;
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(feature = "std")]
+mod endings;
+mod examples;
+#[cfg(feature = "std")]
+mod faults;
+mod legacy;
+mod mapped_changes;
+#[cfg(all(feature = "gzip", feature = "zstd"))]
+mod open;
+mod order;
+mod reader;
+mod tables;
+mod validator;
+#[cfg(feature = "alloc")]
+mod values;
+mod wire;
+mod wire_dump;
