@@ -136,9 +136,13 @@ kinds! {
     /// The header names a version of after [`Version::CURRENT`](crate::wire::Version::CURRENT); the
     /// value is N of `go 1.N`.
     NewerVersion => "trace version go 1.{} is newer than this gotrace, which reads up to go 1.26: update it";
-    /// The header names a version of before Go 1.22, whose format this does not read; the value
+    /// The header names a version of before Go 1.11, whose format this does not read; the value
     /// is N of `go 1.N`.
-    OldVersion => "trace version go 1.{} is not supported, go 1.22 is the oldest";
+    OldVersion => "trace version go 1.{} is not supported, go 1.11 is the oldest";
+    /// The trace is of before Go 1.22, whose format has no generations; the value is N of `go 1.N`. A
+    /// reader whose tables may grow gives the events of such a trace; nothing else is possible with
+    /// it.
+    NoGenerations => "trace version go 1.{} has no generations: it can be read as events, by a reader with growing tables, and nothing else";
     /// The input ends inside a record; the value is how many bytes the record lacks at least.
     UnexpectedEnd => "the trace is cut short: at least {} more bytes were expected";
     /// A record ends beyond the batch it is in; the value is how many bytes it lacks at least.
@@ -201,6 +205,41 @@ kinds! {
     NoHeader => "a batch without a trace header before it";
     /// The value is the number of bytes that follow what was to be one batch or header.
     TrailingBytes => "{} bytes follow the end of a batch or header";
+
+    // Only in traces of before Go 1.22.
+    /// A trace of before Go 1.22 was expected; the value is N of `go 1.N`.
+    NotAnOldVersion => "trace version go 1.{} has generations: it is not of the format of before go 1.22";
+    /// The value is the type of a record that has another number of arguments than it must.
+    ArgumentCount => "event type {} has a wrong number of arguments";
+    /// The value is the length in bytes that a record claims.
+    RecordTooLarge => "invalid record length {}, the largest is 2048";
+    /// The value is the length that a string claims.
+    LongString => "invalid string length {}, the longest is 1000000";
+    /// The value is the id of a string without contents.
+    EmptyString => "string {} is empty";
+    /// The value is the number of frames that a stack claims.
+    DeepStack => "invalid number of stack frames {}, the most is 1000";
+    /// The value is the type of a record that precedes the first batch.
+    EventOutsideBatch => "event type {} precedes the first batch";
+    /// The value is the proc that a batch claims.
+    InvalidProc => "invalid proc {}, the largest is 2147483647";
+    /// The value is the clock frequency that the trace claims; a clock that differs from processor
+    /// to processor can make it negative.
+    InvalidFrequency => "invalid clock frequency {}";
+    /// No proc's next event may come next; the value is the number of procs that have one.
+    NoOrder => "no consistent order of events: none of the next events of {} procs may come next";
+    /// An event happened before one that it depends on; the value is by how many clock units.
+    TimeOrder => "time stamps are out of order, by {} clock units";
+    /// The value is a goroutine that leaves a system call without having blocked in one.
+    StraySyscallExit => "goroutine {} leaves a system call in which it did not block";
+    /// A proc starts or stops while it cannot; the value is the event's type.
+    OldProcState => "event type {} on a proc in the wrong state";
+    /// A goroutine starts on a proc that runs another; the value is that one.
+    ProcBusy => "a goroutine starts on a proc that runs goroutine {}";
+    /// The value is the mode of a region event, neither 0 for its begin nor 1 for its end.
+    InvalidRegionMode => "invalid region mode {}";
+    /// The value is an event type that today's format has nothing for, and Go's reader refuses.
+    NoCounterpart => "event type {} has no counterpart since go 1.22";
 
     // Order.
     /// No thread's next event may come next; the value is the number of threads that have one.

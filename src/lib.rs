@@ -40,6 +40,8 @@ pub mod event;
 pub mod export;
 pub mod generation;
 pub mod ids;
+#[cfg(feature = "alloc")]
+pub mod legacy;
 #[cfg(feature = "std")]
 mod locks;
 #[cfg(feature = "mmap")]

@@ -58,6 +58,13 @@ pub(crate) const fn low_byte(n: u64) -> u8 {
     n as u8
 }
 
+/// The low half as a signed number: what Go makes of it where it takes 32 bits.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+pub(crate) const fn sign_extend(n: u64) -> u64 {
+    n as i32 as u64
+}
+
 /// The same bits, signed: what Go prints for its `int64` ids.
 #[inline(always)]
 pub(crate) const fn signed(n: u64) -> i64 {

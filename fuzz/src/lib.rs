@@ -8,10 +8,14 @@ pub mod harm;
 #[expect(clippy::new_without_default, reason = "a static needs a constant")]
 #[path = "../../tests/common/heap.rs"]
 pub mod heap;
+#[path = "../../tests/reading/legacy/mutants.rs"]
+pub mod mutants;
 #[path = "../../tests/common/naive.rs"]
 pub mod naive;
 #[path = "../../tests/live/recorder/synth.rs"]
 pub mod synth;
+#[path = "../../tests/reading/legacy/text.rs"]
+pub mod text;
 #[path = "../../tests/live/recorder/twin.rs"]
 pub mod twin;
 

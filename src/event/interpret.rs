@@ -66,7 +66,7 @@ impl<'a, 't> Event<'a, 't> {
             Meaning::Log => Details::Log(Log {
                 task: TaskId::new(self.arg(Role::Task)),
                 category: self.string(self.arg(Role::String)),
-                message: self.string(self.second_arg(Role::String)),
+                message: self.text(self.second_arg(Role::String)),
             }),
             Meaning::Go { who, from, to } => transition(
                 Change::Goroutine {
@@ -74,7 +74,7 @@ impl<'a, 't> Event<'a, 't> {
                     from: GoState::of_row(from),
                     to: GoState::of_row(to),
                 },
-                self.string(self.arg(Role::String)),
+                self.text(self.arg(Role::String)),
                 self.transition_stack(who),
             ),
             // First the one that is switched to is unblocked: the order gives the rest.
@@ -128,6 +128,15 @@ impl<'a, 't> Event<'a, 't> {
         }
     }
 
+    /// A string by its id, or the text that the event has in place of one.
+    fn text(&self, id: u64) -> GoStr<'t> {
+        // In other traces, a name may be left of an event before.
+        if id == 0 && self.tables.has_texts() {
+            return GoStr::new(self.input.bytes_anywhere(self.raw.name));
+        }
+        self.string(id)
+    }
+
     /// The argument of a role, the first if there are several; 0 if the type has none.
     fn arg(&self, role: Role) -> u64 {
         let at = self.raw.event.ty.arg(role);
@@ -174,6 +183,8 @@ impl<'a, 't> Event<'a, 't> {
     fn sync(&self) -> Sync<'t> {
         let [n, start, end, _] = self.raw.event.args;
         let generation = start != end;
+        // In traces of before Go 1.22, there are no batches between the two.
+        let has_batches = generation && !self.tables.has_texts();
         Sync {
             n,
             clock: if generation {
@@ -181,7 +192,7 @@ impl<'a, 't> Event<'a, 't> {
             } else {
                 None
             },
-            batches: generation.then(|| {
+            batches: has_batches.then(|| {
                 ExperimentalBatches::new(Batches::from_offset(self.input, start), Offset(end))
             }),
         }
@@ -191,7 +202,7 @@ impl<'a, 't> Event<'a, 't> {
         let name = match kind {
             RangeKind::StopTheWorld => RangeName::StopTheWorld(match edge {
                 Edge::End => GoStr::new(self.input.bytes_anywhere(self.raw.name)),
-                Edge::Begin | Edge::Active => self.string(self.arg(Role::String)),
+                Edge::Begin | Edge::Active => self.text(self.arg(Role::String)),
             }),
             RangeKind::GcMark => RangeName::GcMark,
             RangeKind::GcSweep => RangeName::GcSweep,

@@ -63,7 +63,8 @@ pub(crate) struct Raw {
     /// Where the record is in the input; of a sync event, its arguments say it.
     pub(crate) piece: u32,
     pub(crate) at: usize,
-    /// The name that a task or a stop-the-world range began with, at its end.
+    /// The name that a task or a stop-the-world range began with, at its end; and a text of the event
+    /// that no string table holds, as in traces of before Go 1.22: a log's message, a reason.
     pub(crate) name: Span,
 }
 

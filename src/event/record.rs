@@ -173,7 +173,8 @@ impl EventRecord {
         Offset(self.offset)
     }
 
-    /// The event again; `None` if the tables are those of another generation.
+    /// The event again; `None` if the tables are those of another generation. Of traces of before Go
+    /// 1.22 there are no such tables.
     ///
     /// The tables must be of the trace that the event was read from. The type of a task that ends, and
     /// the reason of a stop of the world that ends, may be in an earlier part of the trace: they are

@@ -90,7 +90,17 @@ impl<L: List<Entry>> Directory<L> {
     }
 }
 
-/// The error of a full table, where the batch being read is.
+#[cfg(feature = "alloc")]
+impl Directory<alloc::vec::Vec<Entry>> {
+    /// Of entries with the same id, keeps only the one that comes last in the trace.
+    pub(crate) fn keep_last(&mut self) {
+        self.entries
+            .sort_unstable_by_key(|e| (e.id, core::cmp::Reverse(e.span)));
+        self.entries.dedup_by_key(|e| e.id);
+    }
+}
+
+/// The error of a full table, where the batch being read stands.
 #[cold]
 pub(crate) fn full(table: Table, full: Full, offset: u64) -> Error {
     Error::at(ErrorKind::TableFull(table), full.capacity, offset)

@@ -27,6 +27,8 @@ mod tables;
 mod trace;
 mod view;
 
+#[cfg(feature = "alloc")]
+pub(crate) use index::{Directory, Entry};
 #[cfg(feature = "std")]
 pub(crate) use split::Piece;
 pub(crate) use split::{Finish, Skip, Split, Splitter, stray_marker};

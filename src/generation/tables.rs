@@ -6,7 +6,7 @@ use crate::num;
 use crate::tables::sort;
 use crate::tables::{List, Storage};
 use crate::time::{ClockSnapshot, Frequency, Time, Timestamp, WallTime};
-use crate::wire::{Batch, Contents, EventType, Fields, RawFrames, Record, Version};
+use crate::wire::{Batch, Contents, EventType, Fields, RawFrame, RawFrames, Record, Version};
 use crate::wire::{Pieces, Place, Span};
 
 /// A clock snapshot whose trace clock is not in nanoseconds yet.
@@ -276,6 +276,14 @@ pub(crate) trait Lookup: Send + Sync {
     fn string(&self, id: u64) -> Option<Span>;
     fn stack(&self, id: u64) -> Option<Span>;
     fn clock(&self) -> Option<ClockSnapshot>;
+    /// Whether events with a string id of 0 have a text of their own: in traces of before Go 1.22.
+    fn has_texts(&self) -> bool {
+        false
+    }
+    /// What is known of a stack's frame.
+    fn frame(&self, frame: RawFrame) -> RawFrame {
+        frame
+    }
 }
 
 impl<S: Storage> Lookup for Tables<S> {

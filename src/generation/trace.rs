@@ -22,8 +22,12 @@ pub struct Trace<'t> {
 impl<'t> Trace<'t> {
     /// The trace in one slice. Only its header is read.
     ///
-    /// Errors: those of [`Version::from_header`], and [`OldVersion`](ErrorKind::OldVersion) for
-    /// the formats of before Go 1.22.
+    /// Traces of before Go 1.22 are taken if the feature `alloc` is on: [`Trace::reader`] gives their
+    /// events. They have no generations and no batches that stand on their own: all that is about
+    /// those fails with [`NoGenerations`](ErrorKind::NoGenerations).
+    ///
+    /// Errors: those of [`Version::from_header`], and without `alloc`
+    /// [`NoGenerations`](ErrorKind::NoGenerations).
     pub fn new(bytes: &'t [u8]) -> Result<Self, Error> {
         Self::open(Pieces::new(bytes))
     }
@@ -31,19 +35,25 @@ impl<'t> Trace<'t> {
     /// The trace in several pieces, which may be cut between any two batches but not inside one:
     /// the slices of a ring, or a flight recorder's snapshot. The header is in the first.
     ///
-    /// Errors: as for [`new`](Trace::new). A batch that is cut is an error when it is reached.
+    /// Errors: as for [`new`](Trace::new), and [`SplitBatch`](ErrorKind::SplitBatch) for a trace of
+    /// before Go 1.22, which must be in one piece. A batch that is cut is an error when it is reached.
     pub fn from_pieces(pieces: &'t [&'t [u8]]) -> Result<Self, Error> {
         Self::open(Pieces::from_pieces(pieces))
     }
 
     fn open(input: Pieces<'t>) -> Result<Self, Error> {
         let version = Version::from_header(input.piece(0).unwrap_or(&[]))?;
+        if cfg!(not(feature = "alloc")) {
+            version.needing_generations()?;
+        }
         if !version.has_generations() {
-            return Err(Error::at(
-                ErrorKind::OldVersion,
-                u64::from(version.minor()),
-                0,
-            ));
+            // Nothing says where one could be cut.
+            let first = input.piece(0).map_or(0, <[u8]>::len);
+            let missing = input.len().saturating_sub(num::wide(first));
+            if missing > 0 {
+                let at = num::wide(first);
+                return Err(Error::at(ErrorKind::SplitBatch, missing, at));
+            }
         }
         Ok(Trace { input, version })
     }
@@ -65,13 +75,13 @@ impl<'t> Trace<'t> {
 
     /// The batches, in the order in which they are in the trace.
     pub fn batches(&self) -> Batches<'t> {
-        Batches::of_trace(self.input)
+        Batches::of_trace(self.input).of_version(self.version)
     }
 
     /// The batches from an offset on, where one must begin: one that [`Batches::offset`] or a
     /// [`Generation`] gave.
     pub fn batches_from(&self, offset: Offset) -> Batches<'t> {
-        Batches::from_offset(self.input, offset.0)
+        Batches::from_offset(self.input, offset.0).of_version(self.version)
     }
 
     /// The generations, found by one pass over the batch headers.

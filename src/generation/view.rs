@@ -152,7 +152,7 @@ impl<'t> Iterator for Frames<'_, 't> {
     type Item = Frame<'t>;
 
     fn next(&mut self) -> Option<Frame<'t>> {
-        let raw = self.raw.next()?;
+        let raw = self.tables.frame(self.raw.next()?);
         let name = |id| {
             let span = self.tables.string(id).filter(|span| span.len > 0);
             span.map_or(GoStr::EMPTY, |span| GoStr::new(self.input.bytes(span)))

@@ -2,7 +2,6 @@
 
 use super::ReadError;
 use crate::error::{Error, ErrorKind};
-use crate::generation::Trace;
 use crate::ids::Offset;
 use crate::num;
 use crate::wire::{Batch, Chunk, HEADER_LEN, Head, Version};
@@ -14,7 +13,7 @@ use std::io::{self, Read};
 const BUFFER: usize = 256 << 10;
 
 /// The batches of a trace from anything that implements [`Read`], in the order in which they are
-/// in the trace: what [`Trace::batches`] gives of a slice.
+/// in the trace: what [`Trace::batches`](crate::Trace::batches) gives of a slice.
 ///
 /// Nothing but their headers is judged. Takes 256 KiB, however long the trace is. After an error
 /// there is nothing more.
@@ -46,14 +45,15 @@ pub struct StreamBatches<R> {
 impl<R: Read> StreamBatches<R> {
     /// The batches of a trace, whose header is read.
     ///
-    /// Errors: those of the source, and of [`Trace::new`].
+    /// Errors: those of the source, of [`Version::from_header`], and
+    /// [`NoGenerations`](ErrorKind::NoGenerations).
     pub fn new(mut source: R) -> Result<Self, ReadError> {
         let mut header = Vec::with_capacity(HEADER_LEN);
         let len = num::wide(HEADER_LEN);
         source.by_ref().take(len).read_to_end(&mut header)?;
         Ok(StreamBatches {
             source,
-            version: Trace::new(&header)?.version(),
+            version: Version::from_header(&header)?.needing_generations()?,
             buffer: alloc::vec![0; BUFFER],
             given: 0,
             filled: 0,

@@ -87,7 +87,7 @@ impl<'t, S: Storage> Reader<'t, S> {
     fn from_offset(trace: &Trace<'t>, offset: Offset) -> Self {
         let place = trace.input.place(offset.0);
         Reader {
-            input: trace.input,
+            input: engine::old::input(trace.input, trace.version()),
             engine: Engine::new(trace.version(), place, offset),
         }
     }
@@ -133,6 +133,7 @@ impl<'t, S: Storage> Reader<'t, S> {
 
     /// The capacities that the part of the trace needs that was read so far: the most entries that
     /// each table had. Exact: [`Fixed`](crate::Fixed) tables with one entry less are full somewhere.
+    /// Of a trace of before Go 1.22, [`NONE`](Capacities::NONE): no such tables can read it.
     pub fn needs(&self) -> Capacities {
         self.engine.peaks().capacities()
     }

@@ -26,9 +26,9 @@ pub const DEFAULT_GENERATION_LIMIT: u64 = 1 << 30;
 /// happened (`trace.NewReader`).
 ///
 /// It holds one generation at a time, or a few that are small, and gives the events of a generation
-/// when it has all of it. Events and what they give out borrow the reader, until the next one is
-/// asked for. Sources are read in pieces of up to 64 KiB, as large as they give: a buffered reader
-/// around them gains nothing.
+/// when it has all of it. A trace of before Go 1.22 is one piece, and is held as a whole. Events and
+/// what they give out borrow the reader, until the next one is asked for. Sources are read in pieces of
+/// up to 64 KiB, as large as they give: a buffered reader around them gains nothing.
 ///
 /// Memory is that of the largest generation, and of tables that grow with what is in it; it never
 /// grows with what a trace only claims. A generation that goes on and on is an
@@ -76,8 +76,7 @@ pub enum ReadError {
 impl<R: Read> StreamReader<R> {
     /// A reader with tables that grow. Reads the trace's header.
     ///
-    /// Errors: those of the source, of [`Version::from_header`], and
-    /// [`OldVersion`](crate::ErrorKind::OldVersion).
+    /// Errors: those of the source, and of [`Version::from_header`].
     pub fn new(source: R) -> Result<Self, ReadError> {
         Self::with_storage(source)
     }
@@ -136,6 +135,9 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     ///
     /// If the source breaks before, the next [`next`](StreamReader::next) gives its error.
     pub fn skip_generation(&mut self) -> bool {
+        if !self.version().has_generations() {
+            return false;
+        }
         let mut at = self.window.start();
         let mut splitter = Splitter::new(self.version());
         loop {
@@ -168,6 +170,10 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     ///
     /// Errors: those of the source, and what is wrong with the headers of batches before.
     pub fn skip_to(&mut self, number: GenerationId) -> Result<bool, ReadError> {
+        if !self.version().has_generations() {
+            // All of it is generation 1.
+            return Ok(number == GenerationId::FIRST);
+        }
         loop {
             let at = self.window.start();
             match self.head(at)? {
@@ -253,6 +259,9 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     fn fill(&mut self) {
         let mut at = self.window.advance();
         let start = at;
+        if !self.version().has_generations() {
+            return self.fill_whole(start);
+        }
         loop {
             let wanted = match self.splitter.next(self.window.beyond(at)) {
                 Ok(Piece::Batch(len)) => {
@@ -280,6 +289,26 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
                 }
                 return;
             }
+        }
+    }
+
+    /// Brings a trace of before Go 1.22 into the window, which is one piece: its clock's frequency is
+    /// at the end.
+    fn fill_whole(&mut self, start: usize) {
+        loop {
+            let len = self.window.buffer.len().saturating_sub(start);
+            if len > self.limit {
+                return self.refuse(start, self.limit);
+            }
+            if !self.read_more(1) {
+                break;
+            }
+        }
+        if self.starved {
+            let len = self.window.buffer.len().saturating_sub(start);
+            self.refuse(start, len);
+        } else {
+            self.window.ends_at(usize::MAX, true);
         }
     }
 

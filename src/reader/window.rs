@@ -150,6 +150,7 @@ impl<S: Storage> Window<S> {
         self.fresh = false;
         let input =
             Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names);
+        let input = super::engine::old::input(input, self.engine.version);
         self.engine.step(&input, self.last)
     }
 
@@ -165,7 +166,9 @@ impl<S: Storage> Window<S> {
     }
 
     fn input(&self) -> Pieces<'_> {
-        Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names)
+        let input =
+            Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names);
+        super::engine::old::input(input, self.engine.version)
     }
 
     /// Makes room for the next generation: what outlives the one that was read moves to the front of

@@ -96,11 +96,7 @@ impl Intake {
         arena: &mut [u8],
         bytes: &[u8],
     ) -> Result<(), Error> {
-        let version = Version::from_header(bytes)?;
-        if !version.has_generations() {
-            let minor = u64::from(version.minor());
-            return Err(Error::at(ErrorKind::OldVersion, minor, 0));
-        }
+        let version = Version::from_header(bytes)?.needing_generations()?;
         let len = num::wide(HEADER_LEN);
         let more = num::wide(bytes.len()).wrapping_sub(len);
         if more > 0 {

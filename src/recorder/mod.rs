@@ -263,7 +263,7 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
     /// it is complete. The window stays until a generation of the new trace is complete.
     ///
     /// Errors: those of [`Version::from_header`](crate::wire::Version::from_header),
-    /// [`OldVersion`](crate::ErrorKind::OldVersion), and
+    /// [`NoGenerations`](crate::ErrorKind::NoGenerations), and
     /// [`TrailingBytes`](crate::ErrorKind::TrailingBytes). The trace before may then go on.
     pub fn header(&mut self, header: &[u8]) -> Result<(), Error> {
         self.intake

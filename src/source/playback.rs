@@ -41,9 +41,10 @@ impl Playback {
     /// A trace in memory: a `Vec<u8>`, a slice with a `'static` lifetime, a memory map. Looks at the
     /// headers of all batches. One that is cut short or damaged is played up to there.
     ///
-    /// Errors: those of [`Trace::new`].
+    /// Errors: those of [`Trace::new`], and [`NoGenerations`](crate::ErrorKind::NoGenerations).
     pub fn new(bytes: impl AsRef<[u8]> + Send + Sync + 'static) -> Result<Playback, Error> {
         let trace = Trace::new(bytes.as_ref())?;
+        trace.version().needing_generations()?;
         let (mut found, mut damage) = (Vec::new(), None);
         for generation in trace.generations() {
             match generation {

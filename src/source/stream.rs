@@ -3,7 +3,7 @@
 use super::control::Interrupt;
 use super::{Part, SharedBatches, SourceControl, SourceError, TraceSource};
 use crate::error::{Error, ErrorKind};
-use crate::generation::{Finish, Piece, Splitter, Trace};
+use crate::generation::{Finish, Piece, Splitter};
 use crate::ids::GenerationId;
 use crate::num;
 use crate::wire::{HEADER_LEN, Version};
@@ -281,7 +281,7 @@ impl<R: Read + Send> StreamSource<R> {
     fn begin(&mut self) -> Result<Version, SourceError> {
         while self.filled < HEADER_LEN && self.read(HEADER_LEN)? > 0 {}
         let header = self.buffer.get(..self.filled).unwrap_or(&[]);
-        let version = Trace::new(header)?.version();
+        let version = Version::from_header(header)?.needing_generations()?;
         (self.given, self.scanned) = (HEADER_LEN, HEADER_LEN);
         self.splitter = Some(Splitter::new(version));
         self.version = Some(version);

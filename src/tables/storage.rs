@@ -91,6 +91,8 @@ mod sealed {
 ///
 /// One list type a table, so that each may have its own capacity.
 pub trait Storage: sealed::Sealed + 'static {
+    /// Whether tables grow on the heap, as reading traces of before Go 1.22 needs.
+    const GROWS: bool;
     /// Strings of a generation.
     type Strings<T: Send + Sync>: List<T> + Send + Sync;
     /// Stacks of a generation.
@@ -122,6 +124,7 @@ impl sealed::Sealed for Growing {}
 
 #[cfg(feature = "alloc")]
 impl Storage for Growing {
+    const GROWS: bool = true;
     type Strings<T: Send + Sync> = alloc::vec::Vec<T>;
     type Stacks<T: Send + Sync> = alloc::vec::Vec<T>;
     type Samples<T: Send + Sync> = alloc::vec::Vec<T>;
@@ -181,6 +184,7 @@ impl<
     const TASKS: usize,
 > Storage for Fixed<STRINGS, STACKS, SAMPLES, BATCHES, THREADS, PROCS, GOROUTINES, REGIONS, TASKS>
 {
+    const GROWS: bool = false;
     type Strings<T: Send + Sync> = heapless::Vec<T, STRINGS>;
     type Stacks<T: Send + Sync> = heapless::Vec<T, STACKS>;
     type Samples<T: Send + Sync> = heapless::Vec<T, SAMPLES>;

@@ -282,6 +282,8 @@ pub struct Batches<'t> {
     place: Place,
     offset: u64,
     done: bool,
+    /// The version of a trace of before Go 1.22, whose batches are others.
+    old: Option<Version>,
 }
 
 impl<'t> Batches<'t> {
@@ -292,6 +294,7 @@ impl<'t> Batches<'t> {
             place: Place { piece: 0, at: 0 },
             offset: 0,
             done: false,
+            old: None,
         }
     }
 
@@ -302,6 +305,7 @@ impl<'t> Batches<'t> {
             place: input.place(offset),
             offset,
             done: false,
+            old: None,
         }
     }
 
@@ -312,12 +316,22 @@ impl<'t> Batches<'t> {
             place,
             offset,
             done: false,
+            old: None,
         }
     }
 
     /// The batches after the file header.
     pub(crate) fn of_trace(input: Pieces<'t>) -> Self {
         Self::from_offset(input, num::wide(HEADER_LEN))
+    }
+
+    /// The same batches of a trace of this version: an error if it is of before Go 1.22.
+    pub(crate) const fn of_version(self, version: Version) -> Self {
+        let old = match version.has_generations() {
+            true => None,
+            false => Some(version),
+        };
+        Batches { old, ..self }
     }
 
     /// Where the next batch begins, and every one before it ends.
@@ -345,7 +359,10 @@ impl<'t> Batches<'t> {
         if self.done {
             return Ok(None);
         }
-        let result = self.step();
+        let result = match self.old {
+            None => self.step(),
+            Some(old) => old.needing_generations().map(|_| None),
+        };
         if !matches!(result, Ok(Some(_))) {
             self.done = true;
         }

@@ -42,8 +42,9 @@ impl<'t> Fields<'t> {
         self.bytes.len().saturating_sub(self.at)
     }
 
+    /// What is left.
     #[inline]
-    fn rest(&self) -> &'t [u8] {
+    pub(crate) fn rest(&self) -> &'t [u8] {
         self.bytes.get(self.at..).unwrap_or(&[])
     }
 

@@ -66,9 +66,24 @@ impl Version {
             .find(|v| u64::from(v.minor()) == minor)
     }
 
-    /// Whether this is one of the formats with generations (v2), which this crate reads.
+    /// Whether this is one of the formats with generations (v2). The others this crate can only read,
+    /// and as a whole.
     pub const fn has_generations(self) -> bool {
         !matches!(self, Version::Go111 | Version::Go119 | Version::Go121)
+    }
+
+    /// The version, if it is one of the formats with generations.
+    ///
+    /// Errors: [`NoGenerations`](ErrorKind::NoGenerations).
+    pub(crate) fn needing_generations(self) -> Result<Version, Error> {
+        if self.has_generations() {
+            return Ok(self);
+        }
+        Err(Error::at(
+            ErrorKind::NoGenerations,
+            u64::from(self.minor()),
+            0,
+        ))
     }
 
     /// Whether sync batches hold a clock snapshot.

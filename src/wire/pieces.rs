@@ -41,6 +41,12 @@ impl<'t> Pieces<'t> {
         }
     }
 
+    /// The first piece, followed by others.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn followed_by(self, rest: &'t [&'t [u8]]) -> Self {
+        Pieces { rest, ..self }
+    }
+
     /// The same bytes as a later part of a trace: `base` bytes are before them, but for the first
     /// `moved` bytes, which are copies of earlier parts.
     #[cfg(feature = "std")]

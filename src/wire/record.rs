@@ -126,6 +126,12 @@ impl<'t> RawFrames<'t> {
             fields: Fields::new(frames, 0),
         }
     }
+
+    /// The frames left, as they are in the trace.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn bytes(&self) -> &'t [u8] {
+        self.fields.rest()
+    }
 }
 
 impl Iterator for RawFrames<'_> {

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod hostile;
+mod legacy;
 mod mux_leaks;
 mod mux_soak;
 mod no_alloc;

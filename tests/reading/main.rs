@@ -12,6 +12,7 @@ mod endings;
 mod examples;
 #[cfg(feature = "std")]
 mod faults;
+mod legacy;
 mod mapped_changes;
 #[cfg(all(feature = "gzip", feature = "zstd"))]
 mod open;

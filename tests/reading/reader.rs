@@ -136,7 +136,7 @@ fn every_fixture_gives_the_events_that_go_gives() {
     let mut compared = 0;
     for (fixture, go) in common::fixtures().iter().zip(common::expected()) {
         assert_eq!(fixture.name, go.name);
-        if fixture.go_version < 22 {
+        if go.parsed.is_none() {
             continue;
         }
         let trace = fixture.bytes();

@@ -95,7 +95,7 @@ fn there_are_no_memory_errors_and_no_leaks() {
         for args in commands(&fixture.path) {
             let output = checked(&args).current_dir(&dir).output().expect("valgrind");
             let run = Run::of(output);
-            let expected = i32::from(fixture.go_version < 22);
+            let expected = expected(fixture, &args);
             assert_eq!(
                 run.status.min(99),
                 expected,
@@ -105,6 +105,19 @@ fn there_are_no_memory_errors_and_no_leaks() {
             );
         }
     }
+}
+
+/// The status with which a command ends: of traces of before Go 1.22 events can be read, unless Go's
+/// reader refuses them as well, and nothing else.
+fn expected(fixture: &Fixture, args: &[&OsStr]) -> i32 {
+    if fixture.go_version > 21 {
+        return 0;
+    }
+    let follows = args.contains(&OsStr::new("--follow"));
+    let one_by_one = ["stat", "dump"].contains(&args[0].to_str().unwrap_or("")) && !follows;
+    let in_order = args[0] == "check" || args.contains(&OsStr::new("--parsed"));
+    let refused = fixture.name.starts_with("cgo");
+    i32::from(!(one_by_one || in_order) || in_order && refused)
 }
 
 /// What the tool may allocate, threads' stacks included: of the longest input the same as of a short
@@ -118,7 +131,7 @@ fn a_limited_heap_is_enough_for_every_trace() {
         for args in commands(&fixture.path) {
             let output = after(HEAP, &args).current_dir(&dir).output();
             let run = Run::of(output.expect("a shell"));
-            let expected = i32::from(fixture.go_version < 22);
+            let expected = expected(&fixture, &args);
             assert_eq!(run.status, expected, "{args:?}: {}", run.stderr);
         }
     }

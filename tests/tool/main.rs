@@ -12,6 +12,8 @@ mod common;
 mod endurance;
 #[cfg(feature = "cli")]
 mod face;
+#[cfg(feature = "cli")]
+mod legacy;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod open;
 #[cfg(feature = "cli")]

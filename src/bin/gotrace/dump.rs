@@ -3,11 +3,12 @@
 use super::events::Source;
 use super::filter;
 use super::help;
-use super::input::{Memory, Stream};
+use super::input::{Memory, Stream, Whole};
 use super::output::{self, Failure, Result, Text};
 use super::progress::Progress;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gotrace::export::json::{Lines, Stacks};
+use gotrace::legacy::Records;
 use gotrace::reader::StreamBatches;
 use gotrace::select::{Filter, Moment, Verdict};
 use gotrace::wire::Chunk;
@@ -69,7 +70,9 @@ JSON schema:
 ///
 /// With --wire, prints the records of the file in the file's order, line for line as "go tool trace
 /// -d=wire" does; "gotrace assemble" makes a trace of it again. Go's tool stops at the first
-/// experimental event; this goes on.
+/// experimental event; this goes on. Of traces of before Go 1.22, for which Go's tool has no such
+/// text, it prints the records in a form of its own, with the names of Go's source: "GoStart dt=12 g=7
+/// seq=3". No trace is made of that again.
 ///
 /// If no event passes the filters, nothing is printed, the exit status is 0, and on a terminal a note
 /// says so.
@@ -141,7 +144,7 @@ pub fn run(args: Args) -> Result {
     if args.wire {
         let input = args.memory.open(&args.file, &progress)?;
         let mut out = Text::stdout();
-        let result = wire(&args, input, &mut out);
+        let result = wire(&args, input, &mut out, &progress);
         drop(progress);
         out.flush()?;
         return result;
@@ -183,8 +186,17 @@ impl Found {
 }
 
 /// Prints all records up to the first error.
-fn wire(args: &Args, input: Stream, out: &mut Text) -> Result {
+fn wire(args: &Args, mut input: Stream, out: &mut Text, progress: &Progress) -> Result {
     let damaged = |error| Failure::trace(&args.file, error);
+    // What has no version is refused below.
+    if let Ok(version) = input.version()
+        && !version.has_generations()
+    {
+        if args.header {
+            let _ = writeln!(out.buffer(), "{}", HeaderLine(version));
+        }
+        return old_wire(args, &args.memory.whole(&args.file, input)?, out, progress);
+    }
     let mut batches = StreamBatches::new(input).map_err(damaged)?;
     if args.header {
         let _ = writeln!(out.buffer(), "{}", HeaderLine(batches.version()));
@@ -199,6 +211,21 @@ fn wire(args: &Args, input: Stream, out: &mut Text) -> Result {
                 out.relax()?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Prints all records of a trace of before Go 1.22 up to the first error.
+fn old_wire(args: &Args, trace: &Whole, out: &mut Text, progress: &Progress) -> Result {
+    let damaged = |error: gotrace::Error| Failure::trace(&args.file, error);
+    let mut records = Records::new(trace.bytes()).map_err(damaged)?;
+    let mut done = 0;
+    while let Some(record) = records.next().map_err(damaged)? {
+        let _ = writeln!(out.buffer(), "{record}");
+        out.relax()?;
+        let offset = records.offset().0;
+        trace.count(offset - done, progress);
+        done = offset;
     }
     Ok(())
 }

@@ -47,6 +47,13 @@ impl Source {
         let Some(from) = from else {
             return Ok(Events::Memory(Box::new(trace.reader())));
         };
+        if !trace.version().has_generations() {
+            // All of it is generation 1.
+            return match from {
+                ..=1 => Ok(Events::Memory(Box::new(trace.reader()))),
+                _ => Err(absent(from)),
+            };
+        }
         let mut generations = trace.generations();
         while let Some(generation) = generations.next().map_err(damaged)? {
             if generation.number.get() >= from {
@@ -102,12 +109,14 @@ impl Events<'_> {
         Ok(false)
     }
 
-    /// The capacities that fixed tables need for what was read so far.
-    pub fn needs(&self) -> Capacities {
-        match self {
-            Events::Memory(reader) => reader.needs(),
-            Events::Stream(reader) => reader.needs(),
-        }
+    /// The capacities that fixed tables need for what was read so far. No such tables can read a
+    /// trace of before Go 1.22.
+    pub fn needs(&self) -> Option<Capacities> {
+        let (version, needs) = match self {
+            Events::Memory(reader) => (reader.version(), reader.needs()),
+            Events::Stream(reader) => (reader.version(), reader.needs()),
+        };
+        version.has_generations().then_some(needs)
     }
 
     /// How many generations were read so far.

@@ -33,8 +33,8 @@ impl Mapped {
 #[derive(clap::Args)]
 pub struct Memory {
     /// Memory that a single thing may take which must be held whole: a generation of a trace that
-    /// is not mapped (1GiB without this option), the window of a zstd frame (128MiB), a batch of a
-    /// text (64MiB)
+    /// is not mapped, or all of one of before Go 1.22 (1GiB without this option), the window of a
+    /// zstd frame (128MiB), a batch of a text (64MiB)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_memory: Option<usize>,
 }
@@ -53,12 +53,46 @@ impl Memory {
         Ok(input.with_window_limit(self.limit(DEFAULT_WINDOW)))
     }
 
+    /// All of a trace, from its input: mapped if it can be.
+    pub fn whole(&self, path: &Path, input: Stream) -> Result<Whole> {
+        if let Some(mapped) = map(path)? {
+            return Ok(Whole::Mapped(mapped));
+        }
+        let limit = self.limit(gotrace::reader::DEFAULT_GENERATION_LIMIT);
+        let bytes = input.read_trace(limit);
+        bytes
+            .map(Whole::Read)
+            .map_err(|error| Failure::trace(path, error))
+    }
+
     /// Opens the events of a trace as a stream.
     pub fn open_events(&self, path: &Path, progress: &Progress) -> Result<StreamReader<Stream>> {
         let input = self.open(path, progress)?;
         let reader = StreamReader::new(input).map_err(|e| Failure::trace(path, e))?;
         let limit = self.limit(gotrace::reader::DEFAULT_GENERATION_LIMIT);
         Ok(reader.with_generation_limit(limit))
+    }
+}
+
+/// A trace of which all is at hand, as those of before Go 1.22 must be.
+pub enum Whole {
+    Mapped(Mapped),
+    Read(Vec<u8>),
+}
+
+impl Whole {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Whole::Mapped(mapped) => mapped.bytes(),
+            Whole::Read(bytes) => bytes,
+        }
+    }
+
+    /// So many bytes more are done: progress, unless reading them was.
+    pub fn count(&self, bytes: u64, progress: &Progress) {
+        if let Whole::Mapped(_) = self {
+            progress.add(usize::try_from(bytes).unwrap_or(0));
+        }
     }
 }
 

@@ -60,8 +60,10 @@ impl Failure {
 pub fn explain(error: &ReadError) -> String {
     let is_limit = match error {
         ReadError::Trace(error) => error.kind() == ErrorKind::GenerationTooLarge,
-        ReadError::Io(error) => InputError::of(error)
-            .is_some_and(|e| matches!(e.kind(), InputErrorKind::WindowTooLarge { .. })),
+        ReadError::Io(error) => InputError::of(error).is_some_and(|e| {
+            use InputErrorKind::{TooLarge, WindowTooLarge};
+            matches!(e.kind(), WindowTooLarge { .. } | TooLarge { .. })
+        }),
         _ => false,
     };
     let raise = if is_limit {

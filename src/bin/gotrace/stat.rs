@@ -1,16 +1,17 @@
 //! `gotrace stat`: what is in a trace.
 
-use super::events::Source;
-use super::input::{Memory, Stream};
+use super::input::{Memory, Stream, Whole};
+use super::needs;
 use super::output::{self, Failure, Result};
 use super::parallel;
 use super::progress::Progress;
+use super::stat_old::{self, OldScan};
 use anstyle::Style;
 use gotrace::generation::clocks_of;
+use gotrace::legacy;
 use gotrace::ids::Offset;
 use gotrace::source::open::{Compression, InputError};
 use gotrace::source::{Part, SharedBatches, SourceError, StreamSource, TraceSource as _};
-use gotrace::tables::Capacities;
 use gotrace::time::{ClockSnapshot, Frequency, Timestamp, WallTime};
 use gotrace::wire::{
     Batch, Chunk, Class, Contents, EventType, Events, Footprint, HEADER_LEN, Version,
@@ -26,7 +27,8 @@ use std::path::{Path, PathBuf};
 /// The table has a row for each type of event, with bytes and shares of the trace as
 /// "go tool trace -d=footprint" counts them. "padding" is what Go pads the headers of batches with,
 /// so that all rows and the 16 bytes of the file's header add up to the size. A damaged trace is
-/// summarized as far as it can be read.
+/// summarized as far as it can be read. Of a trace of before Go 1.22, which is one generation, the
+/// rows have the names of that format, and threads are those on which procs started.
 ///
 /// "events" counts them as Go's reader gives them, and as "gotrace check" does: with the samples of
 /// the CPU profile, all events of a coroutine switch, and the Sync events, of which one begins each
@@ -149,7 +151,7 @@ pub fn run(args: Args) -> Result {
         return super::follow::run(&input, args.idle, args.json);
     }
     if args.tables {
-        return tables(&args);
+        return needs::print(&args.files, &args.memory, args.json);
     }
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
@@ -182,43 +184,6 @@ pub fn run(args: Args) -> Result {
     }
 }
 
-/// Reads all events of a trace: how many there are, and the capacities that they need.
-fn in_order(file: &Path, memory: &Memory) -> Result<(u64, Capacities)> {
-    let progress = Progress::new(&[] as &[PathBuf], false);
-    let mut source = Source::open(file, memory, &progress)?;
-    let mut events = source.events(file, None)?;
-    let mut count = 0;
-    loop {
-        match events.skim(&mut count) {
-            Ok(true) => {}
-            Ok(false) => return Ok((count, events.needs())),
-            Err(error) => return Err(events.failure(file, error)),
-        }
-    }
-}
-
-/// `--tables`: what all the traces need.
-fn tables(args: &Args) -> Result {
-    let mut needs = Capacities::NONE;
-    let work = |file: &PathBuf| in_order(file, &args.memory);
-    parallel::in_order(&args.files, work, |_, result| -> Result {
-        needs = needs.max(result?.1);
-        Ok(())
-    })?;
-    let mut out = output::styled();
-    if args.json {
-        output::json_line(&mut out, &needs)?;
-    } else {
-        writeln!(
-            out,
-            "// A reader with these tables takes {} bytes.",
-            needs.reader_size()
-        )?;
-        writeln!(out, "type Tables = {needs};")?;
-    }
-    Ok(out.flush()?)
-}
-
 fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Result) {
     let mut summary = Summary {
         file: file.to_string_lossy().into_owned(),
@@ -226,7 +191,7 @@ fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Res
     };
     let result = memory
         .open(file, progress)
-        .and_then(|input| summary.read(file, memory, input));
+        .and_then(|input| summary.read(file, memory, input, progress));
     if let Err(Failure::File { error, offset, .. }) = &result {
         summary.error = Some(error.clone());
         summary.error_offset = *offset;
@@ -237,7 +202,22 @@ fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Res
 impl Summary {
     /// Reads a trace; past damage that leaves the headers of batches whole, to the end. Gives the
     /// first error.
-    fn read(&mut self, file: &Path, memory: &Memory, input: Stream) -> Result {
+    fn read(
+        &mut self,
+        file: &Path,
+        memory: &Memory,
+        mut input: Stream,
+        progress: &Progress,
+    ) -> Result {
+        // What has no version is refused below.
+        if let Ok(version) = input.version()
+            && !version.has_generations()
+        {
+            self.version = Some(format!("1.{}", version.minor()));
+            self.size = size(file, &input);
+            let trace = memory.whole(file, input)?;
+            return self.read_old(file, &trace, progress);
+        }
         let mut source = StreamSource::new(input);
         let damaged = |error: SourceError| match error {
             SourceError::Trace(error) => Failure::trace(file, error),
@@ -288,10 +268,42 @@ impl Summary {
             // A pipe cannot be read again.
             self.events_at_least = !file.metadata().is_ok_and(|file| file.is_file());
             if !self.events_at_least {
-                self.events = in_order(file, memory)?.0;
+                self.events = needs::in_order(file, memory)?.0;
             }
         }
         result
+    }
+
+    /// Reads a trace of before Go 1.22.
+    fn read_old(&mut self, file: &Path, trace: &Whole, progress: &Progress) -> Result {
+        self.size = trace.bytes().len() as u64;
+        let mut old = OldScan::default();
+        let result = old.read(trace, progress);
+        self.generations = 1;
+        (self.first_generation, self.last_generation) = (Some(1), Some(1));
+        self.threads = old.threads.len();
+        self.duration_ns = old.duration();
+        for (ty, [count, bytes]) in old.types {
+            match ty {
+                legacy::EventType::BATCH => self.batches.events = count,
+                legacy::EventType::STRING => self.strings = count,
+                legacy::EventType::STACK => self.stacks = count,
+                legacy::EventType::FREQUENCY | legacy::EventType::TIMER_GOROUTINE => {}
+                legacy::EventType::CPU_SAMPLE => {
+                    self.samples = count;
+                    self.events += count;
+                }
+                _ => self.events += count,
+            }
+            let name = ty.to_string();
+            self.types.push(Type { name, count, bytes });
+        }
+        self.types.sort_by_key(|t| std::cmp::Reverse(t.bytes));
+        // How many events come of the records shows in their order, if they have one.
+        if let Ok((events, syncs)) = stat_old::events_of(trace.bytes()) {
+            (self.events, self.sync_events) = (events, syncs);
+        }
+        result.map_err(|error| Failure::trace(file, error))
     }
 
     fn take(&mut self, scan: Scan) {

@@ -20,6 +20,7 @@ mod help;
 mod input;
 #[cfg(unix)]
 mod live;
+mod needs;
 mod output;
 mod parallel;
 mod progress;
@@ -33,6 +34,7 @@ mod signals;
 #[cfg(unix)]
 mod snapshots;
 mod stat;
+mod stat_old;
 #[cfg(unix)]
 mod tee;
 

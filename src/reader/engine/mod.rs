@@ -2,6 +2,7 @@
 //! each step.
 
 mod load;
+pub(super) mod old;
 mod waiting;
 
 use super::explain::{Explanation, Region};
@@ -80,6 +81,9 @@ pub(super) struct Engine<S: Storage> {
     /// How many generations were read, and how many were skipped.
     pub(super) read: u64,
     pub(super) skipped: u64,
+    /// What reads a trace of before Go 1.22, once its records were looked at.
+    #[cfg(feature = "alloc")]
+    old: Option<alloc::boxed::Box<crate::legacy::Legacy>>,
     /// The most entries of each table, when the last generation was forgotten.
     peaks: Counts,
     /// In the place of `EXACT`, and how many events were offered to the model.
@@ -128,6 +132,8 @@ impl<S: Storage> Engine<S> {
             syncs: 0,
             read: 0,
             skipped: 0,
+            #[cfg(feature = "alloc")]
+            old: None,
             peaks: Counts::NONE,
             #[cfg(test)]
             exact: super::merge::EXACT,
@@ -165,12 +171,13 @@ impl<S: Storage> Engine<S> {
     /// The event that [`step`](Self::step) found.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn event<'t>(&self, input: Pieces<'t>) -> Event<'_, 't> {
-        let cursor = self.cursors.get(num::index(self.current));
-        let raw = cursor.map_or(self.ready.last(), |cursor| &cursor.raw);
-        Event {
-            raw,
-            tables: &self.tables,
-            input,
+        match self.cursors.get(num::index(self.current)) {
+            Some(cursor) => Event {
+                raw: &cursor.raw,
+                tables: &self.tables,
+                input,
+            },
+            None => self.other_event(input),
         }
     }
 
@@ -208,6 +215,10 @@ impl<S: Storage> Engine<S> {
     #[inline(never)]
     fn step_slowly(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
         loop {
+            #[cfg(feature = "alloc")]
+            if let Some(old) = &mut self.old {
+                return old.next(input);
+            }
             if let Some(raw) = self.ready.pop() {
                 raw.time = after(self.last_time, raw.time);
                 self.last_time = raw.time;
@@ -492,6 +503,9 @@ impl<S: Storage> Engine<S> {
             }
             After::Unknown => {}
         }
+        if !self.version.has_generations() {
+            return self.load_old(input);
+        }
         match self.load(input, last) {
             Ok(Some(earliest)) => {
                 self.fill_frontier(input)
@@ -532,6 +546,9 @@ impl<S: Storage> Engine<S> {
 
     /// See [`super::Reader::skip_generation`].
     pub(super) fn skip_generation(&mut self, input: &Pieces<'_>) -> bool {
+        if !self.version.has_generations() {
+            return false;
+        }
         let from = input.place(self.start.0);
         let mut batches = Batches::resume(*input, from, self.start.0);
         let mut splitter = Splitter::new(self.version);

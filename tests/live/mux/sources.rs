@@ -166,7 +166,7 @@ fn damage_ends_the_trace_where_it_stands() {
     assert!(matches!(outcome.end, EndReason::Broken(SourceError::Ended)));
 
     for (bytes, kind) in [
-        (&b"go 1.21 trace\0\0\0"[..], ErrorKind::OldVersion),
+        (&b"go 1.21 trace\0\0\0"[..], ErrorKind::NoGenerations),
         (b"hello, world", ErrorKind::NotATrace),
         (b"go 1.2", ErrorKind::UnexpectedEnd),
     ] {

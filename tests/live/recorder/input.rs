@@ -229,11 +229,14 @@ fn headers_are_checked_and_begin_another_trace() {
     let mut recorder = amid(&mut arena, Version::Go123);
     let old = Version::Go121.header();
     let error = recorder.header(old).unwrap_err();
-    assert_eq!((error.kind(), error.value()), (ErrorKind::OldVersion, 21));
+    assert_eq!(
+        (error.kind(), error.value()),
+        (ErrorKind::NoGenerations, 21)
+    );
     let error = recorder.header(b"go 1.99 trace\0\0\0").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NewerVersion);
     let error = recorder.header(&[&old[..], b"x"].concat()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::OldVersion);
+    assert_eq!(error.kind(), ErrorKind::NoGenerations);
     let long = [&Version::Go122.header()[..], b"xy"].concat();
     let error = recorder.header(&long).unwrap_err();
     assert_eq!(error, Error::new(ErrorKind::TrailingBytes, 2, Offset(16)));

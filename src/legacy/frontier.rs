@@ -1,0 +1,177 @@
+//! Which cursor's event comes first: a heap of cursors.
+
+use alloc::vec::Vec;
+
+/// Cursors by the times of their events: a heap. Which of two comes first at one time depends on how
+/// it is built, and is as in Go.
+#[derive(Default)]
+pub(super) struct Frontier {
+    heap: Vec<(i64, u32)>,
+}
+
+impl Frontier {
+    /// Adds a cursor, whose event has this time.
+    pub(super) fn push(&mut self, time: i64, cursor: u32) {
+        let mut at = self.heap.len();
+        self.heap.push((time, cursor));
+        while at > 0 {
+            let parent = at.wrapping_sub(1).wrapping_shr(1);
+            if time >= self.time(parent) {
+                break;
+            }
+            self.heap.swap(at, parent);
+            at = parent;
+        }
+    }
+
+    /// Takes the cursor away whose event comes first.
+    pub(super) fn pop(&mut self) -> Option<u32> {
+        let last = self.heap.pop()?;
+        let (_, first) = self.heap.first().copied().unwrap_or(last);
+        self.put_first(last);
+        Some(first)
+    }
+
+    /// Pushes a cursor, and pops the one that comes next.
+    #[inline]
+    pub(super) fn exchange(&mut self, time: i64, cursor: u32) -> u32 {
+        if self.would_pop(time) {
+            return cursor;
+        }
+        let parent = self.heap.len().wrapping_sub(1).wrapping_shr(1);
+        match self.heap.first() {
+            // It would stay at the end, and be put first when the first is taken away.
+            Some(&(_, first)) if time >= self.time(parent) => {
+                self.put_first((time, cursor));
+                first
+            }
+            _ => {
+                self.push(time, cursor);
+                self.pop().unwrap_or(cursor)
+            }
+        }
+    }
+
+    /// Whether a cursor that were pushed with an event at this time would come next, and leave the
+    /// heap as it is.
+    #[inline]
+    fn would_pop(&self, time: i64) -> bool {
+        if time >= self.time(0) {
+            return false;
+        }
+        // It would climb from the end, and everything on its way would go down and up again. Equal
+        // times would end up in another order: only the last parent's do not matter.
+        let mut at = self.heap.len().wrapping_sub(1).wrapping_shr(1);
+        while at > 0 && at < self.heap.len() {
+            at = at.wrapping_sub(1).wrapping_shr(1);
+            let left = at.wrapping_mul(2).wrapping_add(1);
+            let time = self.time(at);
+            if time >= self.time(left) || time >= self.time(left.wrapping_add(1)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Puts an entry in the place of the first, and then where it belongs.
+    #[inline]
+    fn put_first(&mut self, entry: (i64, u32)) {
+        let mut at = 0usize;
+        loop {
+            let left = at.wrapping_mul(2).wrapping_add(1);
+            let right = left.wrapping_add(1);
+            let child = if self.time(right) < self.time(left) {
+                right
+            } else {
+                left
+            };
+            let below = self.heap.get(child).copied();
+            let below = below.filter(|below| below.0 < entry.0);
+            let Some(place) = self.heap.get_mut(at) else {
+                return;
+            };
+            *place = below.unwrap_or(entry);
+            if below.is_none() {
+                return;
+            }
+            at = child;
+        }
+    }
+
+    /// The time of an entry; none is later than all.
+    #[inline]
+    fn time(&self, at: usize) -> i64 {
+        self.heap.get(at).map_or(i64::MAX, |entry| entry.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A heap as it is in every textbook, and in Go.
+    #[derive(Default)]
+    struct Naive(Vec<(i64, u32)>);
+
+    impl Naive {
+        fn push(&mut self, entry: (i64, u32)) {
+            self.0.push(entry);
+            let mut at = self.0.len() - 1;
+            while at > 0 && self.0[at].0 < self.0[(at - 1) / 2].0 {
+                self.0.swap(at, (at - 1) / 2);
+                at = (at - 1) / 2;
+            }
+        }
+
+        fn pop(&mut self) -> Option<u32> {
+            let last = self.0.len().checked_sub(1)?;
+            self.0.swap(0, last);
+            let popped = self.0.pop()?;
+            let mut at = 0;
+            loop {
+                let (left, right) = (2 * at + 1, 2 * at + 2);
+                if left >= self.0.len() {
+                    return Some(popped.1);
+                }
+                let mut child = left;
+                if right < self.0.len() && self.0[right].0 < self.0[left].0 {
+                    child = right;
+                }
+                if self.0[child].0 >= self.0[at].0 {
+                    return Some(popped.1);
+                }
+                self.0.swap(at, child);
+                at = child;
+            }
+        }
+    }
+
+    /// Also which of two comes first at one time is the same, whatever is left out on the way.
+    #[test]
+    fn shortcuts_give_what_a_plain_heap_gives() {
+        let (mut ours, mut naive) = (Frontier::default(), Naive::default());
+        let mut seed = 1u64;
+        let mut random = |end: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % end
+        };
+        for n in 0..200_000u32 {
+            let time = random(12) as i64 + i64::from(n) / 5;
+            match random(if n % 1000 < 500 { 8 } else { 5 }) {
+                0 | 7 => {
+                    ours.push(time, n);
+                    naive.push((time, n));
+                }
+                1 | 6 if ours.heap.len() > 1 => assert_eq!(ours.pop(), naive.pop()),
+                _ => {
+                    naive.push((time, n));
+                    assert_eq!(Some(ours.exchange(time, n)), naive.pop());
+                }
+            }
+            assert!(ours.heap.len() < 100_000);
+            if n % 64 == 0 {
+                assert_eq!(ours.heap, naive.0);
+            }
+        }
+    }
+}
