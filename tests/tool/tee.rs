@@ -76,7 +76,8 @@ fn what_breaks_off_leaves_whole_generations() {
         &dir,
     );
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&trace[..complete + 50]).unwrap();
+    // The first batch of the next generation says that this one has ended.
+    stdin.write_all(&trace[..complete + 400]).unwrap();
     drop(stdin);
     let run = end(child);
     assert_eq!(run.status, 1);
