@@ -1,4 +1,6 @@
 //! What each kind of event says.
+//!
+//! A long file of small types, one for each kind, which are read side by side.
 
 use crate::generation::{ExperimentalBatches, Stack};
 use crate::ids::{Experiment, GoId, ProcId, TaskId, ThreadId};

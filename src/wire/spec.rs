@@ -1,7 +1,8 @@
 //! The event table: every number of the format, in one place.
 //!
 //! Mirrors `internal/trace/tracev2`. Everything else that needs to know an event's name, its
-//! arguments, what they mean or since when it exists derives it from here.
+//! arguments, what they mean or since when it exists derives it from here. The file is long because the
+//! table is one.
 
 use super::header::Version;
 use crate::ids::Experiment;
