@@ -83,6 +83,8 @@ fn read(text: &str) -> Result<Vec<u8>, TextError> {
 /// The text form of a trace, as far as it is one, and whether that is all of it.
 fn disassembled(bytes: &[u8]) -> Option<(String, bool)> {
     let trace = Trace::new(bytes).ok()?;
+    // Older ones have another text form, of which no trace is made.
+    trace.version().has_generations().then_some(())?;
     let mut text = String::new();
     writeln!(text, "{}", HeaderLine(trace.version())).unwrap();
     for chunk in trace.batches() {
