@@ -1,7 +1,7 @@
 //! Timed events: the records of an event batch.
 
 use super::encoder::Encoder;
-use super::spec::{Arg, Class, EventType, MAX_TIMED_ARGS};
+use super::spec::{Arg, Class, EventType, MAX_TIMED_ARGS, by_timed_type};
 use crate::error::{Error, ErrorKind};
 use crate::ids::Offset;
 use crate::num;
@@ -226,18 +226,6 @@ impl Encoder<'_> {
 
 /// Of each timed type, by its number: how many numbers it has in the low three bits, and in the
 /// others N of the Go 1.N that it came with. 0 for other types.
-static WRITTEN: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut rest: &mut [u8] = &mut table;
-    let mut number: u8 = 0;
-    while let Some((entry, tail)) = rest.split_first_mut() {
-        if let Some(spec) = EventType(number).spec()
-            && matches!(spec.class, Class::Timed)
-        {
-            *entry = num::low_byte(num::wide(spec.args.len())) | spec.since.minor().wrapping_shl(3);
-        }
-        rest = tail;
-        number = number.wrapping_add(1);
-    }
-    table
-};
+static WRITTEN: [u8; 256] = by_timed_type!(
+    spec => num::low_byte(num::wide(spec.args.len())) | spec.since.minor().wrapping_shl(3)
+);

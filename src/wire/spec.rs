@@ -639,22 +639,28 @@ static SINCE: [Option<Version>; ROWS] = by_row!(None, since_of);
 /// Four bits a [`lane`]: which argument it is, counted with the time difference, or 0 for none.
 static PLACES: [u32; ROWS] = by_row!(0, places_of);
 
-/// [`EventType::timed_args`] by number, so that the decoder's question is one load.
-static TIMED_ARGS: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut rest: &mut [u8] = &mut table;
-    let mut number: u8 = 0;
-    while let Some((entry, tail)) = rest.split_first_mut() {
-        if let Some(spec) = EventType(number).spec()
-            && matches!(spec.class, Class::Timed)
-        {
-            *entry = num::low_byte(num::wide(spec.args.len()));
+/// A byte for each timed type, by its number, made of what the table says of it; 0 for other types.
+macro_rules! by_timed_type {
+    ($spec:ident => $byte:expr) => {{
+        let mut table = [0; 256];
+        let mut rest: &mut [u8] = &mut table;
+        let mut number: u8 = 0;
+        while let Some((entry, tail)) = rest.split_first_mut() {
+            if let Some($spec) = EventType(number).spec()
+                && matches!($spec.class, Class::Timed)
+            {
+                *entry = $byte;
+            }
+            rest = tail;
+            number = number.wrapping_add(1);
         }
-        rest = tail;
-        number = number.wrapping_add(1);
-    }
-    table
-};
+        table
+    }};
+}
+pub(super) use by_timed_type;
+
+/// [`EventType::timed_args`] by number, so that the decoder's question is one load.
+static TIMED_ARGS: [u8; 256] = by_timed_type!(spec => num::low_byte(num::wide(spec.args.len())));
 
 const fn meaning_of(spec: &Spec) -> Option<Meaning> {
     Some(spec.meaning)
