@@ -26,6 +26,8 @@ mod interpret;
 #[cfg(feature = "alloc")]
 mod make;
 mod record;
+#[cfg(feature = "alloc")]
+mod step;
 
 pub use details::{
     Change, Details, EventKind, ExperimentalEvent, GoState, Label, Log, Metric, ProcState, Range,
@@ -36,6 +38,8 @@ pub use display::Line;
 #[cfg(feature = "alloc")]
 pub use make::TestTables;
 pub use record::EventRecord;
+#[cfg(feature = "alloc")]
+pub(crate) use step::GoStep;
 
 use crate::generation::{Lookup, Stack};
 use crate::ids::{GenerationId, GoId, Offset, ProcId, ThreadId};

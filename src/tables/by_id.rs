@@ -193,6 +193,14 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
             .map(|slot| &mut slot.value)
     }
 
+    /// The slots in use with their values, by slot.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let slots = (0..).zip(self.slots.iter());
+        let live = slots.filter(|(_, slot)| slot.live);
+        live.map(|(at, slot)| (at, &slot.value))
+    }
+
     #[cfg(all(test, feature = "alloc"))]
     pub(crate) fn len(&self) -> usize {
         self.live
