@@ -4,7 +4,7 @@
 //! [`filter`] has the options that select, [`help`] keeps examples whole, [`output`] prints results and
 //! errors, [`parallel`] works on several files at once, [`progress`] shows how far the work is,
 //! [`live`] opens what a running program writes, [`pulse`] says how it is doing, [`signals`] and
-//! [`snapshots`] are for those who keep the last of it,
+//! [`snapshots`] are for those who keep the last of it, [`table`] prints rows as text, JSON and CSV,
 //! [`guard`] turns a file that shrinks while mapped into an error message.
 
 mod assemble;
@@ -35,6 +35,8 @@ mod signals;
 mod snapshots;
 mod stat;
 mod stat_old;
+#[allow(dead_code, reason = "its users come one by one")]
+mod table;
 #[cfg(unix)]
 mod tee;
 
