@@ -153,6 +153,8 @@ kinds! {
     VarintOverflow => "number does not fit 64 bits";
     /// What begins here is neither a batch nor the end of a generation; the value is the type.
     NotABatch => "expected a batch, found event type {}";
+    /// Where a batch was expected, another trace begins.
+    AnotherTrace => "another trace begins";
     /// The value is the length that a batch claims.
     BatchTooLarge => "invalid batch size {}, the largest is 65536";
     /// Generation numbers begin at 1; the value is the number, 0.
@@ -343,7 +345,13 @@ impl fmt::Display for Error {
             (_, Some((before, after))) => write!(f, "{before}{}{after}", self.value)?,
             (_, None) => f.write_str(self.kind.text())?,
         }
-        write!(f, ", at byte {}", self.offset)
+        // What begins there is sound.
+        let comma = if self.kind == ErrorKind::AnotherTrace {
+            ""
+        } else {
+            ","
+        };
+        write!(f, "{comma} at byte {}", self.offset)
     }
 }
 

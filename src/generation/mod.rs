@@ -20,6 +20,8 @@
 //! # Ok::<(), gotrace::Error>(())
 //! ```
 
+mod clock;
+mod ending;
 mod index;
 mod mix;
 mod split;
@@ -27,6 +29,8 @@ mod tables;
 mod trace;
 mod view;
 
+pub use clock::ClockCheck;
+pub use ending::{Ending, Ends};
 #[cfg(feature = "alloc")]
 pub(crate) use index::{Directory, Entry};
 #[cfg(feature = "std")]

@@ -207,6 +207,11 @@ impl Splitter {
         Ok(Split::Marker(self.end()))
     }
 
+    /// Whether a marker ends each generation.
+    pub(crate) const fn has_end_marker(&self) -> bool {
+        self.version.has_end_marker()
+    }
+
     /// What it means that the trace ends here, at the end of a batch or marker.
     pub(crate) const fn finish(&self) -> Finish {
         let Some(number) = self.current() else {

@@ -108,6 +108,13 @@ impl<R: Read> StreamBatches<R> {
         }))
     }
 
+    /// What there is of the batch that the end of the trace cuts off, after
+    /// [`next`](StreamBatches::next) gave the error that says so.
+    pub fn cut(&self) -> Option<Batch<'_>> {
+        let rest = self.buffer.get(self.given..self.filled)?;
+        Batch::cut(rest, Offset(self.offset)).filter(|_| self.done)
+    }
+
     /// The header of what comes next, all of which is in the buffer then.
     fn whole(&mut self) -> Result<Option<Head>, ReadError> {
         loop {

@@ -126,6 +126,12 @@ impl<'t, S: Storage> Reader<'t, S> {
         self.engine.explain(&self.input)
     }
 
+    /// How the trace ends: to be asked when [`next`](Reader::next) gave `None`, or this error. See
+    /// [`Ending`](crate::generation::Ending).
+    pub fn ending(&self, error: Option<Error>) -> crate::generation::Ending {
+        self.engine.ending(error)
+    }
+
     /// How many generations were left out by [`skip_generation`](Reader::skip_generation).
     pub const fn generations_skipped(&self) -> u64 {
         self.engine.skipped

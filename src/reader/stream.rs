@@ -212,6 +212,12 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         self.window.explain()
     }
 
+    /// How the trace ends: to be asked when [`next`](StreamReader::next) gave `None`, or this error. See
+    /// [`Ending`](crate::generation::Ending).
+    pub fn ending(&self, error: Option<Error>) -> crate::generation::Ending {
+        self.window.ending(error)
+    }
+
     /// How many generations were left out by [`skip_generation`](StreamReader::skip_generation).
     pub const fn generations_skipped(&self) -> u64 {
         self.window.counts().1

@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::explain::Explanation;
 use crate::error::Error;
 use crate::event::Event;
-use crate::generation::Generations;
+use crate::generation::{Ending, Generations};
 use crate::ids::{GenerationId, Offset};
 use crate::num;
 use crate::tables::{Capacities, Storage};
@@ -158,6 +158,11 @@ impl<S: Storage> Window<S> {
     #[inline]
     pub(crate) fn event(&self) -> Event<'_, '_> {
         self.engine.event(self.input())
+    }
+
+    /// See [`super::Reader::ending`].
+    pub(super) fn ending(&self, error: Option<Error>) -> Ending {
+        self.engine.ending(error)
     }
 
     /// See [`super::Reader::explain`].

@@ -181,6 +181,12 @@ impl<R: Read + Send> StreamSource<R> {
         self.reader
     }
 
+    /// What was read and not handed out: after the end of a stream that was cut short inside a batch,
+    /// what there is of that batch.
+    pub fn rest(&self) -> &[u8] {
+        self.buffer.get(self.given..self.filled).unwrap_or(&[])
+    }
+
     /// Reads once, behind what there is, where `missing` bytes have room; gives how many bytes that
     /// were, 0 at the end.
     fn read(&mut self, missing: usize) -> Result<usize, SourceError> {

@@ -113,7 +113,7 @@ impl Head {
     /// payload need be there.
     ///
     /// Errors, with offsets from the start of `bytes`: [`NotABatch`](ErrorKind::NotABatch),
-    /// [`VarintOverflow`](ErrorKind::VarintOverflow), [`BatchTooLarge`](ErrorKind::BatchTooLarge),
+    /// [`AnotherTrace`](ErrorKind::AnotherTrace), [`VarintOverflow`](ErrorKind::VarintOverflow), [`BatchTooLarge`](ErrorKind::BatchTooLarge),
     /// [`InvalidGeneration`](ErrorKind::InvalidGeneration).
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Option<Head>, Error> {
@@ -133,7 +133,7 @@ impl Head {
                 at = 2;
             }
             EventType::END_OF_GENERATION => return Ok(Some(Head::EndOfGeneration)),
-            EventType(other) => return Err(Error::at(ErrorKind::NotABatch, u64::from(other), 0)),
+            _ => return not_a_batch(bytes),
         }
         let mut numbers = [0u64; 4];
         for number in &mut numbers {
@@ -166,6 +166,21 @@ impl Head {
     }
 }
 
+/// What it means that there is neither a batch nor a marker at the start of `bytes`.
+#[cold]
+fn not_a_batch(bytes: &[u8]) -> Result<Option<Head>, Error> {
+    const TRACE: &[u8] = b"go 1.";
+    let len = bytes.len().min(TRACE.len());
+    if bytes.get(..len) != TRACE.get(..len) {
+        let first = bytes.first().copied().unwrap_or(0);
+        return Err(Error::at(ErrorKind::NotABatch, u64::from(first), 0));
+    }
+    if len < TRACE.len() {
+        return Ok(None);
+    }
+    Err(Error::at(ErrorKind::AnotherTrace, 0, 0))
+}
+
 /// A batch of a trace: a header and a payload that borrows from the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch<'t> {
@@ -178,6 +193,29 @@ pub struct Batch<'t> {
 }
 
 impl<'t> Batch<'t> {
+    /// What there is of a batch that the end of its trace cuts off: its header, and as much of the
+    /// payload as `rest` has, which is `offset` bytes into the trace. `None` if its header is not all
+    /// there, or is no batch's.
+    ///
+    /// ```
+    /// use gotrace::ids::Offset;
+    /// use gotrace::wire::{Batch, Batches, Record};
+    ///
+    /// let bytes = [1, 1, 7, 10, 5, 11, 3, 11, 4];
+    /// let mut batches = Batches::new(&bytes);
+    /// assert!(batches.next().is_err());
+    /// let batch = Batch::cut(&bytes, Offset(0)).unwrap();
+    /// assert_eq!(batch.records().filter(Result::is_ok).count(), 2);
+    /// ```
+    pub fn cut(rest: &'t [u8], offset: Offset) -> Option<Batch<'t>> {
+        let head = Head::parse(rest).ok()??;
+        let data = head.payload(rest);
+        match head {
+            Head::Batch(head) => Some(Batch { head, data, offset }),
+            Head::EndOfGeneration => None,
+        }
+    }
+
     /// Where the payload is in the trace.
     pub const fn data_offset(&self) -> Offset {
         Offset(self.offset.0.wrapping_add(num::wide(self.head.header_len)))

@@ -9,6 +9,8 @@ mod cli_events;
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(feature = "cli")]
+mod endings;
+#[cfg(feature = "cli")]
 mod endurance;
 #[cfg(feature = "cli")]
 mod face;

@@ -2,9 +2,10 @@
 
 use super::events::Source;
 use super::input::Memory;
-use super::output::{self, Failure, Result};
+use super::output::{self, EndingJson, Failure, Result};
 use super::parallel;
 use super::progress::Progress;
+use gotrace::generation::Ending;
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,9 @@ use std::path::{Path, PathBuf};
 /// Read traces whole and check that they are consistent.
 ///
 /// Prints a line a file: "ok", the number of events and of generations; or what is wrong and at
-/// which byte, and how much could be read before.
+/// which byte, and how much could be read before. A trace that is sound as far as it goes, and ends
+/// before its last generation does, as after a crash of the program, is said to end early: the exit
+/// status is 4 then.
 ///
 /// Events are counted as Go's reader gives them, and as "gotrace stat" does: with the Sync events, of
 /// which one begins each generation and one ends the trace.
@@ -51,7 +54,12 @@ struct Report {
     events: u64,
     /// Generations of which at least one event was read.
     generations: u64,
+    /// How it ends; null if that is not known, because the file could not be read.
+    ending: Option<EndingJson>,
     errors: Vec<Damage>,
+    /// As people see it, if it ends early.
+    #[serde(skip)]
+    early: Option<Ending>,
 }
 
 #[derive(Serialize)]
@@ -64,10 +72,19 @@ struct Damage {
 pub fn run(args: Args) -> Result {
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
-    let mut failed = false;
+    let mut failed: Option<Failure> = None;
     let work = |file: &PathBuf| check(file, &args, &progress);
     parallel::in_order(&args.files, work, |file, report| -> Result {
-        failed |= !report.ok;
+        if !report.ok {
+            let now = match report.early {
+                Some(_) => Failure::ReportedEarly,
+                None => Failure::Reported,
+            };
+            failed = Some(match failed.take() {
+                Some(before) => before.reported(now),
+                None => now,
+            });
+        }
         if args.json {
             return output::json_line(&mut out, &report);
         }
@@ -87,8 +104,14 @@ pub fn run(args: Args) -> Result {
         }
         // Both streams may be one terminal.
         out.flush()?;
-        for damage in &report.errors {
+        let several = report.early.is_none();
+        for damage in report.errors.iter().filter(|_| several) {
             output::report(&Failure::file(file, &damage.error));
+        }
+        if let Some(ending) = report.early {
+            output::report(&Failure::file(file, ending));
+            let name = output::name(file);
+            return Ok(writeln!(out, "{name}: ends early, after {read}")?);
         }
         Ok(writeln!(
             out,
@@ -98,10 +121,13 @@ pub fn run(args: Args) -> Result {
     })?;
     drop(progress);
     out.flush()?;
-    if failed {
-        Err(Failure::Reported)
-    } else {
-        Ok(())
+    failed.map_or(Ok(()), Err)
+}
+
+impl Report {
+    fn ends(&mut self, ending: Ending) {
+        self.ending = Some(ending.into());
+        self.early = Some(ending).filter(Ending::is_early);
     }
 }
 
@@ -112,10 +138,15 @@ fn check(file: &Path, args: &Args, progress: &Progress) -> Report {
     };
     let result = Source::open(file, &args.memory, progress)
         .and_then(|mut source| read(file, &mut source, args.keep_going, progress, &mut report));
-    if let Err(Failure::File { error, offset, .. }) = result {
-        report.errors.push(Damage { error, offset });
+    match result {
+        Err(Failure::File { error, offset, .. }) => report.errors.push(Damage { error, offset }),
+        Err(Failure::Ending { ending, .. }) => report.ends(ending),
+        _ => {}
     }
-    report.ok = report.errors.is_empty();
+    if report.errors.len() > 1 {
+        report.early = None;
+    }
+    report.ok = report.errors.is_empty() && report.early.is_none();
     report
 }
 
@@ -132,12 +163,23 @@ fn read(
     loop {
         match events.skim(&mut report.events) {
             Ok(true) => {}
-            Ok(false) => return Ok(()),
+            Ok(false) => {
+                if report.errors.is_empty()
+                    && let Some(ending) = events.ending(None)
+                {
+                    report.ends(ending);
+                }
+                return Ok(());
+            }
             Err(error @ gotrace::ReadError::Trace(trace)) => {
-                report.errors.push(Damage {
-                    error: events.message(&error),
-                    offset: Some(trace.offset().0),
-                });
+                let ending = Ending::of(Some(trace));
+                let error = match ending.is_early() {
+                    true => ending.to_string(),
+                    false => events.message(file, &error),
+                };
+                let offset = Some(trace.offset().0);
+                report.errors.push(Damage { error, offset });
+                report.ends(ending);
                 if !keep_going {
                     return Ok(());
                 }

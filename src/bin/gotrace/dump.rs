@@ -8,6 +8,7 @@ use super::output::{self, Failure, Result, Text};
 use super::progress::Progress;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gotrace::export::json::{Lines, Stacks};
+use gotrace::generation::Ends;
 use gotrace::legacy::Records;
 use gotrace::reader::StreamBatches;
 use gotrace::select::{Filter, Moment, Verdict};
@@ -201,18 +202,46 @@ fn wire(args: &Args, mut input: Stream, out: &mut Text, progress: &Progress) -> 
     if args.header {
         let _ = writeln!(out.buffer(), "{}", HeaderLine(batches.version()));
     }
-    while let Some(chunk) = batches.next().map_err(damaged)? {
-        let _ = writeln!(out.buffer(), "{chunk}");
-        if let Chunk::Batch(batch) = chunk {
-            let mut records = batch.records();
-            while let Some(record) = records.next().map_err(|e| damaged(e.into()))? {
-                let _ = record.write_to(out.buffer());
-                out.buffer().push('\n');
-                out.relax()?;
+    let mut ends = Ends::new(batches.version());
+    loop {
+        match batches.next() {
+            Ok(Some(chunk)) => {
+                ends.see(&chunk);
+                wire_chunk(&chunk, out)?.map_err(|e| damaged(e.into()))?;
+            }
+            Ok(None) => return output::ends(&args.file, ends.ending(batches.offset())),
+            Err(error) => {
+                // What the cut left of a batch is whole records, and then nothing.
+                if let Some(batch) = batches.cut().filter(|b| b.head.experiment.is_none()) {
+                    let _ = wire_chunk(&Chunk::Batch(batch), out)?;
+                }
+                return Err(damaged(error));
             }
         }
     }
-    Ok(())
+}
+
+/// Prints a batch with its records, or a marker, up to the first error.
+fn wire_chunk(
+    chunk: &Chunk<'_>,
+    out: &mut Text,
+) -> Result<std::result::Result<(), gotrace::Error>> {
+    let _ = writeln!(out.buffer(), "{chunk}");
+    if let Chunk::Batch(batch) = chunk {
+        let mut records = batch.records();
+        loop {
+            match records.next() {
+                Ok(Some(record)) => {
+                    let _ = record.write_to(out.buffer());
+                    out.buffer().push('\n');
+                    out.relax()?;
+                }
+                Ok(None) => break,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Prints all records of a trace of before Go 1.22 up to the first error.
@@ -253,7 +282,7 @@ fn parsed(
         }
         let event = match events.next() {
             Ok(Some(event)) => event,
-            Ok(None) => break,
+            Ok(None) => return events.end(&args.file),
             Err(error) => return Err(events.failure(&args.file, error)),
         };
         found.read += 1;

@@ -1,8 +1,10 @@
 //! The events of a trace, from wherever it comes.
 
-use super::input::{self, Mapped, Memory, Stream};
+use super::hints;
+use super::input::{Mapped, Memory, Stream};
 use super::output::{self, Failure, Result};
 use super::progress::Progress;
+use gotrace::generation::Ending;
 use gotrace::tables::Capacities;
 use gotrace::{Event, Growing, ReadError, Reader, StreamReader, Trace, ids::GenerationId};
 use std::path::Path;
@@ -16,7 +18,7 @@ pub enum Source {
 impl Source {
     /// Opens a trace: a file that is not compressed by mapping it, everything else as a stream.
     pub fn open(path: &Path, memory: &Memory, progress: &Progress) -> Result<Source> {
-        Ok(match input::map(path)? {
+        Ok(match memory.map(path)? {
             Some(mapped) => Source::Mapped(mapped),
             None => Source::Stream(Box::new(memory.open_events(path, progress)?)),
         })
@@ -128,24 +130,43 @@ impl Events<'_> {
     }
 
     /// An error that ended the reading, with what it is about.
-    pub fn message(&self, error: &ReadError) -> String {
+    pub fn message(&self, path: &Path, error: &ReadError) -> String {
         let explanation = match self {
             Events::Memory(reader) => reader.explain(),
             Events::Stream(reader) => reader.explain(),
         };
         match explanation {
             Some(explanation) => format!("{error}: {explanation}"),
-            None => output::explain(error),
+            None => hints::explain(path, error),
         }
+    }
+
+    /// How the trace ends, when there are no more events or after this error.
+    pub fn ending(&self, error: Option<&ReadError>) -> Option<Ending> {
+        let error = match error {
+            Some(ReadError::Trace(error)) => Some(*error),
+            Some(_) => return None,
+            None => None,
+        };
+        Some(match self {
+            Events::Memory(reader) => reader.ending(error),
+            Events::Stream(reader) => reader.ending(error),
+        })
+    }
+
+    /// The failure that the way a trace ends is, when there are no more events.
+    pub fn end(&self, path: &Path) -> Result {
+        self.ending(None)
+            .map_or(Ok(()), |ending| output::ends(path, ending))
     }
 
     /// The failure that such an error is.
     pub fn failure(&self, path: &Path, error: ReadError) -> Failure {
         match &error {
-            ReadError::Trace(trace) => Failure::File {
+            ReadError::Trace(trace) if !Ending::of(Some(*trace)).is_early() => Failure::File {
                 name: output::name(path),
                 offset: Some(trace.offset().0),
-                error: self.message(&error),
+                error: self.message(path, &error),
             },
             _ => Failure::trace(path, error),
         }

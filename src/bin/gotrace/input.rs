@@ -19,13 +19,15 @@ pub type Stream = Input<Counted>;
 /// A file that is mapped.
 pub struct Mapped {
     map: MappedFile,
+    /// Where the trace begins.
+    at: usize,
     #[expect(dead_code, reason = "held")]
     watched: guard::Watched,
 }
 
 impl Mapped {
     pub fn bytes(&self) -> &[u8] {
-        &self.map
+        self.map.get(self.at..).unwrap_or(&[])
     }
 }
 
@@ -37,6 +39,16 @@ pub struct Memory {
     /// zstd frame (128MiB), a batch of a text (64MiB)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_memory: Option<usize>,
+
+    /// Read the trace that begins at this byte of the file, or of what a compressed one holds. All
+    /// offsets count from there
+    #[arg(
+        long,
+        value_name = "BYTE",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    at: u64,
 }
 
 impl Memory {
@@ -50,12 +62,33 @@ impl Memory {
         let failed = |e| Failure::file(path, e);
         let source = Counted::open(path, progress).map_err(failed)?;
         let input = Input::new(source).map_err(failed)?;
-        Ok(input.with_window_limit(self.limit(DEFAULT_WINDOW)))
+        let mut input = input.with_window_limit(self.limit(DEFAULT_WINDOW));
+        let skipped = io::copy(&mut input.by_ref().take(self.at), &mut io::sink());
+        if skipped.map_err(|error| Failure::trace(path, error))? < self.at {
+            return Err(self.too_short(path));
+        }
+        Ok(input)
+    }
+
+    /// Maps the trace, if it can be mapped: a file that is not compressed.
+    pub fn map(&self, path: &Path) -> Result<Option<Mapped>> {
+        let Some(mapped) = map(path)? else {
+            return Ok(None);
+        };
+        let at = usize::try_from(self.at).unwrap_or(usize::MAX);
+        if at > mapped.map.len() {
+            return Err(self.too_short(path));
+        }
+        Ok(Some(Mapped { at, ..mapped }))
+    }
+
+    fn too_short(&self, path: &Path) -> Failure {
+        Failure::file(path, format_args!("there is no byte {} in it", self.at))
     }
 
     /// All of a trace, from its input: mapped if it can be.
     pub fn whole(&self, path: &Path, input: Stream) -> Result<Whole> {
-        if let Some(mapped) = map(path)? {
+        if let Some(mapped) = self.map(path)? {
             return Ok(Whole::Mapped(mapped));
         }
         let limit = self.limit(gotrace::reader::DEFAULT_GENERATION_LIMIT);
@@ -97,7 +130,7 @@ impl Whole {
 }
 
 /// Maps a file, if it is one and not compressed. Its reading is for others to count.
-pub fn map(path: &Path) -> Result<Option<Mapped>> {
+fn map(path: &Path) -> Result<Option<Mapped>> {
     if is_stdin(path) {
         return Ok(None);
     }
@@ -114,7 +147,8 @@ pub fn map(path: &Path) -> Result<Option<Mapped>> {
         // Before it is touched.
         let watched = guard::watch(path, file, map.len());
         let plain = Compression::of(&map) == Compression::Plain;
-        Ok(plain.then_some(Mapped { map, watched }))
+        let at = 0;
+        Ok(plain.then_some(Mapped { map, at, watched }))
     };
     map().map_err(|e| Failure::file(path, e))
 }
@@ -152,7 +186,9 @@ impl Counted {
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match &mut self.source {
-            Source::Stdin(stdin) => stdin.read(buffer),
+            Source::Stdin(stdin) => stdin
+                .read(buffer)
+                .inspect(|read| super::hints::keep(buffer.get(..*read).unwrap_or(&[]))),
             Source::File(file) => file.read(buffer),
         }?;
         if read == 0

@@ -1,6 +1,10 @@
 //! Results to standard output, errors to standard error, and the exit status that they amount to.
 
+use super::hints;
 use anstyle::{AnsiColor, Style};
+use gotrace::generation::Ending;
+use gotrace::mux::EndReason;
+use gotrace::source::SourceError;
 use gotrace::source::open::{InputError, InputErrorKind};
 use gotrace::{ErrorKind, ReadError};
 use std::fmt::{self, Display};
@@ -24,11 +28,22 @@ pub enum Failure {
         /// Where in a trace, if the error is about one.
         offset: Option<u64>,
     },
+    /// A trace is sound as far as it goes, and ends before it should.
+    Ending {
+        /// As [`name`] gives it.
+        name: String,
+        ending: Ending,
+    },
     /// Standard output cannot be written.
     Output(io::Error),
     /// What is wrong was reported when it was found.
     Reported,
+    /// The same, where nothing is wrong but that traces end early.
+    ReportedEarly,
 }
+
+/// The exit status of a command that found nothing wrong but that a trace ends early.
+const EARLY: u8 = 4;
 
 impl Failure {
     /// `error` is wrong with the file at `path`.
@@ -43,7 +58,11 @@ impl Failure {
     /// `error` came of reading the trace at `path`.
     pub fn trace(path: &Path, error: impl Into<ReadError>) -> Failure {
         let read = error.into();
-        let (name, error) = (name(path), explain(&read));
+        if let Some(ending) = early(&read) {
+            let name = name(path);
+            return Failure::Ending { name, ending };
+        }
+        let (name, error) = (name(path), hints::explain(path, &read));
         let offset = match read {
             ReadError::Trace(error) => Some(error.offset().0),
             _ => None,
@@ -52,6 +71,73 @@ impl Failure {
             name,
             error,
             offset,
+        }
+    }
+}
+
+impl Failure {
+    /// A live trace of this name ended so.
+    pub fn end(name: &str, end: &EndReason) -> Failure {
+        let name = name.to_owned();
+        match end {
+            EndReason::Broken(SourceError::Trace(error)) if Ending::of(Some(*error)).is_early() => {
+                let ending = Ending::of(Some(*error));
+                Failure::Ending { name, ending }
+            }
+            other => Failure::File {
+                name,
+                error: other.to_string(),
+                offset: None,
+            },
+        }
+    }
+
+    /// What is reported already, of several traces.
+    pub fn reported(self, other: Failure) -> Failure {
+        match (self, other) {
+            (Failure::ReportedEarly, Failure::ReportedEarly) => Failure::ReportedEarly,
+            _ => Failure::Reported,
+        }
+    }
+}
+
+/// The failure that the way the trace at `path` ends is, where no error said so.
+pub fn ends(path: &Path, ending: Ending) -> Result {
+    match ending.is_early() {
+        true => Err(Failure::Ending {
+            name: name(path),
+            ending,
+        }),
+        false => Ok(()),
+    }
+}
+
+/// How a trace ends, if this error says no more than that it ends early.
+fn early(error: &ReadError) -> Option<Ending> {
+    match error {
+        ReadError::Trace(error) => Some(Ending::of(Some(*error))).filter(Ending::is_early),
+        _ => None,
+    }
+}
+
+/// How a trace ends, for programs. This is the schema of the JSON form: a field may be added, none
+/// will change its meaning.
+#[derive(serde::Serialize, Clone, Copy)]
+pub struct EndingJson {
+    /// `complete`, `header-only`, `cut`, `unended`, `another-trace` or `damaged`.
+    kind: &'static str,
+    /// Where, in bytes from the start of the trace; null for a complete one.
+    offset: Option<u64>,
+    /// The generation that lacks its end, of an unended one.
+    generation: Option<u64>,
+}
+
+impl From<Ending> for EndingJson {
+    fn from(ending: Ending) -> EndingJson {
+        EndingJson {
+            kind: ending.name(),
+            offset: ending.offset().map(|at| at.0),
+            generation: ending.generation().map(|number| number.get()),
         }
     }
 }
@@ -85,8 +171,9 @@ impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::File { name, error, .. } => write!(f, "{name}: {error}"),
+            Failure::Ending { name, ending } => write!(f, "{name}: {ending}"),
             Failure::Output(error) => write!(f, "standard output: {error}"),
-            Failure::Reported => f.write_str("see above"),
+            Failure::Reported | Failure::ReportedEarly => f.write_str("see above"),
         }
     }
 }
@@ -132,9 +219,13 @@ pub fn exit_code(result: Result) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Reported) => ExitCode::FAILURE,
+        Err(Failure::ReportedEarly) => ExitCode::from(EARLY),
         Err(failure) => {
             report(&failure);
-            ExitCode::FAILURE
+            match failure {
+                Failure::Ending { .. } => ExitCode::from(EARLY),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -309,11 +309,7 @@ impl Session {
                 Message::Damaged(error) => note_damage(&self.input, error),
                 Message::Stop | Message::Ended(EndReason::Finished) => return Ok(()),
                 Message::Ended(reason) => {
-                    return Err(Failure::File {
-                        name: self.input.clone(),
-                        error: reason.to_string(),
-                        offset: None,
-                    });
+                    return Err(Failure::end(&self.input, &reason));
                 }
             }
         }

@@ -2,12 +2,12 @@
 
 use super::input::{Memory, Stream, Whole};
 use super::needs;
-use super::output::{self, Failure, Result};
+use super::output::{self, EndingJson, Failure, Result};
 use super::parallel;
 use super::progress::Progress;
 use super::stat_old::{self, OldScan};
-use anstyle::Style;
-use gotrace::generation::clocks_of;
+use anstyle::{AnsiColor, Style};
+use gotrace::generation::{ClockCheck, Ending, clocks_of};
 use gotrace::ids::Offset;
 use gotrace::legacy;
 use gotrace::source::open::{Compression, InputError};
@@ -84,6 +84,10 @@ struct Summary {
     error: Option<String>,
     /// Where, in bytes from the start of the trace, if that is known.
     error_offset: Option<u64>,
+    /// How it ends; null if that is not known.
+    ending: Option<EndingJson>,
+    /// What is doubtful about its clock; null if nothing is.
+    clock_warning: Option<String>,
     /// As "1.26": of the trace's format. Null if the file is no trace that can be read.
     version: Option<String>,
     /// Length in bytes; of what a compressed file or a pipe holds, as far as it was read.
@@ -155,7 +159,7 @@ pub fn run(args: Args) -> Result {
     }
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
-    let mut failed = false;
+    let mut failed: Option<Failure> = None;
     let mut first = true;
     let work = |file: &PathBuf| summarize(file, &args.memory, &progress);
     parallel::in_order(&args.files, work, |_, (summary, result)| -> Result {
@@ -171,17 +175,20 @@ pub fn run(args: Args) -> Result {
         if let Err(failure) = result {
             out.flush()?;
             output::report(&failure);
-            failed = true;
+            let now = match failure {
+                Failure::Ending { .. } => Failure::ReportedEarly,
+                _ => Failure::Reported,
+            };
+            failed = Some(match failed.take() {
+                Some(before) => before.reported(now),
+                None => now,
+            });
         }
         Ok(())
     })?;
     drop(progress);
     out.flush()?;
-    if failed {
-        Err(Failure::Reported)
-    } else {
-        Ok(())
-    }
+    failed.map_or(Ok(()), Err)
 }
 
 fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Result) {
@@ -192,9 +199,19 @@ fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Res
     let result = memory
         .open(file, progress)
         .and_then(|input| summary.read(file, memory, input, progress));
-    if let Err(Failure::File { error, offset, .. }) = &result {
-        summary.error = Some(error.clone());
-        summary.error_offset = *offset;
+    match &result {
+        Err(Failure::File { error, offset, .. }) => {
+            summary.error = Some(error.clone());
+            summary.error_offset = *offset;
+        }
+        Err(Failure::Ending { ending, .. }) => {
+            summary.error = Some(ending.to_string());
+            // Nothing is wrong with a byte that is there.
+            let is_some = *ending != Ending::HeaderOnly;
+            summary.error_offset = ending.offset().filter(|_| is_some).map(|at| at.0);
+            summary.ending = Some((*ending).into());
+        }
+        _ => {}
     }
     (summary, result)
 }
@@ -219,6 +236,7 @@ impl Summary {
             return self.read_old(file, &trace, progress);
         }
         let mut source = StreamSource::new(input);
+        let mut ending = Ending::Complete;
         let damaged = |error: SourceError| match error {
             SourceError::Trace(error) => Failure::trace(file, error),
             SourceError::Io(error) => {
@@ -256,12 +274,27 @@ impl Summary {
                     break;
                 }
                 Err(error) => {
+                    if let SourceError::Trace(error) = &error {
+                        ending = Ending::of(Some(*error));
+                    }
+                    scan.cut(source.rest());
                     result = result.and(Err(damaged(error)));
                     break;
                 }
             }
         }
+        if result.is_ok() && scan.generations == 0 {
+            ending = Ending::HeaderOnly;
+            result = output::ends(file, ending);
+        }
+        self.ending = Some(ending.into());
         scan.end_generation();
+        self.clock_warning = scan.clock.factor().map(|factor| {
+            format!(
+                "times are {factor} times too short: Go 1.22 on Windows wrote the frequency of another \
+                 clock (go.dev/issue/65997)"
+            )
+        });
         self.size = size(file, &source.into_inner());
         self.take(scan);
         if result.is_ok() && self.depends_on_order {
@@ -368,6 +401,7 @@ struct Scan {
     times: Option<(Time, Time)>,
     /// When the first event happened.
     start: Option<WallTime>,
+    clock: ClockCheck,
     current: Current,
 }
 
@@ -392,6 +426,7 @@ impl Scan {
             numbers: None,
             times: None,
             start: None,
+            clock: ClockCheck::new(version),
             current: Current::default(),
         }
     }
@@ -414,6 +449,15 @@ impl Scan {
         }
         self.offset += batches.len() as u64;
         result
+    }
+
+    /// Counts the whole records of the batch that the end of the trace cut off.
+    fn cut(&mut self, rest: &[u8]) {
+        let batch = Batch::cut(rest, Offset(self.offset));
+        if let Some(batch) = batch.filter(|batch| batch.head.experiment.is_none()) {
+            // The last record is not whole.
+            let _ = self.footprint.add(&Chunk::Batch(batch));
+        }
     }
 
     /// Counts a batch, whose last event was at `end`.
@@ -452,6 +496,7 @@ impl Scan {
         let (Some((first, last)), Some(frequency)) = (current.times, current.frequency) else {
             return;
         };
+        self.clock.add(frequency, first, last);
         let (first, last) = (frequency.time(first), frequency.time(last));
         if let (None, Some(clock)) = (self.times, current.clock) {
             let after = i64::from(clock.wall.nanoseconds).wrapping_add(first.since(clock.trace));
@@ -499,6 +544,7 @@ fn row(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "  {name:<12} {value}")
 }
 
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const TITLE: Style = Style::new().bold();
 const HEADING: Style = Style::new().underline();
 
@@ -512,6 +558,13 @@ fn print(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     row(out, "start", summary.start.as_deref().unwrap_or("unknown"))?;
     let duration = summary.duration_ns.map(duration);
     row(out, "duration", duration.as_deref().unwrap_or("unknown"))?;
+    if let Some(warning) = &summary.clock_warning {
+        row(
+            out,
+            "clock",
+            &format!("{WARNING}warning{WARNING:#}: {warning}"),
+        )?;
+    }
     row(out, "threads", &summary.threads.to_string())?;
     row(out, "batches", &batches(&summary.batches))?;
     let more = if summary.events_at_least {

@@ -236,13 +236,8 @@ impl Tee {
                 continue;
             }
             if let Some(reason) = end.take_if(|_| !is_watched) {
-                return complaint(&reason).map_or(Ok(()), |error| {
-                    Err(Failure::File {
-                        name: self.input.clone(),
-                        error,
-                        offset: None,
-                    })
-                });
+                return complaint(&reason)
+                    .map_or(Ok(()), |_| Err(Failure::end(&self.input, &reason)));
             }
             let message = match messages.recv_timeout(left) {
                 Ok(message) => message,

@@ -1,7 +1,8 @@
 //! The command-line tool: argument parsing and printing around the library.
 //!
 //! One module a subcommand. What they share: [`input`] opens traces and [`events`] reads them,
-//! [`filter`] has the options that select, [`help`] keeps examples whole, [`output`] prints results and
+//! [`filter`] has the options that select, [`help`] keeps examples whole, [`hints`] says what a strange
+//! file is, [`output`] prints results and
 //! errors, [`parallel`] works on several files at once, [`progress`] shows how far the work is,
 //! [`live`] opens what a running program writes, [`pulse`] says how it is doing, [`signals`] and
 //! [`snapshots`] are for those who keep the last of it, [`table`] prints rows as text, JSON and CSV,
@@ -17,6 +18,7 @@ mod filter;
 mod follow;
 mod guard;
 mod help;
+mod hints;
 mod input;
 #[cfg(unix)]
 mod live;
@@ -68,6 +70,7 @@ Exit status:
   0  all went well; a filter may have matched nothing
   1  a trace is damaged or cannot be read
   2  bad usage
+  4  a trace is sound, but ends before its last generation does
 
 NO_COLOR=1 turns colours off; they are only used on a terminal."))]
 struct Cli {

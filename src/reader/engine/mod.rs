@@ -9,7 +9,7 @@ use super::explain::{Explanation, Region};
 use super::merge::{BatchEntry, Cursor, Frontier, Next, Parking, Ready};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Raw};
-use crate::generation::{Lookup, Skip, Splitter, Tables};
+use crate::generation::{Ending, Lookup, Skip, Splitter, Tables};
 use crate::ids::{GenerationId, Offset, StackId};
 use crate::num;
 use crate::order::{Epoch, Further, Scheduler, Verdict};
@@ -166,6 +166,28 @@ impl<S: Storage> Engine<S> {
 
     pub(super) const fn offset(&self) -> Offset {
         self.offset
+    }
+
+    /// See [`super::Reader::ending`].
+    pub(super) fn ending(&self, error: Option<Error>) -> Ending {
+        if error.is_some() || !self.version.has_generations() {
+            return Ending::of(error);
+        }
+        let begun = self.start.0 < self.offset.0;
+        match self.generation() {
+            None if self.read == 0 && !begun => Ending::HeaderOnly,
+            // What was loaded last has a beginning, and was not read.
+            Some(generation) if self.version.has_end_marker() && begun && self.is_over() => {
+                let at = self.offset;
+                Ending::Unended { generation, at }
+            }
+            _ => Ending::Complete,
+        }
+    }
+
+    /// Whether the last sync event was the one of the trace's end.
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Done)
     }
 
     /// The event that [`step`](Self::step) found.

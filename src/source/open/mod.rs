@@ -38,10 +38,12 @@ mod error;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod raw;
+mod strange;
 #[cfg(feature = "zstd")]
 mod zstd;
 
 pub use error::{InputError, InputErrorKind};
+pub use strange::Strange;
 
 use crate::num;
 use crate::reader::ReadError;
