@@ -91,6 +91,46 @@ impl<L: List<Entry>> Directory<L> {
 }
 
 #[cfg(feature = "alloc")]
+impl<L: List<Entry>> Directory<L> {
+    /// As [`finish`](Self::finish), but leaves out what cannot be: an entry with the id 0, and of several
+    /// with one id all but the first in the trace. Says how many.
+    pub(crate) fn finish_leniently(&mut self) -> usize {
+        sort::sort(&mut self.entries, |e| (e.id, e.span));
+        let (mut kept, mut last) = (0usize, 0);
+        for at in 0..self.entries.len() {
+            let Some(entry) = self.entries.get(at).copied() else {
+                break;
+            };
+            if entry.id == last {
+                continue;
+            }
+            last = entry.id;
+            if let Some(to) = self.entries.get_mut(kept) {
+                *to = entry;
+            }
+            kept = kept.saturating_add(1);
+        }
+        let left_out = self.entries.len().saturating_sub(kept);
+        for _ in 0..left_out {
+            self.entries.pop();
+        }
+        self.gapless = last == num::wide(self.entries.len());
+        left_out
+    }
+
+    /// Adds an entry after the table was finished; its id is higher than all others.
+    pub(crate) fn add_last(&mut self, id: u64, span: Span) -> Result<(), Full> {
+        self.gapless = false;
+        self.add(id, span)
+    }
+
+    /// The highest id; 0 if there is none. The table is finished.
+    pub(crate) fn highest(&self) -> u64 {
+        self.entries.last().map_or(0, |entry| entry.id)
+    }
+}
+
+#[cfg(feature = "alloc")]
 impl Directory<alloc::vec::Vec<Entry>> {
     /// Of entries with the same id, keeps only the one that comes last in the trace.
     pub(crate) fn keep_last(&mut self) {

@@ -24,6 +24,8 @@ mod clock;
 mod ending;
 mod index;
 mod mix;
+#[cfg(feature = "alloc")]
+mod resync;
 mod split;
 mod tables;
 mod trace;
@@ -33,6 +35,8 @@ pub use clock::ClockCheck;
 pub use ending::{Ending, Ends};
 #[cfg(feature = "alloc")]
 pub(crate) use index::{Directory, Entry};
+#[cfg(feature = "alloc")]
+pub(crate) use resync::{Finder, Gathered, Part, Tail};
 #[cfg(feature = "std")]
 pub(crate) use split::Piece;
 pub(crate) use split::{Finish, Skip, Split, Splitter, stray_marker};

@@ -3,6 +3,8 @@
 use super::index::{Directory, Entry, full};
 use crate::error::{Error, ErrorKind, Table};
 use crate::num;
+#[cfg(feature = "alloc")]
+use crate::tables::Full;
 use crate::tables::sort;
 use crate::tables::{List, Storage};
 use crate::time::{ClockSnapshot, Frequency, Time, Timestamp, WallTime};
@@ -179,12 +181,16 @@ impl<S: Storage> Tables<S> {
         }
         self.sort(input)?;
         self.check_frames(input)?;
+        self.finish_samples(frequency);
+        self.number = number;
+        Ok(())
+    }
+
+    fn finish_samples(&mut self, frequency: Frequency) {
         for sample in self.samples.iter_mut() {
             sample.time = frequency.time(Timestamp(sample.time.0.cast_unsigned()));
         }
         sort::sort(&mut self.samples, |sample| sample.time);
-        self.number = number;
-        Ok(())
     }
 
     /// Sorts strings and stacks by id, and checks that no two share one.
@@ -196,6 +202,84 @@ impl<S: Storage> Tables<S> {
         self.stacks
             .finish()
             .map_err(duplicate(ErrorKind::DuplicateStack))
+    }
+
+    /// Completes the tables with what there is; gives whether something is wrong with them.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn finish_leniently(
+        &mut self,
+        input: &Pieces<'_>,
+        number: u64,
+        otherwise: Frequency,
+    ) -> bool {
+        let frequency = *self.frequency.get_or_insert(otherwise);
+        let strings = self.strings.finish_leniently();
+        let stacks = self.stacks.finish_leniently();
+        self.finish_samples(frequency);
+        self.number = number;
+        strings > 0 || stacks > 0 || self.check_frames(input).is_err()
+    }
+
+    /// Adds names for strings and stacks that are named and missing, `ids` sorted, with no id twice; their
+    /// texts are added to `names`, which is the piece [`Span::NAMES`]. Gives how many of each.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn add_missing(
+        &mut self,
+        input: &Pieces<'_>,
+        strings: &[u64],
+        stacks: &[u64],
+        names: &mut alloc::vec::Vec<u8>,
+    ) -> Result<(u64, u64), Full> {
+        let (mut some_strings, mut some_stacks) = (0u64, 0u64);
+        let mut wanted: alloc::vec::Vec<u64> = strings.to_vec();
+        let mut limit = 1usize << 16;
+        for entry in self.stacks.entries() {
+            for frame in RawFrames::new(input.bytes(entry.span)) {
+                wanted.extend([frame.func, frame.file]);
+            }
+            if wanted.len() >= limit {
+                wanted.retain(|id| !self.has_string(*id));
+                wanted.sort_unstable();
+                wanted.dedup();
+                limit = limit.max(wanted.len().saturating_mul(2));
+            }
+        }
+        wanted.retain(|id| !self.has_string(*id));
+        wanted.sort_unstable();
+        wanted.dedup();
+        for id in wanted {
+            self.strings.add(id, missing("string", id, names))?;
+            some_strings = some_strings.saturating_add(1);
+        }
+        let unknown = stacks.iter().filter(|id| !self.has_stack(**id));
+        let unknown: alloc::vec::Vec<u64> = unknown.copied().collect();
+        for id in unknown {
+            // The function of its one frame is a string that no real one has the id of.
+            let name = id | FUNCTIONS;
+            if !self.strings.contains(name) {
+                self.strings.add(name, missing("stack", id, names))?;
+            }
+            let at = names.len();
+            for number in [id, name, 0, 0] {
+                let (bytes, len) = crate::varint::encode(number);
+                names.extend(bytes.iter().take(len));
+            }
+            let span = name_span(at, names);
+            self.stacks.add(id, span)?;
+            some_stacks = some_stacks.saturating_add(1);
+        }
+        self.strings.finish_leniently();
+        self.stacks.finish_leniently();
+        Ok((some_strings, some_stacks))
+    }
+
+    /// Adds a string after the table was finished, and gives its id, which is higher than those of all
+    /// others.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn add_string_after(&mut self, span: Span) -> Result<u64, Full> {
+        let id = self.strings.highest().saturating_add(1).max(NAMES);
+        self.strings.add_last(id, span)?;
+        Ok(id)
     }
 
     /// Every frame must name strings that exist.
@@ -305,6 +389,31 @@ impl<S: Storage> Lookup for Tables<S> {
 
     fn clock(&self) -> Option<ClockSnapshot> {
         Some(self.snapshot?.with(self.frequency?))
+    }
+}
+
+/// What the ids of strings begin at that stand for the functions of missing stacks, and those that name
+/// regions of earlier generations.
+#[cfg(feature = "alloc")]
+const FUNCTIONS: u64 = 1 << 62;
+#[cfg(feature = "alloc")]
+const NAMES: u64 = 1 << 63;
+
+/// Adds the name of something that is missing to `names`.
+#[cfg(feature = "alloc")]
+fn missing(what: &str, id: u64, names: &mut alloc::vec::Vec<u8>) -> Span {
+    let at = names.len();
+    names.extend(alloc::format!("{what} {id} (not recorded)").bytes());
+    name_span(at, names)
+}
+
+/// The names from `at` on.
+#[cfg(feature = "alloc")]
+fn name_span(at: usize, names: &[u8]) -> Span {
+    Span {
+        piece: Span::NAMES,
+        at,
+        len: num::slot(names.len().saturating_sub(at)),
     }
 }
 

@@ -22,6 +22,7 @@ impl Goroutine {
             assists: false,
             region: NIL,
             range: NIL,
+            thread: NIL,
         }
     }
 }
@@ -47,6 +48,12 @@ impl<S: Storage> Scheduler<S> {
             self.free_nodes(region);
             self.free_nodes(range);
             self.goroutines.remove(slot);
+        }
+    }
+
+    fn runs_on(&mut self, slot: u32, thread: u32) {
+        if let Some(goroutine) = self.goroutines.get_mut(slot) {
+            goroutine.thread = thread;
         }
     }
 
@@ -99,6 +106,7 @@ impl<S: Storage> Scheduler<S> {
         context.need_no_go(raw.event.ty)?;
         let id = self.new_goroutine(raw)?;
         let slot = self.add_goroutine(id, GoStatus::SYSCALL, epoch)?;
+        self.runs_on(slot, context.thread_slot);
         if let Some(thread) = self.thread_of(context) {
             thread.bind_go(id, slot);
         }
@@ -127,6 +135,7 @@ impl<S: Storage> Scheduler<S> {
         context.need_no_go(raw.event.ty)?;
         goroutine.status = GoStatus::RUNNING;
         goroutine.sequence = sequence;
+        goroutine.thread = context.thread_slot;
         if let (Some(thread), Some(id)) = (self.thread_of(context), GoId::new(id)) {
             thread.bind_go(id, slot);
         }
@@ -200,6 +209,7 @@ impl<S: Storage> Scheduler<S> {
         }
         next.status = GoStatus::RUNNING;
         next.sequence = sequence;
+        next.thread = context.thread_slot;
         let of = |ty, args| Raw {
             event: TimedEvent::new(ty, 0, args),
             ..*raw
@@ -331,6 +341,7 @@ impl<S: Storage> Scheduler<S> {
         };
         match status {
             GoStatus::RUNNING => {
+                self.runs_on(slot, context.thread_slot);
                 if let Some(thread) = self.thread_of(context) {
                     thread.bind_go(go, slot);
                 }
@@ -360,12 +371,14 @@ impl<S: Storage> Scheduler<S> {
             if !epoch.first && context.go != Some(go) {
                 return fault(ErrorKind::WrongThread, go.get());
             }
+            self.runs_on(slot, context.thread_slot);
             if let Some(state) = self.thread_of(context) {
                 state.bind_go(go, slot);
             }
             return Ok(Verdict::Pass);
         }
         let other = self.thread_slot(thread).map_err(full(Table::Threads))?;
+        self.runs_on(slot, other);
         if let Some(state) = self.threads.get_mut(other) {
             if state.seen {
                 if state.go != Some(go) {

@@ -9,11 +9,15 @@
 //! passes, waits and is refused there, but for the differences in `src/docs/differences.md`.
 
 mod annotations;
+#[cfg(feature = "alloc")]
+mod causes;
 mod goroutines;
 mod procs;
 mod ranges;
 mod waits;
 
+#[cfg(feature = "alloc")]
+pub(crate) use causes::{Cause, Made};
 pub(crate) use waits::Key;
 #[cfg(all(test, feature = "alloc"))]
 pub(crate) use waits::What;
@@ -90,6 +94,8 @@ struct Goroutine {
     /// The innermost open region, and the stop-the-world range opened last, as nodes.
     region: u32,
     range: u32,
+    /// The thread on which it ran last, by slot.
+    thread: u32,
 }
 
 /// A proc.
@@ -199,6 +205,21 @@ impl<S: Storage> Scheduler<S> {
         }
     }
 
+    /// A model in the same state.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn copied(&self) -> Result<Self, Full> {
+        Ok(Scheduler {
+            goroutines: self.goroutines.copied()?,
+            procs: self.procs.copied()?,
+            threads: self.threads.copied()?,
+            tasks: self.tasks.copied()?,
+            nodes: crate::tables::copied(&self.nodes)?,
+            free_node: self.free_node,
+            gc_sequence: self.gc_sequence,
+            gc: self.gc,
+        })
+    }
+
     /// The slot of a thread, which is new unless batches or events mentioned it.
     pub(crate) fn thread_slot(&mut self, id: ThreadId) -> Result<u32, Full> {
         match self.threads.find(id.get()) {
@@ -227,7 +248,7 @@ impl<S: Storage> Scheduler<S> {
 
     /// Forgets where strings of earlier inputs stand: every open name is moved to where `move_to`
     /// says it stands now.
-    #[cfg(feature = "std")]
+    #[cfg(feature = "alloc")]
     pub(crate) fn move_names(&mut self, mut move_to: impl FnMut(Span) -> Span) {
         for task in self.tasks.values_mut() {
             task.name = move_to(task.name);
@@ -250,9 +271,10 @@ impl<S: Storage> Scheduler<S> {
     }
 
     /// Asks whether the record in `raw` may come next: one of the thread in this slot, or of none.
-    /// If it does, `raw` is its event, with its context, and further events are in `further`.
+    /// If it does, `raw` is its event, with its context, and further events are in `further`. Whether the
+    /// strings and stacks exist that it names is looked at if `IDS` is set.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn advance(
+    pub(crate) fn advance<const IDS: bool>(
         &mut self,
         raw: &mut Raw,
         thread_slot: u32,
@@ -286,7 +308,9 @@ impl<S: Storage> Scheduler<S> {
                 if $outcome? == Verdict::Wait {
                     return Ok(Verdict::Wait);
                 }
-                check_ids(const { ids_of(EventType::$ty) }, raw, tables)?;
+                if IDS {
+                    check_ids(const { ids_of(EventType::$ty) }, raw, tables)?;
+                }
             }};
         }
         match ty {
@@ -543,6 +567,47 @@ fn check_ids<S: Storage>(ids: u8, raw: &Raw, tables: &Tables<S>) -> Result<(), F
         d 0x08 0x80;
     }
     Ok(())
+}
+
+/// The bits of [`ids_of`] by type.
+#[cfg(feature = "alloc")]
+const IDS: [u8; 256] = {
+    let mut ids = [0; 256];
+    let mut rest: &mut [u8] = &mut ids;
+    let mut ty = 0u8;
+    while let Some((first, others)) = rest.split_first_mut() {
+        *first = ids_of(EventType(ty));
+        ty = ty.wrapping_add(1);
+        rest = others;
+    }
+    ids
+};
+
+/// Whether the strings and stacks exist that an event names.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+pub(crate) fn has_ids<S: Storage>(raw: &Raw, tables: &Tables<S>) -> bool {
+    let ids = IDS.get(usize::from(raw.event.ty.0)).copied().unwrap_or(0);
+    ids == 0 || check_ids(ids, raw, tables).is_ok()
+}
+
+/// Gives the strings and the stacks that an event names.
+#[cfg(feature = "alloc")]
+pub(crate) fn named_by(
+    event: &crate::wire::TimedEvent,
+    mut string: impl FnMut(u64),
+    mut stack: impl FnMut(u64),
+) {
+    let mut ids = IDS.get(usize::from(event.ty.0)).copied().unwrap_or(0);
+    for arg in event.args {
+        if ids & 1 != 0 {
+            string(arg);
+        }
+        if ids & 0x10 != 0 {
+            stack(arg);
+        }
+        ids = ids.wrapping_shr(1) & 0x77;
+    }
 }
 
 /// Where a string of the current generation stands.

@@ -26,6 +26,8 @@
 mod batches;
 mod engine;
 mod explain;
+#[cfg(feature = "alloc")]
+mod lenient;
 mod merge;
 #[cfg(feature = "std")]
 mod stream;
@@ -45,7 +47,10 @@ use crate::wire::{HEADER_LEN, Version};
 pub use batches::StreamBatches;
 use core::fmt;
 use engine::Engine;
+pub use engine::mode::{Mode, Strict};
 pub use explain::{Explanation, Region};
+#[cfg(feature = "alloc")]
+pub use lenient::{Gap, Incomplete, Item, Lenient, Losses, NewTrace};
 #[cfg(feature = "std")]
 pub use stream::{DEFAULT_GENERATION_LIMIT, ReadError, StreamReader};
 #[cfg(feature = "std")]
@@ -61,14 +66,18 @@ pub(crate) use window::Window;
 /// ([`tables!`](crate::tables!)). [`needs`](Reader::needs) gives the capacities that a trace takes.
 ///
 /// After an error the reader has given every event before it, and gives the error once, then
-/// `None`. [`skip_generation`](Reader::skip_generation) goes on after the damage.
+/// `None`. [`skip_generation`](Reader::skip_generation) goes on after the damage, with what was lost
+/// of the generation; a reader made [`lenient`](Reader::lenient) gives all that can be read.
+///
+/// `M` is the reader's mode: [`Strict`], or [`Lenient`], whose `next` gives an [`Item`].
 pub struct Reader<
     't,
     #[cfg(feature = "alloc")] S: Storage = crate::Growing,
     #[cfg(not(feature = "alloc"))] S: Storage,
+    M: Mode = Strict,
 > {
     input: Pieces<'t>,
-    engine: Engine<S>,
+    engine: Engine<S, M>,
 }
 
 impl<'t, S: Storage> Reader<'t, S> {
@@ -132,6 +141,86 @@ impl<'t, S: Storage> Reader<'t, S> {
         self.engine.ending(error)
     }
 
+    /// The same reader in the lenient mode, which reads on behind all damage. To be called before the
+    /// first event is read.
+    #[cfg(feature = "alloc")]
+    pub fn lenient(self) -> Reader<'t, S, Lenient> {
+        let (place, offset) = (self.engine.place(), self.engine.offset());
+        Reader {
+            input: self.input,
+            engine: Engine::new(self.engine.version, place, offset),
+        }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<S: Storage> Reader<'_, S, Lenient> {
+    /// The next event, or what is missing before the next event, was made up or left out; `None` at the
+    /// end of the trace.
+    ///
+    /// Of a trace that a strict reader reads without an error, it gives the same events and nothing else.
+    /// Of any other, it gives
+    ///
+    /// - every event of the generations that are whole. Where headers or batches are damaged, the next
+    ///   sound header is looked for, or that of another trace in the same file;
+    /// - of a generation that is cut or damaged, the events of all batches that are whole, and those of a
+    ///   batch that is not whole up to where it is damaged. Behind lost events of a thread, its goroutine
+    ///   is taken to have stopped; in what state others are is learned from what they do next, as
+    ///   [`Item::MadeUp`] says. Strings and stacks that are missing have [placeholders](Incomplete);
+    /// - events that contradict those before, with the causes that they need. Within a generation of which
+    ///   events are missing, those of different threads come in the order of their times where nothing else
+    ///   decides it within 64 us.
+    ///
+    /// Times grow from event to event, but for events that are left out, and for another trace that begins
+    /// in the same file.
+    ///
+    /// Errors: only a table of fixed capacity that is full ([`TableFull`](crate::ErrorKind::TableFull)), or
+    /// of a growing one, that there is no memory.
+    ///
+    /// Memory is that of a strict reader, and at most a few bytes for each byte of a damaged generation.
+    /// Time is that of a strict reader if nothing is damaged.
+    ///
+    /// ```
+    /// use gotrace::{Trace, reader::Item};
+    ///
+    /// let bytes = include_bytes!("../../tests/fixtures/http-go1.27.trace");
+    /// let trace = Trace::new(&bytes[..200_000])?; // a download that was interrupted
+    /// let mut reader = trace.reader().lenient();
+    /// let mut events = 0;
+    /// while let Some(item) = reader.next()? {
+    ///     match item {
+    ///         Item::Event(_) => events += 1,
+    ///         Item::Gap(gap) => println!("{} bytes lost at {}", gap.len(), gap.from),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// assert!(events > 20_000);
+    /// assert!(reader.losses().bytes_lost < 65_536);
+    /// # Ok::<(), gotrace::Error>(())
+    /// ```
+    #[expect(clippy::should_implement_trait, reason = "an item borrows the reader")]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub fn next(&mut self) -> Result<Option<Item<'_>>, Error> {
+        match self.engine.step_to_item(&self.input, true) {
+            Ok(false) => return Ok(None),
+            Ok(true) => {}
+            Err(error) => {
+                if self.version().has_generations() {
+                    return Err(error);
+                }
+                self.engine.lose_rest(error, self.input.len());
+            }
+        }
+        Ok(Some(self.engine.item(self.input)))
+    }
+
+    /// What was given and lost so far: after the last item, of the whole trace.
+    pub const fn losses(&self) -> Losses {
+        self.engine.mode.losses
+    }
+}
+
+impl<S: Storage, M: Mode> Reader<'_, S, M> {
     /// How many generations were left out by [`skip_generation`](Reader::skip_generation).
     pub const fn generations_skipped(&self) -> u64 {
         self.engine.skipped
@@ -174,7 +263,7 @@ impl<'t> Trace<'t> {
     }
 }
 
-impl<S: Storage> fmt::Debug for Reader<'_, S> {
+impl<S: Storage, M: Mode> fmt::Debug for Reader<'_, S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader")
             .field("version", &self.version())
@@ -185,12 +274,12 @@ impl<S: Storage> fmt::Debug for Reader<'_, S> {
 }
 
 format_as_debug! {
-    [S: Storage] Reader<'_, S>;
+    [S: Storage, M: Mode] Reader<'_, S, M>;
 }
 
 #[cfg(feature = "std")]
 format_as_debug! {
     [R] StreamBatches<R>;
-    [R, S: Storage] StreamReader<R, S>;
+    [R, S: Storage, M: Mode] StreamReader<R, S, M>;
     [] ReadError;
 }

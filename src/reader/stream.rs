@@ -1,6 +1,8 @@
 //! Reading a trace as it comes: from a file, a pipe, a socket.
 
+use super::engine::mode::{Mode, Strict};
 use super::explain::Explanation;
+use super::lenient::{Item, Lenient, Losses};
 use super::window::Window;
 use crate::error::{Error, ErrorKind};
 use crate::event::Event;
@@ -47,9 +49,11 @@ pub const DEFAULT_GENERATION_LIMIT: u64 = 1 << 30;
 /// assert_eq!(events, 12367);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct StreamReader<R, S: Storage = Growing> {
+///
+/// `M` is the reader's mode: [`Strict`], or [`Lenient`], whose `next` gives an [`Item`].
+pub struct StreamReader<R, S: Storage = Growing, M: Mode = Strict> {
     source: R,
-    window: Window<S>,
+    window: Window<S, M>,
     splitter: Splitter,
     /// How much to ask for.
     ask: usize,
@@ -126,6 +130,21 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
             // What a broken source cut off is not the trace's fault.
             Ok(false) => self.broken.take().map_or(Ok(None), Err),
             Err(error) => Err(self.broken.take().unwrap_or(ReadError::Trace(error))),
+        }
+    }
+
+    /// The same reader in the lenient mode, which reads on behind all damage. To be called before the
+    /// first event is read.
+    pub fn lenient(self) -> StreamReader<R, S, Lenient> {
+        StreamReader {
+            source: self.source,
+            window: self.window.lenient(),
+            splitter: self.splitter,
+            ask: self.ask,
+            limit: self.limit,
+            ended: self.ended,
+            starved: self.starved,
+            broken: self.broken,
         }
     }
 
@@ -217,7 +236,44 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     pub fn ending(&self, error: Option<Error>) -> crate::generation::Ending {
         self.window.ending(error)
     }
+}
 
+impl<R: Read, S: Storage> StreamReader<R, S, Lenient> {
+    /// The next event, or what is missing before it, was made up or left out; `None` at the end of the
+    /// trace. As [`Reader::next`](crate::Reader::next) of a lenient reader.
+    ///
+    /// A generation is given when the header of the batch behind it is there.
+    ///
+    /// Errors: those of the source, which come after all that was read before; a generation that is too
+    /// large; and a table that is full.
+    #[expect(clippy::should_implement_trait, reason = "an item borrows the reader")]
+    pub fn next(&mut self) -> Result<Option<Item<'_>>, ReadError> {
+        if self.window.is_read() {
+            self.fill();
+        }
+        match self.window.step_to_item() {
+            Ok(true) => {}
+            Ok(false) => return self.broken.take().map_or(Ok(None), Err),
+            Err(error) => {
+                if let Some(broken) = self.broken.take() {
+                    return Err(broken);
+                }
+                if self.version().has_generations() {
+                    return Err(ReadError::Trace(error));
+                }
+                self.window.lose_rest(error);
+            }
+        }
+        Ok(Some(self.window.item()))
+    }
+
+    /// What was given and lost so far: after the last item, of the whole trace.
+    pub const fn losses(&self) -> Losses {
+        self.window.losses()
+    }
+}
+
+impl<R, S: Storage, M: Mode> StreamReader<R, S, M> {
     /// How many generations were left out by [`skip_generation`](StreamReader::skip_generation).
     pub const fn generations_skipped(&self) -> u64 {
         self.window.counts().1
@@ -260,6 +316,23 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     pub fn into_inner(self) -> R {
         self.source
     }
+}
+
+impl<R: Read, S: Storage, M: Mode> StreamReader<R, S, M> {
+    /// Brings the next generation into the window where it may be damaged.
+    fn fill_leniently(&mut self, start: usize) {
+        while !self.window.gather(self.ended) {
+            let len = self.window.buffer.len().saturating_sub(start);
+            if len > self.limit {
+                return self.refuse(start, self.limit);
+            }
+            // At the end, the same is looked at again.
+            self.read_more(1);
+            if self.starved {
+                return self.refuse(start, len);
+            }
+        }
+    }
 
     /// Brings the next generation into the window: all of it, or as much as there is.
     fn fill(&mut self) {
@@ -267,6 +340,9 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
         let start = at;
         if !self.version().has_generations() {
             return self.fill_whole(start);
+        }
+        if M::LENIENT {
+            return self.fill_leniently(start);
         }
         loop {
             let wanted = match self.splitter.next(self.window.beyond(at)) {
@@ -382,7 +458,7 @@ impl<R: Read, S: Storage> StreamReader<R, S> {
     }
 }
 
-impl<R, S: Storage> fmt::Debug for StreamReader<R, S> {
+impl<R, S: Storage, M: Mode> fmt::Debug for StreamReader<R, S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamReader")
             .field("version", &self.window.version())

@@ -7,10 +7,12 @@
 //! one large.
 
 use super::engine::Engine;
+use super::engine::mode::{Mode, Strict};
 use super::explain::Explanation;
+use super::lenient::{Item, Lenient, Losses};
 use crate::error::Error;
 use crate::event::Event;
-use crate::generation::{Ending, Generations};
+use crate::generation::{Ending, Gathered, Generations};
 use crate::ids::{GenerationId, Offset};
 use crate::num;
 use crate::tables::{Capacities, Storage};
@@ -19,7 +21,7 @@ use crate::wire::{Pieces, Place, Span};
 use alloc::vec::Vec;
 
 /// An engine and the generation that it reads.
-pub(crate) struct Window<S: Storage> {
+pub(crate) struct Window<S: Storage, M: Mode = Strict> {
     /// Carried names, then a generation, then what was read beyond it. Between the names and the
     /// generation, small ones that were read.
     pub(super) buffer: Vec<u8>,
@@ -33,10 +35,10 @@ pub(crate) struct Window<S: Storage> {
     last: bool,
     /// The engine has not seen the generation.
     fresh: bool,
-    engine: Engine<S>,
+    engine: Engine<S, M>,
 }
 
-impl<S: Storage> Window<S> {
+impl<S: Storage, M: Mode> Window<S, M> {
     /// A window behind the header of a trace.
     pub(crate) fn new(version: Version) -> Self {
         let offset = Offset(num::wide(HEADER_LEN));
@@ -165,6 +167,20 @@ impl<S: Storage> Window<S> {
         self.engine.ending(error)
     }
 
+    /// Looks for the end of the next generation in what is in the buffer; `ended` says whether the trace
+    /// ends with it. Says whether it was found; then the generation is in the window.
+    pub(super) fn gather(&mut self, ended: bool) -> bool {
+        let input = Pieces::new(&self.buffer).at(self.base, self.names);
+        match M::gather(&mut self.engine, &input, ended) {
+            Some(Gathered::All { last, .. }) => {
+                let end = self.engine.offset().0.wrapping_sub(self.base);
+                self.ends_at(num::narrow(end), last);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// See [`super::Reader::explain`].
     pub(super) fn explain(&self) -> Option<Explanation<'_>> {
         self.engine.explain(&self.input())
@@ -221,5 +237,48 @@ impl<S: Storage> Window<S> {
             },
         );
         names
+    }
+}
+
+impl<S: Storage> Window<S, Strict> {
+    /// The same in the lenient mode, if nothing was read.
+    pub(super) fn lenient(self) -> Window<S, Lenient> {
+        let (version, offset) = (self.engine.version, self.engine.offset());
+        Window {
+            buffer: self.buffer,
+            names: self.names,
+            end: self.end,
+            base: self.base,
+            last: self.last,
+            fresh: self.fresh,
+            engine: Engine::new(version, self.engine.place(), offset),
+        }
+    }
+}
+
+impl<S: Storage> Window<S, Lenient> {
+    /// Finds the next item; says whether there is one.
+    #[inline]
+    pub(super) fn step_to_item(&mut self) -> Result<bool, Error> {
+        self.fresh = false;
+        let input =
+            Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names);
+        let input = super::engine::old::input(input, self.engine.version);
+        self.engine.step_to_item(&input, self.last)
+    }
+
+    /// The item that [`step_to_item`](Self::step_to_item) found.
+    pub(super) fn item(&self) -> Item<'_> {
+        self.engine.item(self.input())
+    }
+
+    pub(super) const fn losses(&self) -> Losses {
+        self.engine.mode.losses
+    }
+
+    /// A trace of before Go 1.22, of which the rest cannot be read.
+    pub(super) fn lose_rest(&mut self, error: Error) {
+        let end = self.offset_of(self.buffer.len());
+        self.engine.lose_rest(error, end);
     }
 }

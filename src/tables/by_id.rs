@@ -8,7 +8,7 @@ use core::marker::PhantomData;
 pub(crate) const NIL: u32 = u32::MAX;
 
 /// A place in an [`IdTable`]: an entry, or one that was removed and waits for reuse.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot<T> {
     id: u64,
     next: u32,
@@ -184,8 +184,21 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
         self.slots.len()
     }
 
+    /// A table of the same entries.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn copied(&self) -> Result<Self, Full>
+    where
+        T: Copy,
+    {
+        Ok(IdTable {
+            slots: super::copied(&self.slots)?,
+            heads: super::copied(&self.heads)?,
+            ..*self
+        })
+    }
+
     /// The values in use.
-    #[cfg(feature = "std")]
+    #[cfg(feature = "alloc")]
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots
             .iter_mut()

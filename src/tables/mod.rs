@@ -29,5 +29,7 @@ pub use capacities::Capacities;
 pub(crate) use capacities::Counts;
 #[cfg(feature = "alloc")]
 pub use storage::Growing;
+#[cfg(feature = "alloc")]
+pub(crate) use storage::copied;
 pub use storage::{Fixed, Full, List, Storage};
 pub(crate) use tree::{Fork, Tree, Words};

@@ -24,6 +24,16 @@ pub trait List<T>: DerefMut<Target = [T]> + sealed::Sealed {
     fn limit() -> usize;
 }
 
+/// A list of the same entries.
+#[cfg(feature = "alloc")]
+pub(crate) fn copied<T: Copy, L: List<T>>(list: &L) -> Result<L, Full> {
+    let mut copy = L::EMPTY;
+    for entry in list.iter() {
+        copy.push(*entry)?;
+    }
+    Ok(copy)
+}
+
 impl<T, const N: usize> sealed::Sealed for heapless::Vec<T, N> {}
 
 impl<T, const N: usize> List<T> for heapless::Vec<T, N> {

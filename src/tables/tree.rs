@@ -58,6 +58,15 @@ pub(crate) struct Tree<L> {
 }
 
 impl<L: List<Fork>> Tree<L> {
+    /// A tree of the same positions.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn copied(&self) -> Result<Self, Full> {
+        Ok(Tree {
+            forks: super::copied(&self.forks)?,
+            ..*self
+        })
+    }
+
     pub(crate) const fn new() -> Self {
         Tree {
             forks: L::EMPTY,

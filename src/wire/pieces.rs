@@ -12,6 +12,9 @@ pub(crate) struct Pieces<'t> {
     base: u64,
     /// How many bytes at the start of the first piece were moved there from elsewhere in the trace.
     moved: usize,
+    /// Names that the trace lacks: the piece [`Span::NAMES`].
+    #[cfg(feature = "alloc")]
+    names: &'t [u8],
 }
 
 impl<'t> Pieces<'t> {
@@ -21,6 +24,8 @@ impl<'t> Pieces<'t> {
             rest: &[],
             base: 0,
             moved: 0,
+            #[cfg(feature = "alloc")]
+            names: &[],
         }
     }
 
@@ -31,12 +36,16 @@ impl<'t> Pieces<'t> {
                 rest,
                 base: 0,
                 moved: 0,
+                #[cfg(feature = "alloc")]
+                names: &[],
             },
             None => Pieces {
                 first: &[],
                 rest: &[],
                 base: 0,
                 moved: 0,
+                #[cfg(feature = "alloc")]
+                names: &[],
             },
         }
     }
@@ -64,7 +73,7 @@ impl<'t> Pieces<'t> {
         if span.piece == Span::ABSOLUTE {
             return (span.len > 0).then(|| num::wide(span.at));
         }
-        let moved = span.piece == 0 && span.at < self.moved;
+        let moved = (span.piece == 0 && span.at < self.moved) || span.piece == Span::NAMES;
         (span.len > 0 && !moved).then(|| self.offset(span.place()))
     }
 
@@ -73,8 +82,28 @@ impl<'t> Pieces<'t> {
     pub(crate) fn piece(&self, n: u32) -> Option<&'t [u8]> {
         match n.checked_sub(1) {
             None => Some(self.first),
-            Some(n) => self.rest.get(num::index(n)).copied(),
+            Some(n) => match self.rest.get(num::index(n)) {
+                Some(piece) => Some(piece),
+                None => self.after_all(n),
+            },
         }
+    }
+
+    /// What is no piece of the trace.
+    #[cold]
+    const fn after_all(&self, n: u32) -> Option<&'t [u8]> {
+        #[cfg(feature = "alloc")]
+        if n.wrapping_add(1) == Span::NAMES {
+            return Some(self.names);
+        }
+        let _ = n;
+        None
+    }
+
+    /// The same bytes, with names that the trace lacks.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn with_names(self, names: &'t [u8]) -> Self {
+        Pieces { names, ..self }
     }
 
     /// The bytes of a span; empty for one that is not of this input.
@@ -171,6 +200,9 @@ pub(crate) struct Span {
 impl Span {
     /// In the place of a piece's number: `at` counts from the start of the trace.
     pub(crate) const ABSOLUTE: u32 = u32::MAX;
+
+    /// In the place of a piece's number: `at` counts in names that the trace lacks.
+    pub(crate) const NAMES: u32 = u32::MAX - 1;
 
     /// A span by its offset from the start of the trace.
     pub(crate) const fn absolute(offset: u64, len: u32) -> Span {

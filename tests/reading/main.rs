@@ -13,6 +13,7 @@ mod examples;
 #[cfg(feature = "std")]
 mod faults;
 mod legacy;
+mod lenient;
 mod mapped_changes;
 #[cfg(all(feature = "gzip", feature = "zstd"))]
 mod open;

@@ -1,5 +1,6 @@
 //! Loading a generation: its tables are indexed, and its event batches grouped by thread.
 
+use super::mode::Mode;
 use super::{After, Engine};
 use crate::error::{Error, ErrorKind, Table};
 use crate::generation::{Finish, Split, Splitter, earliest};
@@ -13,7 +14,7 @@ use crate::time::Timestamp;
 use crate::wire::{Batch, Batches, Chunk};
 use crate::wire::{Pieces, Place, Span};
 
-impl<S: Storage> Engine<S> {
+impl<S: Storage, M: Mode> Engine<S, M> {
     /// Loads the generation that begins where the last one ended: indexes its tables, and groups
     /// its event batches by thread. Gives the earliest time of a batch; `None` at the end of the
     /// trace.
@@ -101,7 +102,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Adds a batch of events to those of its thread.
-    fn add_events(&mut self, batch: &Batch<'_>, place: Place) -> Result<(), Error> {
+    pub(super) fn add_events(&mut self, batch: &Batch<'_>, place: Place) -> Result<(), Error> {
         let thread = ThreadId::raw(batch.head.thread);
         let full = |table| {
             move |full: Full| Error::at(ErrorKind::TableFull(table), full.capacity, batch.offset.0)
@@ -154,15 +155,22 @@ impl<S: Storage> Engine<S> {
 
     /// Reads the first event of each thread.
     pub(super) fn fill_frontier(&mut self, input: &Pieces<'_>) -> Result<(), Error> {
-        for (cursor, at) in self.cursors.iter_mut().zip(0u32..) {
-            if cursor.advance(input, &self.batches, &self.frequency)? {
-                let next = Next {
-                    time: cursor.time,
-                    cursor: at,
-                };
+        for at in 0..num::slot(self.cursors.len()) {
+            let Some(cursor) = self.cursors.get_mut(num::index(at)) else {
+                break;
+            };
+            let time = match cursor.advance(input, &self.batches, &self.frequency) {
+                Ok(true) => Some(cursor.time),
+                Ok(false) => None,
+                Err(error) => M::undecodable(self, input, at, error)?,
+            };
+            if let Some(time) = time {
+                let next = Next { time, cursor: at };
                 self.frontier.insert(next).map_err(|full| {
                     let kind = ErrorKind::TableFull(Table::Threads);
-                    input.error(kind, full.capacity, cursor.place())
+                    let cursor = self.cursors.get(num::index(at));
+                    let place = cursor.map_or(self.place, Cursor::place);
+                    input.error(kind, full.capacity, place)
                 })?;
             }
         }

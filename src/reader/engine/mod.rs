@@ -1,7 +1,10 @@
 //! What slices and streams are read with: a state without lifetimes, that is given the bytes anew at
 //! each step.
 
+#[cfg(feature = "alloc")]
+mod lenient;
 mod load;
+pub(super) mod mode;
 pub(super) mod old;
 mod waiting;
 
@@ -12,7 +15,7 @@ use crate::event::{Event, Raw};
 use crate::generation::{Ending, Lookup, Skip, Splitter, Tables};
 use crate::ids::{GenerationId, Offset, StackId};
 use crate::num;
-use crate::order::{Epoch, Further, Scheduler, Verdict};
+use crate::order::{Epoch, Fault, Further, Scheduler, Verdict};
 use crate::tables::{Counts, Fork, IdTable, NIL, Slot};
 use crate::tables::{List, Storage};
 use crate::time::{Frequency, Time};
@@ -20,6 +23,7 @@ use crate::time::{Frequency, Time};
 use crate::wire::Span;
 use crate::wire::{Batches, EventType, TimedEvent, Version};
 use crate::wire::{Pieces, Place};
+use mode::{Mode, Strict};
 
 /// What follows the generation being read.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +47,7 @@ enum Phase {
     Done,
 }
 
-pub(super) struct Engine<S: Storage> {
+pub(super) struct Engine<S: Storage, M: Mode = Strict> {
     pub(super) version: Version,
     scheduler: Scheduler<S>,
     /// Events that follow the current one, and those that no record gives.
@@ -86,6 +90,8 @@ pub(super) struct Engine<S: Storage> {
     old: Option<alloc::boxed::Box<crate::legacy::Legacy>>,
     /// The most entries of each table, when the last generation was forgotten.
     peaks: Counts,
+    /// What only a lenient reader has to know.
+    pub(super) mode: M::State,
     /// In the place of `EXACT`, and how many events were offered to the model.
     #[cfg(test)]
     pub(super) exact: usize,
@@ -103,7 +109,7 @@ fn after(last: Time, time: Time) -> Time {
     }
 }
 
-impl<S: Storage> Engine<S> {
+impl<S: Storage, M: Mode> Engine<S, M> {
     #[inline(always)]
     pub(super) const fn new(version: Version, place: Place, offset: Offset) -> Self {
         Engine {
@@ -135,6 +141,7 @@ impl<S: Storage> Engine<S> {
             #[cfg(feature = "alloc")]
             old: None,
             peaks: Counts::NONE,
+            mode: M::NEW,
             #[cfg(test)]
             exact: super::merge::EXACT,
             #[cfg(test)]
@@ -166,6 +173,12 @@ impl<S: Storage> Engine<S> {
 
     pub(super) const fn offset(&self) -> Offset {
         self.offset
+    }
+
+    /// Where the next generation begins in the input.
+    #[cfg(feature = "alloc")]
+    pub(super) const fn place(&self) -> Place {
+        self.place
     }
 
     /// See [`super::Reader::ending`].
@@ -223,8 +236,10 @@ impl<S: Storage> Engine<S> {
     pub(super) fn step(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
         // Only records follow, and the last event was that of the frontier's root.
         if self.ready.is_idle() && self.moved == 0 && self.move_root(input)? {
+            // Unless something is to be said first.
+            let goes_on = !M::LENIENT || self.ready.is_idle();
             let root = self.frontier.root();
-            if self.offer(input, root)? {
+            if goes_on && self.offer(input, root)? {
                 return Ok(true);
             }
             self.settle();
@@ -247,12 +262,18 @@ impl<S: Storage> Engine<S> {
                 self.current = NIL;
                 return Ok(true);
             }
+            if M::LENIENT && M::pending(self, input)? {
+                return Ok(true);
+            }
             match self.phase {
                 Phase::Reading => {}
                 Phase::Failing(error) => return self.fail(error),
                 Phase::Done => return Ok(false),
             }
             self.move_on_and_wake(input)?;
+            if M::LENIENT && M::pending(self, input)? {
+                return Ok(true);
+            }
             if self.samples_left() {
                 if self.give_sample(input) {
                     continue;
@@ -291,7 +312,15 @@ impl<S: Storage> Engine<S> {
                 self.frontier.remove(0);
                 Ok(false)
             }
-            Err(error) => self.fail(error),
+            Err(error) => {
+                let goes_on = M::undecodable(self, input, root, error)?;
+                self.moved = NIL;
+                match goes_on {
+                    Some(time) => self.frontier.update_root(time),
+                    None => self.frontier.remove(0),
+                }
+                Ok(false)
+            }
         }
     }
 
@@ -307,7 +336,10 @@ impl<S: Storage> Engine<S> {
         match cursor.advance(input, &self.batches, &self.frequency) {
             Ok(true) => self.frontier.update(num::index(at), cursor.time),
             Ok(false) => self.frontier.remove(num::index(at)),
-            Err(error) => return self.fail(error),
+            Err(error) => match M::undecodable(self, input, next.cursor, error)? {
+                Some(time) => self.frontier.update(num::index(at), time),
+                None => self.frontier.remove(num::index(at)),
+            },
         }
         Ok(())
     }
@@ -331,8 +363,10 @@ impl<S: Storage> Engine<S> {
     /// Whether the input given is read, so that a stream must bring the next generation.
     #[cfg(feature = "std")]
     pub(super) fn needs_input(&self) -> bool {
-        let idle =
-            matches!(self.phase, Phase::Reading) && self.ready.is_empty() && !self.has_parked();
+        let idle = matches!(self.phase, Phase::Reading)
+            && self.ready.is_empty()
+            && !self.has_parked()
+            && !(M::LENIENT && M::is_pending(self));
         // Only the last cursor can be about to end.
         idle && !self.samples_left()
             && match (self.frontier.len(), self.moved) {
@@ -363,7 +397,9 @@ impl<S: Storage> Engine<S> {
     #[cfg(feature = "std")]
     pub(super) fn rebase(&mut self, place: Place, move_to: impl FnMut(Span) -> Span) {
         self.place = place;
-        self.scheduler.move_names(move_to);
+        let mut move_to = move_to;
+        self.scheduler
+            .move_names(|span| if span.piece == 0 { move_to(span) } else { span });
     }
 
     /// How many names may be open: what it takes to look for them.
@@ -376,7 +412,10 @@ impl<S: Storage> Engine<S> {
     pub(super) fn names(&mut self, visit: impl FnMut(Span)) {
         let mut visit = visit;
         self.scheduler.move_names(|span| {
-            visit(span);
+            // Names that the trace lacks are not of the input.
+            if span.piece == 0 {
+                visit(span);
+            }
             span
         });
     }
@@ -413,13 +452,28 @@ impl<S: Storage> Engine<S> {
     /// The earliest event must wait: tries the others in the order of their times.
     #[cold]
     fn advance_later(&mut self, input: &Pieces<'_>) -> Result<bool, Error> {
+        if M::LENIENT
+            && let Some(result) = M::wait(self, input)
+        {
+            return result;
+        }
         if self.can_park() && (self.has_parked() || self.frontier.len() > self.exact()) {
             return self.advance_parking(input);
         }
         self.frontier.sort();
         for at in 1..self.frontier.len() {
+            if M::LENIENT
+                && let Some(result) = M::before_later(self, input, at)
+            {
+                return result;
+            }
             if self.try_advance(input, at)? {
                 return Ok(true);
+            }
+            if M::LENIENT
+                && let Some(result) = M::after_later(self, input, at)
+            {
+                return result;
             }
         }
         let first = self.frontier.get(0);
@@ -429,13 +483,14 @@ impl<S: Storage> Engine<S> {
     }
 
     /// No event can come next, the earliest of which stands at `place`.
-    fn fail_to_advance<T>(
+    fn fail_to_advance(
         &mut self,
         input: &Pieces<'_>,
         waiting: usize,
         place: Place,
-    ) -> Result<T, Error> {
-        self.fail(input.error(ErrorKind::NoProgress, num::wide(waiting), place))
+    ) -> Result<bool, Error> {
+        let error = input.error(ErrorKind::NoProgress, num::wide(waiting), place);
+        M::stuck(self, input, error)
     }
 
     /// Asks whether the event at `at` in the frontier may come next.
@@ -467,7 +522,18 @@ impl<S: Storage> Engine<S> {
         };
         // The events that a record adds copy its time.
         cursor.raw.time = cursor.time;
-        let verdict = self.scheduler.advance(
+        if M::LENIENT {
+            let (raw, slot) = (&mut cursor.raw, cursor.thread_slot);
+            if let Err(fault) = M::look_ahead(&mut self.mode, &mut self.scheduler, raw, slot, epoch)
+            {
+                return M::refused(self, input, at, fault);
+            }
+        }
+        let Some(cursor) = self.cursors.get_mut(num::index(at)) else {
+            return Ok(false);
+        };
+        let verdict = M::advance(
+            &mut self.scheduler,
             &mut cursor.raw,
             cursor.thread_slot,
             &self.tables,
@@ -481,17 +547,28 @@ impl<S: Storage> Engine<S> {
                 cursor.raw.time = time;
                 self.last_time = time;
                 self.current = at;
+                if M::LENIENT {
+                    M::passed(self, input, at)?;
+                }
                 Ok(true)
             }
             Ok(Verdict::Wait) => Ok(false),
-            Err(fault) => {
-                let error = input.error(fault.kind, fault.value, cursor.place());
-                if fault.kind == ErrorKind::RegionMismatch {
-                    self.misnested = at;
-                }
-                self.fail(error)
-            }
+            Err(fault) => M::refused(self, input, at, fault),
         }
+    }
+
+    /// Ends the reading with what is wrong with a cursor's event.
+    #[cold]
+    fn refuse(&mut self, input: &Pieces<'_>, at: u32, fault: Fault) -> Result<bool, Error> {
+        let place = self
+            .cursors
+            .get(num::index(at))
+            .map_or(self.place, Cursor::place);
+        let error = input.error(fault.kind, fault.value, place);
+        if fault.kind == ErrorKind::RegionMismatch {
+            self.misnested = at;
+        }
+        self.fail(error)
     }
 
     /// Ends the reading with an error.
@@ -512,6 +589,9 @@ impl<S: Storage> Engine<S> {
 
     /// Goes on to the next generation, or to the end of the trace: either is a sync event.
     fn next_generation(&mut self, input: &Pieces<'_>, last: bool) -> Result<(), Error> {
+        if M::LENIENT && self.version.has_generations() {
+            return M::load(self, input, last);
+        }
         match self.after {
             After::Error(error) => {
                 self.phase = Phase::Failing(error);

@@ -1,6 +1,7 @@
 //! Traces of before Go 1.22, which are read as a whole.
 
 use super::Engine;
+use super::mode::Mode;
 use crate::error::Error;
 use crate::event::Event;
 use crate::tables::Storage;
@@ -17,7 +18,7 @@ pub(in crate::reader) fn input(input: Pieces<'_>, version: Version) -> Pieces<'_
     input
 }
 
-impl<S: Storage> Engine<S> {
+impl<S: Storage, M: Mode> Engine<S, M> {
     /// An event that is not a cursor's.
     pub(super) fn other_event<'t>(&self, input: Pieces<'t>) -> Event<'_, 't> {
         #[cfg(feature = "alloc")]

@@ -1,5 +1,6 @@
 //! How cursors are parked where there are many threads: see `merge::parking`.
 
+use super::mode::Mode;
 use super::{Cursor, Engine};
 use crate::error::{Error, ErrorKind, Table};
 use crate::num;
@@ -9,11 +10,16 @@ use crate::tables::{List, Storage};
 use crate::wire::EventType;
 use crate::wire::Pieces;
 
-impl<S: Storage> Engine<S> {
+impl<S: Storage, M: Mode> Engine<S, M> {
     /// The earliest event must wait, and there are many threads: parks it, until one passes.
     pub(super) fn advance_parking(&mut self, input: &Pieces<'_>) -> Result<bool, Error> {
         self.ready.wake();
         while let Some(next) = self.frontier.get(0) {
+            if M::LENIENT
+                && let Some(result) = M::before_later(self, input, 0)
+            {
+                return result;
+            }
             let parked = self.parking.park(next.cursor, &self.cursors);
             parked.map_err(|full| {
                 let kind = ErrorKind::TableFull(Table::Threads);
@@ -22,6 +28,11 @@ impl<S: Storage> Engine<S> {
             self.frontier.remove(0);
             if self.try_advance(input, 0)? {
                 return Ok(true);
+            }
+            if M::LENIENT
+                && let Some(result) = M::after_later(self, input, 0)
+            {
+                return result;
             }
         }
         let place = self.parked().map_or(self.place, Cursor::place);

@@ -66,6 +66,16 @@ impl Cursor {
         }
     }
 
+    /// Leaves out the rest of the current batch, whose next event cannot be decoded; gives where it ends.
+    #[cfg(feature = "alloc")]
+    pub(in crate::reader) fn skip_batch(&mut self) -> Place {
+        self.at = self.end;
+        Place {
+            piece: self.raw.piece,
+            at: self.end,
+        }
+    }
+
     /// Where the next event stands.
     pub(in crate::reader) fn place(&self) -> Place {
         self.raw.place()

@@ -39,6 +39,47 @@ impl<L: List<Next>> Frontier<L> {
         }
     }
 
+    /// The same entries.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn copied(&self) -> Result<Self, Full> {
+        Ok(Frontier {
+            heap: crate::tables::copied(&self.heap)?,
+            ..*self
+        })
+    }
+
+    /// Visits the entries that are no later than `limit`, parents before those below them, until `visit`
+    /// says no.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn up_to(&self, limit: Time, mut visit: impl FnMut(usize, Next) -> bool) {
+        // Of each level of the heap, what is left to visit: the right one of two.
+        let mut left = [0usize; 64];
+        let mut depth = 0usize;
+        let mut at = 0usize;
+        loop {
+            match self.get(at) {
+                Some(next) if next.time <= limit => {
+                    if !visit(at, next) {
+                        return;
+                    }
+                    let below = at.wrapping_mul(2).wrapping_add(1);
+                    if let Some(slot) = left.get_mut(depth) {
+                        *slot = below.wrapping_add(1);
+                    }
+                    depth = depth.saturating_add(1);
+                    at = below;
+                }
+                _ => {
+                    let Some(up) = depth.checked_sub(1) else {
+                        return;
+                    };
+                    depth = up;
+                    at = left.get(up).copied().unwrap_or(usize::MAX);
+                }
+            }
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.heap.clear();
         self.find_root();

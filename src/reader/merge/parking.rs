@@ -42,6 +42,16 @@ impl<L: List<Fork>> Parking<L> {
         }
     }
 
+    /// The same events put aside.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn copied(&self) -> Result<Self, Full> {
+        Ok(Parking {
+            by_key: self.by_key.copied()?,
+            by_time: self.by_time.copied()?,
+            len: self.len,
+        })
+    }
+
     pub(crate) fn clear(&mut self) {
         self.by_key.clear();
         self.by_time.clear();

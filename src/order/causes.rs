@@ -1,0 +1,1068 @@
+//! What must have happened for an event to be possible: for traces of which parts are missing.
+//!
+//! An event that the model refuses, or that would wait for ever, has causes that the trace does not have.
+//! [`Scheduler::cause`] gives them one by one, as events that the model lets pass: a goroutine that starts
+//! while it waits was unblocked before. The model's own rules are not touched: an event that is made up
+//! goes through [`advance`](Scheduler::advance) like any other.
+
+use super::{Collector, Epoch, Fault, Scheduler, Sequence};
+use crate::error::{ErrorKind, Table};
+use crate::event::Raw;
+use crate::generation::Tables;
+use crate::ids::{GoId, ProcId, ThreadId};
+use crate::num;
+use crate::tables::{NIL, Storage};
+use crate::wire::{EventType, GoStatus, Pieces, ProcStatus, Span, TimedEvent};
+
+/// What comes before an event that may not come next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cause {
+    /// This event on the thread in this slot; [`NIL`] is none.
+    Event(TimedEvent, u32),
+    /// On the same thread, the end of the innermost region, of this task and name.
+    RegionEnd(u64, Span),
+    /// Nothing: the model was corrected in what is no event. The event is to be tried again.
+    Corrected,
+    /// Nothing makes it possible, or nothing is needed any more: it is to be left out.
+    None,
+}
+
+/// What was made up so far: all that is needed besides what the trace has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made {
+    /// A thread for events of goroutines that are nowhere else.
+    thread: u32,
+    /// How many procs were made up.
+    procs: u64,
+    /// A goroutine that is to go on running on this thread, for the event being looked at.
+    resume: Option<(u32, GoId)>,
+}
+
+/// The id of the thread that is made up.
+pub(crate) const THREAD: u64 = 4_000_000_000;
+/// The ids of procs that are made up begin here.
+const FIRST_PROC: u64 = 1000;
+/// How many of them are looked at for an idle one.
+const TRIES: u64 = 8;
+/// What is this many numbers behind was not overtaken.
+const LONG_AGO: u64 = 64;
+/// How many open regions of a goroutine are looked at.
+const DEEPEST: usize = 1024;
+
+impl Made {
+    pub(crate) const NONE: Made = Made {
+        thread: NIL,
+        procs: 0,
+        resume: None,
+    };
+
+    /// Another event is looked at.
+    pub(crate) const fn begin(&mut self) {
+        self.resume = None;
+    }
+}
+
+/// What is to happen before something is so; nothing, if it is.
+type Plan = Result<Option<Cause>, Fault>;
+
+/// Gives what is to happen first, if anything.
+macro_rules! first {
+    ($plan:expr) => {
+        if let Some(cause) = $plan? {
+            return Ok(Some(cause));
+        }
+    };
+}
+
+const fn event(ty: EventType, a: u64, b: u64, c: u64) -> TimedEvent {
+    TimedEvent::new(ty, 0, [a, b, c, 0])
+}
+
+const fn on(thread: u32, ty: EventType) -> Plan {
+    Ok(Some(Cause::Event(event(ty, 0, 0, 0), thread)))
+}
+
+const CORRECTED: Plan = Ok(Some(Cause::Corrected));
+const IMPOSSIBLE: Plan = Ok(Some(Cause::None));
+
+impl<S: Storage> Scheduler<S> {
+    /// Whether an event contradicts what is known in a way that the model finds out when it has changed
+    /// already, or not at all: as where parts of a trace are missing. Where the event's own arguments are
+    /// the lesser evidence, they are corrected.
+    pub(crate) fn look_ahead(
+        &mut self,
+        raw: &mut Raw,
+        slot: u32,
+        epoch: Epoch,
+        damaged: bool,
+    ) -> Result<(), Fault> {
+        let [id, ..] = raw.event.args;
+        match raw.event.ty {
+            EventType::PROC_STEAL => {
+                let found = self.procs.find(id).unwrap_or(NIL);
+                let Some(proc) = self.procs.get(found).copied() else {
+                    return Ok(());
+                };
+                if proc.status == ProcStatus::SYSCALL {
+                    match self.holder(id, found) {
+                        Some(holder) => {
+                            if let Some(thread) = self.threads.id(holder)
+                                && let Some(victim) = raw.event.args.get_mut(2)
+                            {
+                                *victim = thread;
+                            }
+                        }
+                        None => self.set_proc(found, ProcStatus::SYSCALL_ABANDONED),
+                    }
+                }
+            }
+            EventType::GO_SYSCALL_BEGIN | EventType::GO_SYSCALL_END => {
+                let begins = raw.event.ty == EventType::GO_SYSCALL_BEGIN;
+                let Some(proc) = self.threads.get(slot).and_then(|thread| thread.proc) else {
+                    return Ok(());
+                };
+                let slot = self
+                    .threads
+                    .get(slot)
+                    .map_or(NIL, |thread| thread.proc_slot);
+                let next = Sequence {
+                    generation: epoch.generation,
+                    number: id,
+                };
+                match self.procs.get(slot) {
+                    Some(known) if begins && !known.sequence.is_followed_by(next) => {
+                        return super::fault(ErrorKind::SequenceMismatch, id);
+                    }
+                    Some(known) if !begins && known.status != ProcStatus::SYSCALL => {
+                        return super::fault(ErrorKind::ProcStateMismatch, proc.get());
+                    }
+                    _ => {}
+                }
+            }
+            EventType::GO_DESTROY_SYSCALL => {
+                let bound = self.threads.get(slot).and_then(|thread| thread.proc);
+                if let Some(proc) = bound
+                    && self.proc_status_of(proc.get()) != Some(ProcStatus::SYSCALL)
+                {
+                    return super::fault(ErrorKind::ProcStateMismatch, proc.get());
+                }
+            }
+            EventType::PROC_STATUS => {
+                let status = ProcStatus(num::low_byte(raw.arg(1)));
+                let found = self.procs.find(id).unwrap_or(NIL);
+                let known = self.procs.get(found).map(|proc| proc.status);
+                match (status, known) {
+                    (ProcStatus::SYSCALL_ABANDONED, Some(ProcStatus::SYSCALL))
+                        if self.holder(id, found).is_none() =>
+                    {
+                        self.set_proc(found, ProcStatus::SYSCALL_ABANDONED);
+                    }
+                    (ProcStatus::RUNNING | ProcStatus::SYSCALL, known) if damaged => {
+                        let bound = self.threads.get(slot).and_then(|thread| thread.proc);
+                        let elsewhere = self.holder(id, found).is_some_and(|t| t != slot);
+                        let other = bound.is_some_and(|proc| proc.get() != id);
+                        if other || (known.is_some() && elsewhere) {
+                            return super::fault(ErrorKind::ProcStatusMismatch, id);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            EventType::GO_STATUS | EventType::GO_STATUS_STACK
+                if damaged && GoStatus(num::low_byte(raw.arg(2))) == GoStatus::RUNNING =>
+            {
+                let bound = self.threads.get(slot).and_then(|thread| thread.go);
+                let found = self.goroutines.find(id).unwrap_or(NIL);
+                let elsewhere = self.runner(id, found).is_some_and(|t| t != slot);
+                let other = bound.is_some_and(|go| go.get() != id);
+                if elsewhere || other {
+                    return super::fault(ErrorKind::GoStatusMismatch, id);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What must come before the record in `raw`, of the thread in `slot`, which the model does not let
+    /// pass. `again` says whether something came before it already.
+    ///
+    /// Errors: only a table that is full.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of them are what the model looks at"
+    )]
+    pub(crate) fn cause(
+        &mut self,
+        raw: &Raw,
+        slot: u32,
+        epoch: Epoch,
+        again: bool,
+        made: &mut Made,
+        tables: &Tables<S>,
+        input: &Pieces<'_>,
+    ) -> Result<Cause, Fault> {
+        let plan = self.plan(raw, slot, epoch, again, made, tables, input)?;
+        Ok(plan.unwrap_or(Cause::None))
+    }
+
+    /// What comes before a thread runs no goroutine.
+    pub(crate) fn before_stopped(
+        &mut self,
+        slot: u32,
+        epoch: Epoch,
+        made: &mut Made,
+    ) -> Result<Cause, Fault> {
+        Ok(self.stop_on(slot, epoch, made)?.unwrap_or(Cause::None))
+    }
+
+    /// The id of the thread in a slot.
+    pub(crate) fn thread_id(&self, slot: u32) -> Option<ThreadId> {
+        self.threads.id(slot).and_then(ThreadId::new)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of them are what the model looks at"
+    )]
+    fn plan(
+        &mut self,
+        raw: &Raw,
+        slot: u32,
+        epoch: Epoch,
+        again: bool,
+        made: &mut Made,
+        tables: &Tables<S>,
+        input: &Pieces<'_>,
+    ) -> Plan {
+        let ty = raw.event.ty;
+        let [id, number, third, _] = raw.event.args;
+        if let Some((thread, go)) = made.resume
+            && thread == slot
+        {
+            match self.goroutines.find(go.get()) {
+                Some(go) => first!(self.run(go, slot, epoch, made)),
+                None => made.resume = None,
+            }
+        }
+        let running = self.threads.get(slot).and_then(|thread| thread.go);
+        let proc = self.threads.get(slot).and_then(|thread| thread.proc);
+        match ty {
+            EventType::GO_START => {
+                if GoId::new(id).is_none() || raw.thread.is_none() {
+                    return IMPOSSIBLE;
+                }
+                let Some(go) = self.goroutines.find(id) else {
+                    return self.exist(id, epoch, made);
+                };
+                if !again && self.is_past_go(go, number, epoch) {
+                    return IMPOSSIBLE;
+                }
+                first!(self.ready(go, epoch, made));
+                first!(self.stop_on(slot, epoch, made));
+                first!(self.lend(slot, epoch, made));
+                self.expect_go(go, number, epoch)
+            }
+            EventType::GO_UNBLOCK => {
+                if GoId::new(id).is_none() {
+                    return IMPOSSIBLE;
+                }
+                let Some(go) = self.goroutines.find(id) else {
+                    return self.exist(id, epoch, made);
+                };
+                let next = self.next_go(go, epoch);
+                if !again && self.is_past_go(go, number, epoch) {
+                    return IMPOSSIBLE;
+                }
+                let status = self.go_status_of(go);
+                let itself = running.is_some_and(|go| go.get() == id);
+                if !again && ((status == Some(GoStatus::RUNNABLE) && next == number) || itself) {
+                    self.set_go_number(go, number, epoch);
+                    return IMPOSSIBLE;
+                }
+                first!(self.wait(go, epoch, made));
+                self.expect_go(go, number, epoch)
+            }
+            EventType::GO_SWITCH | EventType::GO_SWITCH_DESTROY => {
+                if GoId::new(id).is_none() || raw.thread.is_none() {
+                    return IMPOSSIBLE;
+                }
+                let Some(go) = self.goroutines.find(id) else {
+                    return self.exist(id, epoch, made);
+                };
+                if !again && self.is_past_go(go, number, epoch) {
+                    return IMPOSSIBLE;
+                }
+                match running {
+                    Some(own) if own.get() != id => first!(self.own(slot, epoch, made)),
+                    // What ran is not known; what runs then is.
+                    _ => {
+                        first!(self.run(go, slot, epoch, made));
+                        self.set_go_number(go, number, epoch);
+                        return IMPOSSIBLE;
+                    }
+                }
+                first!(self.wait(go, epoch, made));
+                self.expect_go(go, number, epoch)
+            }
+            EventType::GO_CREATE | EventType::GO_CREATE_BLOCKED => {
+                if GoId::new(id).is_none() || raw.thread.is_none() {
+                    return IMPOSSIBLE;
+                }
+                if running.is_some() {
+                    first!(self.own(slot, epoch, made));
+                } else {
+                    first!(self.lend(slot, epoch, made));
+                }
+                self.gone(id, epoch, made)
+            }
+            EventType::GO_CREATE_SYSCALL => {
+                if GoId::new(id).is_none() || raw.thread.is_none() {
+                    return IMPOSSIBLE;
+                }
+                first!(self.stop_on(slot, epoch, made));
+                self.gone(id, epoch, made)
+            }
+            EventType::GO_DESTROY_SYSCALL | EventType::GO_SYSCALL_END_BLOCKED => {
+                if running.is_none() {
+                    return IMPOSSIBLE;
+                }
+                if self.running_status(slot) == Some(GoStatus::SYSCALL) {
+                    let Some(proc) = proc else { return Ok(None) };
+                    let status = self.proc_status_of(proc.get());
+                    if ty == EventType::GO_DESTROY_SYSCALL && status == Some(ProcStatus::SYSCALL) {
+                        return Ok(None);
+                    }
+                    return match self.procs.find(proc.get()) {
+                        Some(found) => self.idle(found, epoch, made),
+                        None => self.unbind_proc(slot),
+                    };
+                }
+                self.enter(slot, epoch, made)
+            }
+            EventType::GO_SYSCALL_BEGIN => {
+                if running.is_none() {
+                    return IMPOSSIBLE;
+                }
+                first!(self.own(slot, epoch, made));
+                let Some(found) = self.bound_proc(slot) else {
+                    return IMPOSSIBLE;
+                };
+                // Its number is the first argument.
+                self.expect_proc(found, id, epoch)
+            }
+            EventType::GO_SYSCALL_END => {
+                if running.is_none() || made.resume.is_some() {
+                    return IMPOSSIBLE;
+                }
+                self.enter(slot, epoch, made)
+            }
+            EventType::PROC_START => {
+                if ProcId::new(id).is_none() || raw.thread.is_none() {
+                    return IMPOSSIBLE;
+                }
+                let Some(found) = self.procs.find(id) else {
+                    let status =
+                        event(EventType::PROC_STATUS, id, u64::from(ProcStatus::IDLE.0), 0);
+                    return Ok(Some(Cause::Event(status, NIL)));
+                };
+                if !again && self.is_past_proc(found, number, epoch) {
+                    return IMPOSSIBLE;
+                }
+                first!(self.idle_on(slot, epoch, made));
+                first!(self.idle(found, epoch, made));
+                self.expect_proc(found, number, epoch)
+            }
+            EventType::PROC_STOP => match proc {
+                Some(_) => {
+                    self.unbind_proc(slot)?;
+                    IMPOSSIBLE
+                }
+                None => IMPOSSIBLE,
+            },
+            EventType::PROC_STEAL => {
+                let Some(found) = self.procs.find(id).filter(|_| raw.thread.is_some()) else {
+                    return IMPOSSIBLE;
+                };
+                if !again && self.is_past_proc(found, number, epoch) {
+                    return IMPOSSIBLE;
+                }
+                match self.proc_status_of(id) {
+                    Some(ProcStatus::SYSCALL | ProcStatus::SYSCALL_ABANDONED) => {
+                        self.expect_proc(found, number, epoch)
+                    }
+                    Some(ProcStatus::RUNNING) => {
+                        let holder = self.holder(id, found);
+                        match holder.filter(|t| self.running_status(*t) == Some(GoStatus::RUNNING))
+                        {
+                            Some(holder) => self.enter(holder, epoch, made),
+                            None => self.idle(found, epoch, made),
+                        }
+                    }
+                    _ => {
+                        self.set_proc_number(found, number, epoch);
+                        IMPOSSIBLE
+                    }
+                }
+            }
+            EventType::PROC_STATUS => {
+                self.proc_as(id, ProcStatus(num::low_byte(number)), slot, epoch, made)
+            }
+            EventType::GO_STATUS | EventType::GO_STATUS_STACK => {
+                let status = GoStatus(num::low_byte(third));
+                let thread = ThreadId::new(number);
+                self.go_as(id, status, thread, slot, epoch, made)
+            }
+            EventType::GC_ACTIVE | EventType::GC_BEGIN | EventType::GC_END => {
+                Ok(self.collector(ty, id, slot, again, running.is_some() && proc.is_some()))
+            }
+            EventType::GC_SWEEP_BEGIN => {
+                match self.bound_proc(slot).and_then(|p| self.procs.get(p)) {
+                    Some(proc) if proc.sweeps => on(slot, EventType::GC_SWEEP_END),
+                    _ => IMPOSSIBLE,
+                }
+            }
+            EventType::GC_MARK_ASSIST_BEGIN => {
+                first!(self.own_or_none(slot, epoch, made));
+                match self
+                    .running_slot(slot)
+                    .and_then(|go| self.goroutines.get(go))
+                {
+                    Some(go) if go.assists => on(slot, EventType::GC_MARK_ASSIST_END),
+                    _ => IMPOSSIBLE,
+                }
+            }
+            EventType::STW_BEGIN => {
+                first!(self.own_or_none(slot, epoch, made));
+                match self
+                    .running_slot(slot)
+                    .and_then(|go| self.goroutines.get(go))
+                {
+                    Some(go) if go.range != NIL => on(slot, EventType::STW_END),
+                    _ => IMPOSSIBLE,
+                }
+            }
+            EventType::USER_TASK_BEGIN => {
+                first!(self.own_or_none(slot, epoch, made));
+                match self.tasks.find(id) {
+                    Some(_) => {
+                        let end = event(EventType::USER_TASK_END, id, 0, 0);
+                        Ok(Some(Cause::Event(end, slot)))
+                    }
+                    None => IMPOSSIBLE,
+                }
+            }
+            EventType::USER_REGION_END => {
+                first!(self.own_or_none(slot, epoch, made));
+                Ok(self.outer_region(raw, slot, tables, input))
+            }
+            EventType::HEAP_ALLOC | EventType::HEAP_GOAL => match (raw.thread, running) {
+                (None, _) => IMPOSSIBLE,
+                (_, None) => self.lend(slot, epoch, made),
+                (_, Some(_)) => self.own(slot, epoch, made),
+            },
+            EventType::GO_STOP
+            | EventType::GO_BLOCK
+            | EventType::GO_DESTROY
+            | EventType::USER_REGION_BEGIN
+            | EventType::USER_TASK_END
+            | EventType::USER_LOG
+            | EventType::PROCS_CHANGE
+            | EventType::GO_LABEL => self.own_or_none(slot, epoch, made),
+            _ => IMPOSSIBLE,
+        }
+    }
+
+    // Toward a state, event by event.
+
+    /// A goroutine is known.
+    fn exist(&mut self, id: u64, epoch: Epoch, made: &mut Made) -> Plan {
+        if epoch.first {
+            let none = ThreadId::raw(None);
+            let status = event(
+                EventType::GO_STATUS,
+                id,
+                none,
+                u64::from(GoStatus::RUNNABLE.0),
+            );
+            return Ok(Some(Cause::Event(status, NIL)));
+        }
+        let thread = self.made_up_thread(made)?;
+        first!(self.lend(thread, epoch, made));
+        Ok(Some(Cause::Event(
+            event(EventType::GO_CREATE, id, 0, 0),
+            thread,
+        )))
+    }
+
+    /// A goroutine is not known any more.
+    fn gone(&mut self, id: u64, epoch: Epoch, made: &mut Made) -> Plan {
+        let Some(go) = self.goroutines.find(id) else {
+            return Ok(None);
+        };
+        match self.runner(id, go) {
+            Some(thread) => {
+                if self.go_status_of(go) == Some(GoStatus::SYSCALL) {
+                    if let Some(proc) = self.bound_proc(thread) {
+                        return self.idle(proc, epoch, made);
+                    }
+                    return on(thread, EventType::GO_DESTROY_SYSCALL);
+                }
+                first!(self.own(thread, epoch, made));
+                on(thread, EventType::GO_DESTROY)
+            }
+            None => {
+                let thread = self.made_up_thread(made)?;
+                first!(self.run(go, thread, epoch, made));
+                on(thread, EventType::GO_DESTROY)
+            }
+        }
+    }
+
+    /// A goroutine is runnable.
+    fn ready(&mut self, go: u32, epoch: Epoch, made: &mut Made) -> Plan {
+        let id = self.goroutines.id(go).unwrap_or(0);
+        match self.go_status_of(go) {
+            Some(GoStatus::RUNNABLE) => Ok(None),
+            Some(GoStatus::WAITING) => {
+                let number = self.next_go(go, epoch);
+                let unblock = event(EventType::GO_UNBLOCK, id, number, 0);
+                Ok(Some(Cause::Event(unblock, NIL)))
+            }
+            _ => match self.runner(id, go) {
+                Some(thread) => self.stop_on(thread, epoch, made),
+                None => {
+                    self.set_go(go, GoStatus::RUNNABLE);
+                    CORRECTED
+                }
+            },
+        }
+    }
+
+    /// A goroutine waits.
+    fn wait(&mut self, go: u32, epoch: Epoch, made: &mut Made) -> Plan {
+        let id = self.goroutines.id(go).unwrap_or(0);
+        match self.go_status_of(go) {
+            Some(GoStatus::WAITING) => return Ok(None),
+            Some(GoStatus::RUNNING) => {
+                if let Some(thread) = self.runner(id, go) {
+                    first!(self.own(thread, epoch, made));
+                    return on(thread, EventType::GO_BLOCK);
+                }
+            }
+            _ => {}
+        }
+        first!(self.ready(go, epoch, made));
+        let thread = self.made_up_thread(made)?;
+        self.run(go, thread, epoch, made)
+    }
+
+    /// A goroutine runs on a thread.
+    fn run(&mut self, go: u32, thread: u32, epoch: Epoch, made: &mut Made) -> Plan {
+        let id = self.goroutines.id(go).unwrap_or(0);
+        let here = self.runner(id, go) == Some(thread);
+        if here && self.go_status_of(go) == Some(GoStatus::RUNNING) {
+            return self.lend(thread, epoch, made);
+        }
+        first!(self.ready(go, epoch, made));
+        first!(self.stop_on(thread, epoch, made));
+        first!(self.lend(thread, epoch, made));
+        let number = self.next_go(go, epoch);
+        Ok(Some(Cause::Event(
+            event(EventType::GO_START, id, number, 0),
+            thread,
+        )))
+    }
+
+    /// A thread runs no goroutine.
+    fn stop_on(&mut self, thread: u32, epoch: Epoch, made: &mut Made) -> Plan {
+        if self.threads.get(thread).is_none_or(|t| t.go.is_none()) {
+            return Ok(None);
+        }
+        match self.running_status(thread) {
+            Some(GoStatus::RUNNING) => {
+                first!(self.lend(thread, epoch, made));
+                on(thread, EventType::GO_STOP)
+            }
+            Some(GoStatus::SYSCALL) => match self.bound_proc(thread) {
+                Some(proc) => match self.procs.get(proc).map(|p| p.status) {
+                    Some(ProcStatus::SYSCALL) => on(thread, EventType::GO_SYSCALL_END),
+                    _ => self.idle(proc, epoch, made),
+                },
+                None => on(thread, EventType::GO_SYSCALL_END_BLOCKED),
+            },
+            _ => self.unbind_goroutine(thread),
+        }
+    }
+
+    /// A thread's goroutine runs.
+    fn own(&mut self, thread: u32, epoch: Epoch, made: &mut Made) -> Plan {
+        match self.running_status(thread) {
+            Some(GoStatus::RUNNING) => self.lend(thread, epoch, made),
+            Some(GoStatus::SYSCALL) => {
+                let in_syscall = self
+                    .bound_proc(thread)
+                    .and_then(|proc| self.procs.get(proc));
+                if in_syscall.is_some_and(|proc| proc.status == ProcStatus::SYSCALL) {
+                    return on(thread, EventType::GO_SYSCALL_END);
+                }
+                made.resume = self
+                    .threads
+                    .get(thread)
+                    .and_then(|t| t.go)
+                    .map(|go| (thread, go));
+                self.stop_on(thread, epoch, made)
+            }
+            _ => self.unbind_goroutine(thread),
+        }
+    }
+
+    /// The same, where without a goroutine nothing can be done.
+    fn own_or_none(&mut self, thread: u32, epoch: Epoch, made: &mut Made) -> Plan {
+        match self.threads.get(thread).and_then(|thread| thread.go) {
+            Some(_) => self.own(thread, epoch, made),
+            None => IMPOSSIBLE,
+        }
+    }
+
+    /// A thread's goroutine and proc are in a system call.
+    fn enter(&mut self, thread: u32, epoch: Epoch, made: &mut Made) -> Plan {
+        if self.running_status(thread) == Some(GoStatus::SYSCALL) {
+            let proc = self
+                .bound_proc(thread)
+                .and_then(|proc| self.procs.get(proc));
+            if proc.is_some_and(|proc| proc.status == ProcStatus::SYSCALL) {
+                return Ok(None);
+            }
+        }
+        first!(self.own(thread, epoch, made));
+        let Some(proc) = self.bound_proc(thread) else {
+            return IMPOSSIBLE;
+        };
+        let number = self.next_proc(proc, epoch);
+        Ok(Some(Cause::Event(
+            event(EventType::GO_SYSCALL_BEGIN, number, 0, 0),
+            thread,
+        )))
+    }
+
+    /// A thread has a proc that runs.
+    fn lend(&mut self, thread: u32, epoch: Epoch, made: &mut Made) -> Plan {
+        if self.threads.get(thread).is_none() {
+            return IMPOSSIBLE;
+        }
+        if let Some(proc) = self.threads.get(thread).and_then(|t| t.proc) {
+            let found = self.procs.find(proc.get());
+            return match found.and_then(|p| Some((p, self.procs.get(p)?.status))) {
+                Some((_, ProcStatus::RUNNING)) => Ok(None),
+                Some((found, ProcStatus::SYSCALL)) => {
+                    if self.running_status(thread) == Some(GoStatus::SYSCALL) {
+                        on(thread, EventType::GO_SYSCALL_END)
+                    } else {
+                        self.idle(found, epoch, made)
+                    }
+                }
+                _ => self.unbind_proc(thread),
+            };
+        }
+        let newest = FIRST_PROC.saturating_add(made.procs);
+        for id in newest.saturating_sub(made.procs.min(TRIES))..newest {
+            let found = self.procs.find(id).unwrap_or(NIL);
+            if self.proc_status_of(id) == Some(ProcStatus::IDLE) {
+                let number = self.next_proc(found, epoch);
+                let start = event(EventType::PROC_START, id, number, 0);
+                return Ok(Some(Cause::Event(start, thread)));
+            }
+        }
+        // One that the trace does not have.
+        made.procs = made.procs.saturating_add(1);
+        if self.procs.find(newest).is_some() {
+            return CORRECTED;
+        }
+        let status = event(
+            EventType::PROC_STATUS,
+            newest,
+            u64::from(ProcStatus::IDLE.0),
+            0,
+        );
+        Ok(Some(Cause::Event(status, NIL)))
+    }
+
+    /// A proc is idle.
+    fn idle(&mut self, proc: u32, epoch: Epoch, made: &mut Made) -> Plan {
+        let id = self.procs.id(proc).unwrap_or(0);
+        let status = self.procs.get(proc).map(|proc| proc.status);
+        let holder = self.holder(id, proc);
+        match (status, holder) {
+            (Some(ProcStatus::IDLE), None) | (None, _) => Ok(None),
+            (Some(ProcStatus::RUNNING), Some(thread)) => {
+                if self.running_status(thread) == Some(GoStatus::RUNNING) {
+                    return on(thread, EventType::GO_STOP);
+                }
+                on(thread, EventType::PROC_STOP)
+            }
+            (Some(ProcStatus::SYSCALL), Some(thread)) => {
+                let victim = self.threads.id(thread).unwrap_or(0);
+                let number = self.next_proc(proc, epoch);
+                let steal = event(EventType::PROC_STEAL, id, number, victim);
+                Ok(Some(Cause::Event(steal, thread)))
+            }
+            (Some(ProcStatus::SYSCALL_ABANDONED), None) => {
+                let thread = self.made_up_thread(made)?;
+                let number = self.next_proc(proc, epoch);
+                let steal = event(EventType::PROC_STEAL, id, number, 0);
+                Ok(Some(Cause::Event(steal, thread)))
+            }
+            (_, Some(thread)) => self.unbind_proc(thread),
+            (Some(ProcStatus::RUNNING | ProcStatus::SYSCALL), None) => {
+                self.set_proc(proc, ProcStatus::IDLE);
+                CORRECTED
+            }
+            // Nothing was known of it.
+            (Some(_), None) => {
+                self.procs.remove(proc);
+                let status = event(EventType::PROC_STATUS, id, u64::from(ProcStatus::IDLE.0), 0);
+                Ok(Some(Cause::Event(status, NIL)))
+            }
+        }
+    }
+
+    /// A thread has no proc.
+    fn idle_on(&mut self, thread: u32, epoch: Epoch, made: &mut Made) -> Plan {
+        let Some(proc) = self.threads.get(thread).and_then(|t| t.proc) else {
+            return Ok(None);
+        };
+        match self.procs.find(proc.get()) {
+            Some(found) if self.holder(proc.get(), found) == Some(thread) => {
+                self.idle(found, epoch, made)
+            }
+            _ => self.unbind_proc(thread),
+        }
+    }
+
+    /// A proc has a status on a thread.
+    fn proc_as(
+        &mut self,
+        id: u64,
+        status: ProcStatus,
+        thread: u32,
+        epoch: Epoch,
+        made: &mut Made,
+    ) -> Plan {
+        let Some(proc) = self.procs.find(id).filter(|_| ProcId::new(id).is_some()) else {
+            return match status {
+                ProcStatus::RUNNING | ProcStatus::SYSCALL if ProcId::new(id).is_some() => {
+                    self.idle_on(thread, epoch, made)
+                }
+                _ => IMPOSSIBLE,
+            };
+        };
+        match status {
+            ProcStatus::IDLE => self.idle(proc, epoch, made),
+            ProcStatus::RUNNING | ProcStatus::SYSCALL if self.threads.get(thread).is_some() => {
+                let here = self.holder(id, proc) == Some(thread);
+                if !here {
+                    first!(self.idle(proc, epoch, made));
+                    first!(self.idle_on(thread, epoch, made));
+                    // One in a system call would have lost its proc for good.
+                    first!(self.stop_on(thread, epoch, made));
+                    let number = self.next_proc(proc, epoch);
+                    let start = event(EventType::PROC_START, id, number, 0);
+                    return Ok(Some(Cause::Event(start, thread)));
+                }
+                let running = self.threads.get(thread).is_some_and(|t| t.go.is_some());
+                let now = self.proc_status_of(id);
+                match (status, now) {
+                    (ProcStatus::RUNNING, Some(ProcStatus::SYSCALL)) => {
+                        self.lend(thread, epoch, made)
+                    }
+                    (ProcStatus::SYSCALL, Some(ProcStatus::RUNNING)) if running => {
+                        self.enter(thread, epoch, made)
+                    }
+                    _ => IMPOSSIBLE,
+                }
+            }
+            _ => IMPOSSIBLE,
+        }
+    }
+
+    /// A goroutine has a status; if it runs, on this thread, in a system call on that one.
+    fn go_as(
+        &mut self,
+        id: u64,
+        status: GoStatus,
+        in_syscall: Option<ThreadId>,
+        thread: u32,
+        epoch: Epoch,
+        made: &mut Made,
+    ) -> Plan {
+        if GoId::new(id).is_none()
+            || !matches!(
+                status,
+                GoStatus::RUNNABLE | GoStatus::WAITING | GoStatus::RUNNING | GoStatus::SYSCALL
+            )
+        {
+            return IMPOSSIBLE;
+        }
+        let Some(go) = self.goroutines.find(id) else {
+            if epoch.first {
+                // Only another goroutine is in the way.
+                return match (status, in_syscall) {
+                    (GoStatus::RUNNING, _) => self.stop_on(thread, epoch, made),
+                    (GoStatus::SYSCALL, Some(other)) => {
+                        let other = self
+                            .thread_slot(other)
+                            .map_err(super::full(Table::Threads))?;
+                        self.stop_on(other, epoch, made)
+                    }
+                    _ => IMPOSSIBLE,
+                };
+            }
+            return self.exist(id, epoch, made);
+        };
+        match (status, in_syscall) {
+            (GoStatus::RUNNABLE, _) => self.ready(go, epoch, made),
+            (GoStatus::WAITING, _) => self.wait(go, epoch, made),
+            (GoStatus::RUNNING, _) => self.run(go, thread, epoch, made),
+            (_, None) => IMPOSSIBLE,
+            (_, Some(other)) => {
+                let other = self
+                    .thread_slot(other)
+                    .map_err(super::full(Table::Threads))?;
+                if let Some(thread) = self.threads.get_mut(other) {
+                    thread.seen = true;
+                }
+                let here = self.runner(id, go) == Some(other);
+                if here && self.go_status_of(go) == Some(GoStatus::SYSCALL) {
+                    return Ok(None);
+                }
+                first!(self.run(go, other, epoch, made));
+                self.enter(other, epoch, made)
+            }
+        }
+    }
+
+    fn collector(
+        &mut self,
+        ty: EventType,
+        number: u64,
+        slot: u32,
+        again: bool,
+        all: bool,
+    ) -> Option<Cause> {
+        let known = self.gc != Collector::Undetermined;
+        if known && !again && number <= self.gc_sequence {
+            return Some(Cause::None);
+        }
+        let before = number.wrapping_sub(1);
+        let follows = self.gc_sequence == before;
+        match (ty, self.gc) {
+            (EventType::GC_BEGIN, Collector::Running) if all => {
+                let end = event(EventType::GC_END, self.gc_sequence.wrapping_add(1), 0, 0);
+                Some(Cause::Event(end, slot))
+            }
+            (EventType::GC_BEGIN, Collector::Idle) | (EventType::GC_ACTIVE, Collector::Running)
+                if all && !follows =>
+            {
+                self.gc_sequence = before;
+                Some(Cause::Corrected)
+            }
+            (EventType::GC_END, Collector::Running) if !follows => {
+                self.gc_sequence = before;
+                Some(Cause::Corrected)
+            }
+            _ => {
+                // What it says is known from now on, but for a beginning that is left out.
+                self.gc_sequence = number;
+                if ty == EventType::GC_END || !known {
+                    self.gc = Collector::Idle;
+                }
+                Some(Cause::None)
+            }
+        }
+    }
+
+    /// A region ends that is not the innermost: the inner ones end first, if it is open at all.
+    fn outer_region(
+        &self,
+        raw: &Raw,
+        slot: u32,
+        tables: &Tables<S>,
+        input: &Pieces<'_>,
+    ) -> Option<Cause> {
+        use crate::generation::Lookup;
+        let [task, name, ..] = raw.event.args;
+        let go = self.goroutines.get(self.running_slot(slot)?)?;
+        let innermost = self.nodes.get(num::index(go.region))?;
+        let name = tables.string(name)?;
+        let mut at = innermost.next;
+        for _ in 0..DEEPEST {
+            let node = self.nodes.get(num::index(at))?;
+            if node.id == task && (node.name == name || input.bytes(node.name) == input.bytes(name))
+            {
+                return Some(Cause::RegionEnd(innermost.id, innermost.name));
+            }
+            at = node.next;
+        }
+        None
+    }
+
+    // What is known.
+
+    /// The thread that runs a goroutine, or is in a system call of it.
+    fn runner(&self, id: u64, go: u32) -> Option<u32> {
+        let thread = self.goroutines.get(go)?.thread;
+        let bound = self.threads.get(thread)?.go?;
+        (bound.get() == id).then_some(thread)
+    }
+
+    /// The thread that has a proc.
+    fn holder(&self, id: u64, proc: u32) -> Option<u32> {
+        let thread = self.procs.get(proc)?.owner;
+        let bound = self.threads.get(thread)?.proc?;
+        (bound.get() == id).then_some(thread)
+    }
+
+    fn go_status_of(&self, go: u32) -> Option<GoStatus> {
+        Some(self.goroutines.get(go)?.status)
+    }
+
+    fn proc_status_of(&self, id: u64) -> Option<ProcStatus> {
+        Some(self.procs.get(self.procs.find(id)?)?.status)
+    }
+
+    fn running_slot(&self, thread: u32) -> Option<u32> {
+        self.goroutines.find(self.threads.get(thread)?.go?.get())
+    }
+
+    fn running_status(&self, thread: u32) -> Option<GoStatus> {
+        self.go_status_of(self.running_slot(thread)?)
+    }
+
+    fn bound_proc(&self, thread: u32) -> Option<u32> {
+        self.procs.find(self.threads.get(thread)?.proc?.get())
+    }
+
+    // What the model takes for true from now on.
+
+    fn set_go(&mut self, go: u32, status: GoStatus) {
+        if let Some(go) = self.goroutines.get_mut(go) {
+            go.status = status;
+        }
+    }
+
+    fn set_proc(&mut self, proc: u32, status: ProcStatus) {
+        if let Some(proc) = self.procs.get_mut(proc) {
+            proc.status = status;
+        }
+    }
+
+    fn set_go_number(&mut self, go: u32, number: u64, epoch: Epoch) {
+        if let Some(go) = self.goroutines.get_mut(go) {
+            go.sequence = Sequence {
+                generation: epoch.generation,
+                number,
+            };
+        }
+    }
+
+    fn set_proc_number(&mut self, proc: u32, number: u64, epoch: Epoch) {
+        if let Some(proc) = self.procs.get_mut(proc) {
+            proc.sequence = Sequence {
+                generation: epoch.generation,
+                number,
+            };
+        }
+    }
+
+    fn unbind_goroutine(&mut self, thread: u32) -> Plan {
+        if let Some(thread) = self.threads.get_mut(thread) {
+            thread.go = None;
+            thread.go_slot = NIL;
+        }
+        CORRECTED
+    }
+
+    fn unbind_proc(&mut self, thread: u32) -> Plan {
+        if let Some(thread) = self.threads.get_mut(thread) {
+            thread.proc = None;
+            thread.proc_slot = NIL;
+        }
+        CORRECTED
+    }
+
+    fn made_up_thread(&mut self, made: &mut Made) -> Result<u32, Fault> {
+        if self.threads.get(made.thread).is_none() {
+            let known = self.threads.find(THREAD);
+            let inserted =
+                known.map_or_else(|| self.threads.insert(THREAD, super::Thread::NEW), Ok);
+            made.thread = inserted.map_err(super::full(Table::Threads))?;
+        }
+        Ok(made.thread)
+    }
+
+    // Sequence numbers.
+
+    /// Whether a goroutine's number came already.
+    fn is_past_go(&self, go: u32, number: u64, epoch: Epoch) -> bool {
+        self.goroutines
+            .get(go)
+            .is_some_and(|go| is_past(go.sequence, number, epoch))
+    }
+
+    fn is_past_proc(&self, proc: u32, number: u64, epoch: Epoch) -> bool {
+        self.procs
+            .get(proc)
+            .is_some_and(|proc| is_past(proc.sequence, number, epoch))
+    }
+
+    /// The number of a goroutine's next event.
+    fn next_go(&mut self, go: u32, epoch: Epoch) -> u64 {
+        let Some(go) = self.goroutines.get_mut(go) else {
+            return 0;
+        };
+        next_of(&mut go.sequence, epoch)
+    }
+
+    fn next_proc(&mut self, proc: u32, epoch: Epoch) -> u64 {
+        let Some(proc) = self.procs.get_mut(proc) else {
+            return 0;
+        };
+        next_of(&mut proc.sequence, epoch)
+    }
+
+    /// This number comes next.
+    fn expect_go(&mut self, go: u32, number: u64, epoch: Epoch) -> Plan {
+        if self.next_go(go, epoch) == number {
+            return Ok(None);
+        }
+        self.set_go_number(go, number.wrapping_sub(1), epoch);
+        CORRECTED
+    }
+
+    fn expect_proc(&mut self, proc: u32, number: u64, epoch: Epoch) -> Plan {
+        if self.next_proc(proc, epoch) == number {
+            return Ok(None);
+        }
+        self.set_proc_number(proc, number.wrapping_sub(1), epoch);
+        CORRECTED
+    }
+}
+
+/// Whether a number came already. One that came long ago may come again: then it is the last one that is
+/// wrong, as in a record that was damaged.
+fn is_past(sequence: Sequence, number: u64, epoch: Epoch) -> bool {
+    let ago = sequence.number.wrapping_sub(number);
+    sequence.generation == epoch.generation && ago < LONG_AGO
+}
+
+/// The number after the last one of this generation, in which it counts anew.
+fn next_of(sequence: &mut Sequence, epoch: Epoch) -> u64 {
+    if sequence.generation != epoch.generation {
+        *sequence = Sequence {
+            generation: epoch.generation,
+            number: 0,
+        };
+    }
+    sequence.number.wrapping_add(1)
+}

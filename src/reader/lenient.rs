@@ -1,0 +1,162 @@
+//! Lenient reading: what a reader gives of a damaged trace besides its events.
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::ids::{GenerationId, Offset, ThreadId};
+use crate::time::Frequency;
+use crate::wire::Version;
+
+/// Reads on behind damage: the mode of a reader that [`Reader::lenient`](crate::Reader::lenient) gives.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Lenient;
+
+/// What a lenient reader gives: an event of the trace, or what is missing, made up or left out.
+///
+/// The events of [`Event`](Item::Event) and [`MadeUp`](Item::MadeUp) together are a trace without
+/// contradictions: a goroutine starts only when it is runnable, a region ends only if it is the innermost,
+/// and so on, as in the events of a strict reader. Code that follows the states of goroutines can take
+/// both alike: see [`Item::event`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Item<'a> {
+    /// An event of the trace.
+    Event(Event<'a, 'a>),
+    /// An event that is not in the trace, and that the trace needs all the same: a goroutine that
+    /// starts must have been made runnable before, a region that ends must be the innermost. The next
+    /// item that is not `MadeUp` is the event that needs it, and the error is what a strict reader says
+    /// of that one; its offset is that event's.
+    ///
+    /// It has no stack, and its offset is that of the event that needs it. A region that is closed has the
+    /// name that it was opened with.
+    MadeUp(Event<'a, 'a>, Error),
+    /// An event of the trace that contradicts those before it in a way that no other event could
+    /// resolve, and what a strict reader says of it. What it says had no effect.
+    LeftOut(Event<'a, 'a>, Error),
+    /// Bytes of the trace that could not be read.
+    Gap(Gap),
+    /// The generation that begins lacks something. Comes behind the sync event that begins it.
+    Incomplete(Incomplete),
+    /// Another trace begins here, in the same file: what was known of the one before is forgotten.
+    NewTrace(NewTrace),
+}
+
+impl<'a> Item<'a> {
+    /// The event, if this is one that counts: one of the trace, or one that is made up.
+    pub const fn event(&self) -> Option<Event<'a, 'a>> {
+        match self {
+            Item::Event(event) | Item::MadeUp(event, _) => Some(*event),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes of a trace that could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Gap {
+    /// The first byte that is lost.
+    pub from: Offset,
+    /// The byte behind the last one that is lost: reading went on here.
+    pub to: Offset,
+    /// The generation that the bytes before are of; `None` before the first.
+    pub generation: Option<GenerationId>,
+    /// The thread whose events are lost, if only its are: the rest of one batch. Its goroutine is taken
+    /// to have stopped. `None` for bytes between batches, in which any thread may have had events.
+    pub thread: Option<ThreadId>,
+    /// What a strict reader says.
+    pub error: Error,
+}
+
+impl Gap {
+    /// How many bytes are lost.
+    pub const fn len(&self) -> u64 {
+        self.to.0.saturating_sub(self.from.0)
+    }
+
+    /// Whether no byte is lost: something between two bytes is missing.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a generation lacks.
+///
+/// Strings that are missing read as `string 57 (not recorded)`, and stacks have one frame, whose function
+/// is `stack 812 (not recorded)` and whose program counter is the stack's id.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Incomplete {
+    /// The generation.
+    pub generation: GenerationId,
+    /// How many strings that its events and stacks name are missing.
+    pub strings: u64,
+    /// How many stacks that its events name are missing.
+    pub stacks: u64,
+    /// The clock frequency that is used in place of one that is missing: that of the generation before,
+    /// else one unit in 64 ns, which is what Go's clock has on Linux.
+    pub assumed_frequency: Option<Frequency>,
+    /// Whether its end is missing: the trace was cut, or the program died.
+    pub unended: bool,
+    /// Whether generations before it seem to be missing: their numbers are.
+    pub after_missing: bool,
+}
+
+/// Another trace that begins in the same file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct NewTrace {
+    /// Where its header begins.
+    pub offset: Offset,
+    /// The version of its format.
+    pub version: Version,
+}
+
+/// What a lenient reader gave and lost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Losses {
+    /// Events of the trace that were given.
+    pub events: u64,
+    /// Events that were made up.
+    pub made_up: u64,
+    /// Events of the trace that were left out.
+    pub left_out: u64,
+    /// Runs of bytes that could not be read.
+    pub gaps: u64,
+    /// How many bytes they are.
+    pub bytes_lost: u64,
+    /// Nanoseconds lost: of each run of bytes, from the last event before it to the first one after it, on
+    /// its thread or, if any thread may have lost events, of all threads.
+    pub time_lost: u64,
+    /// Generations that were given and lack something.
+    pub incomplete: u64,
+    /// Other traces in the same file.
+    pub new_traces: u64,
+}
+
+impl Losses {
+    pub(super) const NONE: Losses = Losses {
+        events: 0,
+        made_up: 0,
+        left_out: 0,
+        gaps: 0,
+        bytes_lost: 0,
+        time_lost: 0,
+        incomplete: 0,
+        new_traces: 0,
+    };
+
+    /// Whether nothing was lost or made up: a strict reader gives the same events, and no error.
+    pub const fn is_nothing(&self) -> bool {
+        self.made_up == 0
+            && self.left_out == 0
+            && self.gaps == 0
+            && self.incomplete == 0
+            && self.new_traces == 0
+    }
+}
