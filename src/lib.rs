@@ -59,6 +59,8 @@ pub mod source;
 pub mod string;
 pub mod tables;
 pub mod time;
+#[cfg(feature = "tracer")]
+pub mod tracer;
 #[doc(hidden)]
 pub mod varint;
 pub mod wire;

@@ -35,6 +35,18 @@ const PARTS: &[(bool, &str, &str)] = &[
         "snapshots to `embedded_io::Write`",
     ),
     (cfg!(feature = "defmt"), "defmt", "`defmt::Format`"),
+    (cfg!(feature = "tracer"), "tracer", "traces of this process"),
+    (
+        cfg!(feature = "backtrace"),
+        "backtrace",
+        "stacks of this process",
+    ),
+    (cfg!(feature = "tokio"), "tokio", "tokio's hooks"),
+    (
+        cfg!(feature = "tracing"),
+        "tracing",
+        "`tracing`'s spans and events",
+    ),
     (cfg!(feature = "cli"), "cli", "the tool"),
 ];
 

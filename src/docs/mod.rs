@@ -1,4 +1,5 @@
-//! Chapters: what a trace is made of, coming from Go, memory, bare metal, differences from Go.
+//! Chapters: what a trace is made of, coming from Go, tracing a Rust program, memory, bare metal,
+//! differences from Go.
 //!
 //! Nothing but text. The reference is in the modules.
 
@@ -16,3 +17,7 @@ pub mod coming_from_go {}
 
 #[doc = include_str!("differences.md")]
 pub mod differences {}
+
+#[cfg(feature = "tracer")]
+#[doc = include_str!("tracing.md")]
+pub mod tracing {}

@@ -73,6 +73,13 @@ impl Hub {
         state.holds = state.holds.saturating_add(1);
     }
 
+    /// Whether the source is kept from being started.
+    #[cfg(feature = "tracer")]
+    pub(super) fn is_held(&self) -> bool {
+        let state = self.lock();
+        state.holds > 0 && !state.running
+    }
+
     pub(super) fn release(&self) {
         let mut state = self.lock();
         state.holds = state.holds.saturating_sub(1);

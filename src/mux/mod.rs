@@ -172,6 +172,12 @@ impl TraceMultiplexer {
         Hold(Arc::clone(&self.shared))
     }
 
+    /// Whether a [`hold`](TraceMultiplexer::hold) keeps the source from being started.
+    #[cfg(feature = "tracer")]
+    pub(crate) fn is_held(&self) -> bool {
+        self.shared.hub.is_held()
+    }
+
     /// Asks the source to end the current generation soon. Joining and leaving ask it, too.
     ///
     /// Errors: it cannot.

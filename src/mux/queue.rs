@@ -121,6 +121,11 @@ impl Queue {
         true
     }
 
+    /// Whether the trace has begun for this subscriber.
+    pub(super) fn has_begun(&self) -> bool {
+        self.lock().version.is_some()
+    }
+
     /// Puts in batches; waits or drops if there is no room. Says whether the subscriber is still
     /// there.
     pub(super) fn push(&self, batches: &SharedBatches) -> bool {

@@ -64,8 +64,18 @@ impl<S> Subscription<S> {
     /// That takes until the end of the current generation, about a second; longer if the traced
     /// program stands still.
     pub fn stop(self) -> Outcome<S> {
+        let own = self.worker.as_ref().map(|worker| worker.thread().id());
+        if own == Some(thread::current().id()) {
+            self.leave();
+            return self.wait();
+        }
+        let control = Arc::clone(&self.shared.control);
+        control.catch_up();
         self.leave();
-        self.wait()
+        let outcome = self.wait();
+        // Who was the last sees the source stopped.
+        control.catch_up();
+        outcome
     }
 
     /// Waits for the end of the trace, or of the subscriber.
@@ -86,6 +96,11 @@ impl<S> Subscription<S> {
     /// Why nothing more will come, if so. What came before it may still be in the queue.
     pub fn end(&self) -> Option<EndReason> {
         self.queue.end()
+    }
+
+    /// Whether the subscriber's trace has begun: it is given what is traced from now on.
+    pub fn has_begun(&self) -> bool {
+        self.queue.has_begun()
     }
 
     /// The numbers so far.

@@ -79,6 +79,11 @@ pub trait SourceControl: Send + Sync {
     /// Errors: it cannot.
     fn advance(&self) -> Result<(), AdvanceUnsupported>;
 
+    /// Waits until what was traced before is part of the generation that the multiplexer is in, or of
+    /// an earlier one: then leaving with the end of that generation loses nothing. Or until the source
+    /// is stopped. Sources of other processes' traces have no such moment.
+    fn catch_up(&self) {}
+
     /// Makes [`start`](TraceSource::start) and [`next`](TraceSource::next) give
     /// [`SourceError::Interrupted`] as soon as they can, now and from now on.
     fn interrupt(&self);

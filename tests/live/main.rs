@@ -1,4 +1,4 @@
-//! Live traces: the flight recorder, and one source feeding many subscribers.
+//! Live traces: the flight recorder, one source feeding many subscribers, this process as a source.
 #![cfg(feature = "std")]
 
 #[path = "../common/mod.rs"]
@@ -6,3 +6,7 @@ mod common;
 mod mux;
 mod mux_go;
 mod recorder;
+#[cfg(feature = "tracer")]
+mod tracer;
+#[cfg(feature = "tracer")]
+mod validator;

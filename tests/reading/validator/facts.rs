@@ -1,5 +1,9 @@
 //! Events as owned facts, which a test can alter before the validator sees them.
 
+// Unit tests, which have no prelude, use this, too.
+#[allow(unused_imports)]
+use std::prelude::v1::*;
+
 use gotrace::{
     Details, Event, GoId, ProcId, TaskId, ThreadId,
     event::{Change, GoState, ProcState, Resource},

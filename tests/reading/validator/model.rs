@@ -25,6 +25,10 @@
 //! status of 0 leaves a state unknown; stacks of samples and ids of parents name anything; clocks
 //! are what they are; the largest time is followed by the smallest.
 
+// Unit tests, which have no prelude, use this, too.
+#[allow(unused_imports)]
+use std::prelude::v1::*;
+
 use super::facts::{Fact, Region, Task, What};
 use gotrace::{
     GoId, ProcId, TaskId, ThreadId,
