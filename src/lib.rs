@@ -53,6 +53,8 @@ mod order;
 pub mod reader;
 pub mod recorder;
 #[cfg(feature = "alloc")]
+pub mod rewrite;
+#[cfg(feature = "alloc")]
 pub mod select;
 #[cfg(feature = "std")]
 pub mod source;

@@ -91,6 +91,12 @@ impl Version {
         matches!(self, Version::Go125 | Version::Go126)
     }
 
+    /// Whether there can be batches of experiments.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn has_experiments(self) -> bool {
+        self >= Version::Go123
+    }
+
     /// Whether a marker ends each generation.
     pub(crate) const fn has_end_marker(self) -> bool {
         matches!(self, Version::Go126)

@@ -19,6 +19,8 @@ mod mapped_changes;
 mod open;
 mod order;
 mod reader;
+#[cfg(feature = "std")]
+mod rewrite;
 mod tables;
 mod validator;
 #[cfg(feature = "alloc")]

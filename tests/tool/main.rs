@@ -20,6 +20,8 @@ mod legacy;
 mod open;
 #[cfg(feature = "cli")]
 mod record;
+#[cfg(feature = "cli")]
+mod repair;
 #[cfg(not(feature = "cli"))]
 mod stub;
 #[cfg(feature = "cli")]

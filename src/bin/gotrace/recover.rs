@@ -2,6 +2,7 @@
 
 use super::output::{Failure, Result, is_stdin, name, note, report, write_file};
 use gotrace::recorder::{Damage, FlightRecorder, Incomplete, Recovered};
+use gotrace::{Trace, rewrite};
 use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use std::time::Duration;
 #[command(after_help = super::help::page("\
 Examples:
   gotrace recover /var/tmp/app.arena app.trace
+  gotrace recover --repair /var/tmp/app.arena app.trace
   gotrace recover --incomplete last.trace ram.bin app.trace && gotrace dump --wire last.trace"))]
 pub struct Args {
     /// Write the generation that was being recorded to this file, as far as it was
@@ -24,6 +26,11 @@ pub struct Args {
     /// It has a trace's header, but Go's tools do not open it: it is not complete.
     #[arg(long, value_name = "FILE")]
     incomplete: Option<PathBuf>,
+
+    /// Make the generation that was being recorded the last one of the trace, as far as it was
+    /// recorded: its names and stacks are missing, what else is missing is made up
+    #[arg(long, conflicts_with = "incomplete")]
+    repair: bool,
 
     /// The arena
     arena: PathBuf,
@@ -60,10 +67,38 @@ pub fn run(args: Args) -> Result {
         }
     }
     let snapshot = recovered.snapshot();
-    if snapshot.is_empty() {
+    let in_progress = incomplete.filter(|_| args.repair);
+    if snapshot.is_empty() && in_progress.is_none() {
         return Err(failed(&"no generation is complete"));
     }
-    if is_stdin(&args.out) {
+    if let Some(incomplete) = in_progress {
+        let mut whole = snapshot.pieces().concat();
+        if whole.is_empty() {
+            whole.extend_from_slice(incomplete.version.header());
+        }
+        incomplete
+            .pieces
+            .iter()
+            .for_each(|p| whole.extend_from_slice(p));
+        let trace = Trace::new(&whole).map_err(|e| failed(&e))?;
+        let mut bytes = Vec::new();
+        let repaired = rewrite::repair(&trace, |piece| bytes.extend_from_slice(piece));
+        let repaired = repaired.map_err(|e| failed(&e))?;
+        note(format_args!(
+            "generation {} is incomplete: {} events made up, {} left out",
+            incomplete.number,
+            repaired.written.made_up,
+            repaired
+                .losses
+                .left_out
+                .saturating_add(repaired.written.left_out)
+        ));
+        if is_stdin(&args.out) {
+            io::stdout().lock().write_all(&bytes)?;
+        } else {
+            write_file(&args.out, |mut file| file.write_all(&bytes))?;
+        }
+    } else if is_stdin(&args.out) {
         snapshot.write_to(io::stdout().lock())?;
     } else {
         write_file(&args.out, |file| snapshot.write_to(file))?;

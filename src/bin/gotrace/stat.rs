@@ -292,7 +292,7 @@ impl Summary {
         self.clock_warning = scan.clock.factor().map(|factor| {
             format!(
                 "times are {factor} times too short: Go 1.22 on Windows wrote the frequency of another \
-                 clock (go.dev/issue/65997)"
+                 clock (go.dev/issue/65997); \"gotrace repair --fix-clock\" corrects it"
             )
         });
         self.size = size(file, &source.into_inner());

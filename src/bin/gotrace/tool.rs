@@ -31,6 +31,7 @@ mod pulse;
 #[cfg(unix)]
 mod record;
 mod recover;
+mod repair;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
@@ -87,6 +88,7 @@ enum Command {
     #[cfg(unix)]
     Record(record::Args),
     Recover(recover::Args),
+    Repair(repair::Args),
     #[cfg(unix)]
     Tee(tee::Args),
     Completions(docs::Completions),
@@ -104,6 +106,7 @@ pub fn main() -> ExitCode {
         #[cfg(unix)]
         Command::Record(args) => record::run(args),
         Command::Recover(args) => recover::run(args),
+        Command::Repair(args) => repair::run(args),
         #[cfg(unix)]
         Command::Tee(args) => tee::run(args),
         Command::Completions(args) => docs::completions(args),

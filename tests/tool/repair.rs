@@ -1,0 +1,244 @@
+//! `gotrace repair` and `gotrace recover --repair`.
+
+use crate::common::fixtures_dir;
+use crate::common::tool::{Run, directory, gzip, run, run_with_input};
+use std::path::{Path, PathBuf};
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(fixtures_dir().join(name)).unwrap()
+}
+
+fn arguments<'a>(words: &'a [&'a str], paths: &[&'a Path]) -> Vec<&'a Path> {
+    let words = words.iter().map(Path::new);
+    words.chain(paths.iter().copied()).collect()
+}
+
+#[track_caller]
+fn sound(path: &Path) -> Run {
+    let run = run(arguments(&["check"], &[path]));
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    run
+}
+
+/// A trace that was cut, in a directory.
+fn cut(dir: &Path) -> PathBuf {
+    let path = dir.join("cut.trace");
+    std::fs::write(&path, &fixture("http-go1.27.trace")[..200_000]).unwrap();
+    path
+}
+
+#[test]
+fn a_cut_trace_becomes_a_sound_one() {
+    let dir = directory("a_cut_trace_becomes_a_sound_one");
+    let (damaged, out, again) = (cut(&dir), dir.join("out"), dir.join("again"));
+    let repaired = run(arguments(&["repair"], &[&damaged, &out]));
+    assert_eq!((repaired.status, repaired.text()), (0, ""));
+    for says in [
+        "the trace is cut short",
+        "generation 1 is incomplete, its end is missing",
+        "strings and ",
+        " events kept, ",
+    ] {
+        assert!(
+            repaired.stderr.contains(says),
+            "{says}: {}",
+            repaired.stderr
+        );
+    }
+    sound(&out);
+    // Again: the same bytes.
+    let repaired = run(arguments(&["repair"], &[&out, &again]));
+    assert_eq!(repaired.status, 0);
+    assert!(
+        repaired.stderr.ends_with("nothing is wrong with it\n"),
+        "{}",
+        repaired.stderr
+    );
+    assert!(std::fs::read(&again).unwrap() == std::fs::read(&out).unwrap());
+    // From a pipe, to a pipe, compressed: the same.
+    let bytes = std::fs::read(&damaged).unwrap();
+    for input in [bytes.clone(), gzip(&bytes)] {
+        let piped = run_with_input(["repair", "-", "-"], &input);
+        assert_eq!(piped.status, 0);
+        assert!(piped.stdout == std::fs::read(&out).unwrap());
+    }
+    // What compressed it was cut short, too.
+    let half = gzip(&bytes);
+    let piped = run_with_input(["repair", "-", "-"], &half[..half.len() / 2]);
+    assert_eq!(piped.status, 0);
+    assert!(
+        piped.stderr.contains("the gzip data are cut short"),
+        "{}",
+        piped.stderr
+    );
+    let checked = run_with_input(["check", "-"], &piped.stdout);
+    assert_eq!(checked.status, 0, "{}", checked.stderr);
+}
+
+#[test]
+fn changes_are_listed_for_programs() {
+    let dir = directory("changes_are_listed_for_programs");
+    let (damaged, out) = (cut(&dir), dir.join("out"));
+    let repaired = run(arguments(&["repair", "--json"], &[&damaged, &out]));
+    assert_eq!((repaired.status, repaired.stderr.as_str()), (0, ""));
+    let [report] = &repaired.json()[..] else {
+        panic!("a line")
+    };
+    assert_eq!(report["version"], "1.26");
+    assert_eq!(report["losses"]["gaps"], 1);
+    let kept = report["written"]["events"].as_u64().unwrap();
+    assert!(kept > 20_000, "{report}");
+    let changes = report["changes"].as_array().unwrap();
+    assert_eq!(changes[0]["change"], "gap");
+    assert_eq!(changes[0]["to"], 200_000);
+    assert!(
+        changes
+            .iter()
+            .any(|change| change["change"] == "incomplete" && change["unended"] == true)
+    );
+    let made_up = changes
+        .iter()
+        .filter(|change| change["change"] == "made-up");
+    assert!(made_up.clone().count() > 0);
+    assert!(
+        made_up
+            .clone()
+            .all(|change| change["event"].is_string() && change["error"].is_object())
+    );
+    let mixed = run(arguments(
+        &["repair", "--json"],
+        &[&damaged, Path::new("-")],
+    ));
+    assert_eq!(mixed.status, 2);
+}
+
+#[test]
+fn a_sound_trace_is_copied() {
+    let dir = directory("a_sound_trace_is_copied");
+    for name in [
+        "http-go1.22.trace",
+        "flight-go1.27.trace",
+        "alloc-go1.25.trace",
+    ] {
+        let (file, out) = (fixtures_dir().join(name), dir.join(name));
+        let repaired = run(arguments(&["repair"], &[&file, &out]));
+        assert_eq!(repaired.status, 0, "{}", repaired.stderr);
+        assert!(std::fs::read(&out).unwrap() == fixture(name), "{name}");
+    }
+}
+
+#[test]
+fn the_input_stays_and_the_output_is_whole() {
+    let dir = directory("the_input_stays_and_the_output_is_whole");
+    let damaged = cut(&dir);
+    let before = std::fs::read(&damaged).unwrap();
+    let refused = run(arguments(
+        &["repair"],
+        &[
+            &damaged,
+            &dir.join("../the_input_stays_and_the_output_is_whole/cut.trace"),
+        ],
+    ));
+    assert_eq!(refused.status, 1);
+    assert!(
+        refused
+            .stderr
+            .contains("cannot take the place of the damaged one"),
+        "{}",
+        refused.stderr
+    );
+    assert!(std::fs::read(&damaged).unwrap() == before);
+    // What is no trace leaves no output, and what was there stays.
+    let (text, out) = (dir.join("text"), dir.join("out"));
+    std::fs::write(&text, "no trace at all, but text").unwrap();
+    std::fs::write(&out, "before").unwrap();
+    let refused = run(arguments(&["repair"], &[&text, &out]));
+    assert_eq!(refused.status, 1);
+    assert!(
+        refused.stderr.contains("not a Go execution trace"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(std::fs::read(&out).unwrap(), b"before");
+}
+
+#[test]
+fn clocks_are_corrected_on_request() {
+    let dir = directory("clocks_are_corrected_on_request");
+    let (wrong, right) = (
+        fixtures_dir().join("faults/f25-windows-1.22-clock.trace"),
+        dir.join("right"),
+    );
+    let repaired = run(arguments(&["repair", "--fix-clock"], &[&wrong, &right]));
+    assert_eq!(repaired.status, 0, "{}", repaired.stderr);
+    let stat = |path: &Path| {
+        run(arguments(&["stat", "--json"], &[path]))
+            .json()
+            .remove(0)
+    };
+    let (before, after) = (stat(&wrong), stat(&right));
+    let times = after["duration_ns"].as_f64().unwrap() / before["duration_ns"].as_f64().unwrap();
+    assert!((255.9..256.1).contains(&times), "{times}");
+    assert!(after["clock_warning"].is_null());
+    let sound = fixtures_dir().join("gc-go1.22.trace");
+    let refused = run(arguments(&["repair", "--fix-clock"], &[&sound, &right]));
+    assert_eq!(refused.status, 1);
+    assert!(
+        refused.stderr.contains("nothing is wrong with its clock"),
+        "{}",
+        refused.stderr
+    );
+}
+
+/// A recorder that was killed in the middle of a generation leaves it in its arena.
+#[test]
+fn a_generation_in_progress_is_recovered_in_one_go() {
+    use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
+    use gotrace::wire::Chunk;
+    let dir = directory("a_generation_in_progress_is_recovered_in_one_go");
+    let bytes = fixture("flight-go1.27.trace");
+    let trace = gotrace::Trace::new(&bytes).unwrap();
+    let config = FlightRecorderConfig::default();
+    let mut recorder =
+        FlightRecorder::new(vec![0; arena_size_for(config.max_bytes)], config).unwrap();
+    recorder.write(trace.version().header()).unwrap();
+    // All but the end of the last generation.
+    let last = trace.generations().last().unwrap().unwrap();
+    let mut batches = trace.batches();
+    while let Some(chunk) = batches.next().unwrap() {
+        let end = batches.offset().0;
+        if end + 40_000 > last.end.0 {
+            break;
+        }
+        let start = match chunk {
+            Chunk::Batch(batch) => batch.offset.0,
+            Chunk::EndOfGeneration(at) => at.0,
+        };
+        recorder
+            .write(&bytes[start as usize..end as usize])
+            .unwrap();
+    }
+    let (arena, whole, repaired) = (dir.join("arena"), dir.join("whole"), dir.join("repaired"));
+    std::fs::write(&arena, recorder.arena()).unwrap();
+    assert_eq!(run(arguments(&["recover"], &[&arena, &whole])).status, 0);
+    let recovered = run(arguments(&["recover", "--repair"], &[&arena, &repaired]));
+    assert_eq!(recovered.status, 0, "{}", recovered.stderr);
+    assert!(
+        recovered.stderr.contains("is incomplete: "),
+        "{}",
+        recovered.stderr
+    );
+    let count = |run: Run| {
+        let text = run.text().to_owned();
+        let words: Vec<&str> = text.split(" ok, ").nth(1).unwrap().split(' ').collect();
+        (
+            words[0].parse::<u64>().unwrap(),
+            words[2].parse::<u64>().unwrap(),
+        )
+    };
+    let (before, after) = (count(sound(&whole)), count(sound(&repaired)));
+    assert!(
+        after.0 > before.0 && after.1 == before.1 + 1,
+        "{before:?} {after:?}"
+    );
+}
