@@ -33,10 +33,13 @@
 //!
 //! [`MappedArena`] is a file to record into.
 
+use alloc::vec::Vec;
+use core::time::Duration;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
+use std::time::Instant;
 
 /// A file mapped into memory for reading, as a slice of bytes.
 #[derive(Debug)]
@@ -129,16 +132,19 @@ impl AsRef<[u8]> for MappedFile {
 pub struct MappedArena {
     map: memmap2::MmapMut,
     /// Holds the lock.
-    _file: File,
+    file: File,
 }
+
+/// How long one that looks whether an arena is locked may hold up one that opens it.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl MappedArena {
     /// Maps a file, which is made if there is none. One that is shorter than `len` bytes is made
     /// that long; one that is longer stays as it is, and is mapped as a whole.
     ///
-    /// All of it is allocated, where the operating system can: a store into a map for which the disk
-    /// has no room would end the process. With a `len` of 0 nothing is: that is for a look at what
-    /// is there.
+    /// All of it is allocated, holes are filled: a store into a map for which the disk has no room
+    /// would end the process. With a `len` of 0 nothing is: that is for a look at what is there, after
+    /// which [`grow`](MappedArena::grow) makes it as long as it is to be.
     ///
     /// Errors: those of opening, extending and mapping, a full disk among them,
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) for anything but a regular file, and
@@ -161,23 +167,66 @@ impl MappedArena {
                 "only a regular file can be an arena",
             ));
         }
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::new(
-                io::ErrorKind::WouldBlock,
-                "another process records into this file",
-            ),
-            TryLockError::Error(error) => error,
-        })?;
-        // What is only looked at stays as it is.
-        if len > 0 {
-            allocate(&file, metadata.len().max(crate::num::wide(len)))?;
-        }
-        // SAFETY: the map outlives the slices of it; the lock keeps other recorders away, and the caller
-        // promises the same of everything else. Whatever is stored there, every index that is read from
-        // an arena is checked against it when it is used.
-        let map = unsafe { memmap2::MmapMut::map_mut(&file)? };
-        Ok(MappedArena { map, _file: file })
+        lock(&file)?;
+        // SAFETY: as the caller promises.
+        let map = unsafe { map(&file, len)? };
+        Ok(MappedArena { map, file })
     }
+
+    /// Makes the file `len` bytes long, if it is shorter, and maps all of it anew. The lock is held all
+    /// the time.
+    ///
+    /// Errors: those of extending and mapping.
+    #[allow(unsafe_code)]
+    pub fn grow(&mut self, len: usize) -> io::Result<()> {
+        // SAFETY: as `open`'s caller promised for as long as this lives; `self` is borrowed, so that no
+        // slice of the old map is.
+        self.map = unsafe { map(&self.file, len)? };
+        Ok(())
+    }
+
+    /// The file, to see whether it is still what it was.
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// Locks a file, against all who record into it; not against those who only look whether one does,
+/// for a moment.
+fn lock(file: &File) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOOK => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::WouldBlock,
+                    "another process records into this file",
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Maps a file of at least `len` bytes.
+///
+/// # Safety
+///
+/// As for [`MappedArena::open`].
+#[allow(unsafe_code)]
+unsafe fn map(file: &File, len: usize) -> io::Result<memmap2::MmapMut> {
+    // What is only looked at stays as it is.
+    if len > 0 {
+        allocate(file, file.metadata()?.len().max(crate::num::wide(len)))?;
+    }
+    // SAFETY: the map outlives the slices of it; the lock keeps other recorders away, and the caller
+    // promises the same of everything else. Whatever is stored there, every index that is read from
+    // an arena is checked against it when it is used.
+    unsafe { memmap2::MmapMut::map_mut(file) }
 }
 
 /// Makes a file so long at least, with room on the disk for all of it.
@@ -192,8 +241,32 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
             done => return done.map_err(io::Error::from),
         }
     }
+    fill(file, len)
+}
+
+/// The same by writing zeros over what holds none, holes included.
+fn fill(mut file: &File, len: u64) -> io::Result<()> {
+    use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+    const BLOCK: u64 = 64 << 10;
     if file.metadata()?.len() < len {
         file.set_len(len)?;
+    }
+    let mut at = 0;
+    let mut block = Vec::new();
+    while at < len {
+        file.seek(SeekFrom::Start(at))?;
+        block.clear();
+        let read = file
+            .take(BLOCK.min(len.saturating_sub(at)))
+            .read_to_end(&mut block)?;
+        if read == 0 {
+            break;
+        }
+        if block.iter().all(|byte| *byte == 0) {
+            file.seek(SeekFrom::Start(at))?;
+            file.write_all(&block)?;
+        }
+        at = at.saturating_add(crate::num::wide(read));
     }
     Ok(())
 }
@@ -207,5 +280,30 @@ impl AsRef<[u8]> for MappedArena {
 impl AsMut<[u8]> for MappedArena {
     fn as_mut(&mut self) -> &mut [u8] {
         &mut self.map
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+    /// As on a file system that cannot allocate.
+    #[test]
+    fn holes_are_filled() {
+        let path = std::env::temp_dir().join(std::format!("gotrace-holes-{}", std::process::id()));
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).open(&path);
+        let file = file.unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.set_len(1 << 20).unwrap();
+        file.write_all_at(b"kept", 300_000).unwrap();
+        let blocks = || file.metadata().unwrap().blocks() * 512;
+        assert!(blocks() < 1 << 19);
+        fill(&file, 2 << 20).unwrap();
+        assert!(blocks() >= 2 << 20, "{}", blocks());
+        let mut kept = [0; 6];
+        file.read_exact_at(&mut kept, 299_999).unwrap();
+        assert_eq!(&kept, b"\0kept\0");
     }
 }

@@ -76,7 +76,7 @@ fn pieces(bytes: &[u8]) {
         ..Default::default()
     };
     let record = |size: usize| {
-        let arena = vec![0; 720 + 40 * last];
+        let arena = vec![0; 848 + 40 * last];
         let mut recorder = FlightRecorder::new(arena, config).unwrap();
         let mut error = None;
         for piece in bytes.chunks(size) {

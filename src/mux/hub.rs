@@ -126,7 +126,7 @@ impl Hub {
 
     /// Feeds the source to its subscribers, until there are none, or for a reason that they are given.
     fn feed(&self, source: &mut dyn TraceSource) -> Option<EndReason> {
-        let version = match source.start() {
+        let mut version = match source.start() {
             Ok(version) => version,
             Err(error) => return Some(EndReason::Broken(error)),
         };
@@ -137,6 +137,16 @@ impl Hub {
                 Ok(Some(Part::Batches(batches))) => active.retain(|queue| queue.push(&batches)),
                 Ok(Some(Part::EndOfGeneration(number))) => {
                     active.retain(|queue| queue.end_generation(number));
+                    active = self.turn(active, version)?;
+                }
+                Ok(Some(Part::Restart(reason))) => {
+                    // Nobody waits for a generation's end between two traces.
+                    active.retain(|queue| queue.restart(reason.clone()));
+                    self.members(&active)?;
+                }
+                Ok(Some(Part::Header(next))) => {
+                    version = next;
+                    active.retain(|queue| queue.join(version));
                     active = self.turn(active, version)?;
                 }
                 Ok(None) => return Some(EndReason::Finished),
@@ -154,17 +164,27 @@ impl Hub {
                 active.push(queue);
             }
         }
-        state.members.clear();
-        if active.is_empty() {
-            state.running = false;
-            return None;
-        }
-        state.members.extend(active.iter().cloned());
-        Some(active)
+        state.are_members(&active).then_some(active)
+    }
+
+    /// Those who are fed are these; `None` if that is nobody, and nobody waits to be.
+    fn members(&self, active: &[Arc<Queue>]) -> Option<()> {
+        let mut state = self.lock();
+        state.joining.retain(|queue| queue.is_open());
+        let waited_for = !state.joining.is_empty();
+        (state.are_members(active) || waited_for).then_some(())
     }
 }
 
 impl State {
+    /// Those who are fed are these; says whether there are any.
+    fn are_members(&mut self, active: &[Arc<Queue>]) -> bool {
+        self.members.clear();
+        self.members.extend(active.iter().cloned());
+        self.running = !active.is_empty();
+        self.running
+    }
+
     fn tell_all(&mut self, reason: &EndReason) {
         for queue in self.joining.drain(..).chain(self.members.drain(..)) {
             queue.close(reason.clone());

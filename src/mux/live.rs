@@ -14,7 +14,8 @@ use core::fmt;
 ///
 /// The engine is that of [`Reader`](crate::Reader): the events are those of a trace that begins with
 /// the first generation after the subscription. Where generations were dropped, another such trace
-/// begins. A generation that the source left half done gives no events.
+/// begins, as where the source goes on with another: [`traces`](LiveReader::traces) counts them. A
+/// generation that the source left half done gives no events.
 ///
 /// ```
 /// use gotrace::EventKind;
@@ -38,6 +39,8 @@ pub struct LiveReader<S: Storage = Growing> {
     next: Option<Window<S>>,
     held: Vec<SharedBatches>,
     lost: Lost,
+    /// How many traces have begun that are read.
+    traces: u64,
     /// What is to be given when the window is read to its end.
     failure: Option<LiveError>,
 }
@@ -60,6 +63,7 @@ impl<S: Storage> LiveReader<S> {
             next: None,
             held: Vec::new(),
             lost: Lost::default(),
+            traces: 0,
             failure: None,
         }
     }
@@ -100,6 +104,12 @@ impl<S: Storage> LiveReader<S> {
         self.lost
     }
 
+    /// How many traces have begun, the one being read included. When this changes, the event that was
+    /// given is the first of another trace: nothing that was known from before holds any more.
+    pub const fn traces(&self) -> u64 {
+        self.traces
+    }
+
     /// Why nothing more will come, if so. Some events may not have been read yet.
     pub fn end(&self) -> Option<EndReason> {
         self.receiver.end()
@@ -121,7 +131,10 @@ impl<S: Storage> LiveReader<S> {
             }
             match window.step() {
                 Ok(true) => return Ok(true),
-                Ok(false) => self.window = self.next.take(),
+                Ok(false) => {
+                    self.window = self.next.take();
+                    self.traces = self.traces.saturating_add(u64::from(self.window.is_some()));
+                }
                 Err(error) => {
                     (self.window, self.next, self.failure) = (None, None, None);
                     self.receiver.handle.end();
@@ -133,10 +146,22 @@ impl<S: Storage> LiveReader<S> {
 
     fn take(&mut self, signal: Signal) {
         match (signal, &mut self.window) {
-            (Signal::Header(version), None) => self.window = Some(Window::new(version)),
+            (Signal::Header(version), None) => {
+                self.window = Some(Window::new(version));
+                self.traces = self.traces.saturating_add(1);
+            }
             (Signal::Header(version), Some(window)) => {
+                self.held.clear();
                 window.finish();
                 self.next = Some(Window::new(version));
+            }
+            (Signal::Restart(_), window) => {
+                self.held.clear();
+                match window {
+                    Some(window) if window.generation().is_some() => window.finish(),
+                    // A trace without a generation is damaged for others.
+                    _ => self.window = None,
+                }
             }
             (Signal::Batches(batches), _) => self.held.push(batches),
             (Signal::EndOfGeneration(_), Some(window)) => {

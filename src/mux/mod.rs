@@ -16,6 +16,8 @@
 //!   source waits ([`WhenFull::Wait`]), and with it everyone; or whole generations are dropped, for
 //!   this subscriber, and counted ([`WhenFull::DropGenerations`]). What follows a dropped generation
 //!   begins a new trace, since events refer to what came before.
+//! - Where the source goes on with another trace, because the traced program was started again, every
+//!   subscriber is told, and gets a header again ([`Signal::Restart`]).
 //! - An error or a panic of a subscriber ends its subscription only, and reaches its handle:
 //!   [`Outcome::end`]. Handles report bytes, generations and losses, and unsubscribe when dropped.
 //! - Dropping the multiplexer stops its thread and ends all subscriptions; what is in their queues
@@ -236,6 +238,9 @@ pub enum Signal {
     Batches(SharedBatches),
     /// All of this generation has come.
     EndOfGeneration(GenerationId),
+    /// The trace ended, as it should or, for this reason, in the middle of a generation. The source
+    /// waits for another one, which begins with its header.
+    Restart(Option<SourceError>),
     /// So much was dropped, and a new trace begins.
     Lost(Lost),
     /// Nothing more comes.

@@ -138,6 +138,7 @@ fn drain(queue: &Queue) -> (u64, EndReason) {
                 assert!(half == 0 && (half_lost == 0 || half_lost == SIZES[0] as u64));
                 begun = false;
             }
+            Signal::Restart(_) => panic!("there is one trace"),
             Signal::EndOfTrace(end) => {
                 assert!(half == 0 || matches!(end, EndReason::Broken(_) | EndReason::Stopped));
                 assert!(queue.recv().is_none());

@@ -2,13 +2,14 @@
 //!
 //! One thread puts in, one takes out, any other may ask to leave or look at the numbers. What is
 //! taken out is always: a header, generations, an end; or, after whole generations were dropped, a
-//! note of that, and again a header and generations.
+//! note of that, and again a header and generations. Where the source goes on with another trace, that
+//! is put in as well, and what came of a generation before it may lack its end.
 
 use super::{EndReason, Lost, QueueConfig, Signal, Stats, WhenFull};
 use crate::ids::GenerationId;
 use crate::locks::{Condvar, Mutex, MutexGuard, lock, wait};
 use crate::num;
-use crate::source::SharedBatches;
+use crate::source::{SharedBatches, SourceError};
 use crate::wire::Version;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -192,13 +193,28 @@ impl Queue {
         stays
     }
 
+    /// The trace ended, and another one begins. Says whether the subscriber wants it.
+    pub(super) fn restart(&self, reason: Option<SourceError>) -> bool {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return false;
+        }
+        state.end_trace();
+        state.signals.push_back(Signal::Restart(reason));
+        // Whoever leaves before the next header is done.
+        state.version = None;
+        if state.leaving {
+            state.end(EndReason::Left);
+        }
+        let stays = state.end.is_none();
+        self.wake_reader(state);
+        stays
+    }
+
     /// Nothing more will come, for this reason. What is there can still be taken out.
     pub(super) fn close(&self, reason: EndReason) {
         let mut state = self.lock();
         if state.end.is_none() {
-            if !state.staged.is_empty() {
-                state.publish();
-            }
             state.end(reason);
         }
         self.wake_both(state);
@@ -347,6 +363,16 @@ impl State {
     }
 
     fn end(&mut self, reason: EndReason) {
+        self.end_trace();
+        self.end = Some(reason);
+    }
+
+    /// Lets what was staged be taken out, which lacks its end, and tells what was lost.
+    fn end_trace(&mut self) {
+        if !self.staged.is_empty() {
+            self.publish();
+        }
+        self.dropping = false;
         if self.dropped != Lost::default() {
             self.tell_loss();
             // No trace follows.
@@ -354,6 +380,5 @@ impl State {
                 self.signals.pop_back();
             }
         }
-        self.end = Some(reason);
     }
 }

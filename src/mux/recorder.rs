@@ -84,6 +84,23 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for Arc<SharedRecorder<A>> 
 }
 
 impl TraceMultiplexer {
+    /// Writes a snapshot of a recorder that has in it what happens now
+    /// ([`SharedRecorder::write_after`]): asks the source to end the current generation, if it can be
+    /// asked, and waits for that, no longer than `patience`.
+    ///
+    /// Errors: as for [`SharedRecorder::write_to`].
+    #[cfg(not(loom))]
+    pub fn write_after<A: AsRef<[u8]> + AsMut<[u8]> + Send>(
+        &self,
+        recorder: &SharedRecorder<A>,
+        writer: impl std::io::Write,
+        patience: core::time::Duration,
+    ) -> Result<u64, SharedError> {
+        // Where the source cannot be asked, the generation ends when it does.
+        let _ = self.advance();
+        recorder.write_after(writer, patience)
+    }
+
     /// Starts a recorder, and feeds it from the next generation on (`FlightRecorder.Start`). The
     /// source waits for it. To end that, drop the subscription and
     /// [stop](SharedRecorder::stop) the recorder.

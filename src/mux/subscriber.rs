@@ -3,7 +3,7 @@
 use super::{EndReason, Lost, Signal};
 use crate::ids::GenerationId;
 use crate::num;
-use crate::source::SharedBatches;
+use crate::source::{SharedBatches, SourceError};
 use crate::wire::Version;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -23,7 +23,9 @@ pub type SubscriberError = Box<dyn Error + Send + Sync>;
 /// 2. for each generation [`batches`](Subscriber::batches) any number of times, and
 ///    [`end_of_generation`](Subscriber::end_of_generation);
 /// 3. if generations were dropped, [`lost`](Subscriber::lost), and again from 1;
-/// 4. [`end_of_trace`](Subscriber::end_of_trace). If the source broke, batches without the end of
+/// 4. if the source goes on with another trace, [`restart`](Subscriber::restart), and again from 1.
+///    The trace before may have ended in the middle of a generation;
+/// 5. [`end_of_trace`](Subscriber::end_of_trace). If the source broke, batches without the end of
 ///    their generation may have come before it.
 ///
 /// The subscription may end before the first of these. An error or a panic ends it at once, and
@@ -51,6 +53,13 @@ pub trait Subscriber: Send {
         Ok(())
     }
 
+    /// The trace ended, as it should or, for this reason, in the middle of a generation; the header of
+    /// another one comes next, perhaps much later.
+    fn restart(&mut self, reason: Option<&SourceError>) -> Result<(), SubscriberError> {
+        let _ = reason;
+        Ok(())
+    }
+
     /// Nothing more comes, for this reason.
     fn end_of_trace(&mut self, reason: &EndReason) -> Result<(), SubscriberError> {
         let _ = reason;
@@ -65,6 +74,7 @@ pub(super) fn hand(to: &mut impl Subscriber, signal: &Signal) -> Result<(), Subs
         Signal::Batches(batches) => to.batches(batches),
         Signal::EndOfGeneration(number) => to.end_of_generation(*number),
         Signal::Lost(lost) => to.lost(*lost),
+        Signal::Restart(reason) => to.restart(reason.as_ref()),
         Signal::EndOfTrace(reason) => to.end_of_trace(reason),
     }
 }
@@ -113,6 +123,10 @@ impl<F: FnMut(&Signal) -> Result<(), SubscriberError> + Send> Subscriber for Cal
         self.call(Signal::Lost(lost))
     }
 
+    fn restart(&mut self, reason: Option<&SourceError>) -> Result<(), SubscriberError> {
+        self.call(Signal::Restart(reason.cloned()))
+    }
+
     fn end_of_trace(&mut self, reason: &EndReason) -> Result<(), SubscriberError> {
         self.call(Signal::EndOfTrace(reason.clone()))
     }
@@ -125,8 +139,9 @@ impl<F: FnMut(&Signal) -> Result<(), SubscriberError> + Send> Subscriber for Cal
 /// [`at_once`](TraceWriter::at_once), it writes batches as they come, half a megabyte at a time, and
 /// takes back a generation that remains half done.
 ///
-/// One writer takes one trace. When generations were dropped, another trace begins: that is the
-/// error [`TraceCut`], or, with [`parts`](TraceWriter::parts), one more writer.
+/// One writer takes one trace. Another one begins when generations were dropped, and when the source
+/// goes on with another: that is the error [`TraceCut`], or, with [`parts`](TraceWriter::parts), one
+/// more writer.
 pub struct TraceWriter<W> {
     writer: Option<W>,
     /// Gives the writer of the trace with this number, from 0 on.
@@ -209,6 +224,17 @@ impl<W: Write + Send> TraceWriter<W> {
         }
     }
 
+    /// As [`parts`](TraceWriter::parts), each written [at once](TraceWriter::at_once).
+    pub fn parts_at_once(open: impl FnMut(u64) -> io::Result<W> + Send + 'static) -> TraceWriter<W>
+    where
+        W: TakeBack,
+    {
+        TraceWriter {
+            take_back: Some(W::take_back),
+            ..TraceWriter::parts(open)
+        }
+    }
+
     /// How many bytes of headers and whole generations were written.
     pub const fn written(&self) -> u64 {
         self.written.saturating_sub(self.unfinished)
@@ -280,6 +306,7 @@ impl<W: Write + Send> TraceWriter<W> {
 
 impl<W: Write + Send> Subscriber for TraceWriter<W> {
     fn header(&mut self, version: Version) -> Result<(), SubscriberError> {
+        self.forget()?;
         match &mut self.open {
             Some(open) => self.writer = Some(open(self.traces)?),
             None if self.traces > 0 => return Err(TraceCut.into()),
@@ -310,6 +337,11 @@ impl<W: Write + Send> Subscriber for TraceWriter<W> {
         self.take_back.is_none()
     }
 
+    fn restart(&mut self, _: Option<&SourceError>) -> Result<(), SubscriberError> {
+        self.forget()?;
+        self.flush()
+    }
+
     fn end_of_trace(&mut self, _: &EndReason) -> Result<(), SubscriberError> {
         self.forget()?;
         self.flush()
@@ -325,13 +357,14 @@ impl<W> fmt::Debug for TraceWriter<W> {
     }
 }
 
-/// Generations were dropped: what follows does not continue the trace that was written.
+/// Generations were dropped, or another trace began: what follows does not continue the one that was
+/// written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceCut;
 
 impl fmt::Display for TraceCut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("generations were dropped, and what follows is another trace")
+        f.write_str("what follows is another trace: generations were dropped, or it began anew")
     }
 }
 

@@ -76,6 +76,17 @@ impl Intake {
         intake
     }
 
+    /// What was recorded of the current generation is gone: skips what is to come of it.
+    pub(super) fn lose_track(&mut self) {
+        if let Some(filling) = &mut self.filling {
+            filling.place = None;
+        }
+        let begun = !self.splitter.is_between() || self.filling.is_some();
+        if begun && self.skip.is_none() {
+            self.skip(LossReason::Interrupted);
+        }
+    }
+
     /// Waits for the header of another trace.
     pub(super) fn restart(&mut self, core: &mut Core, arena: &mut [u8]) {
         self.forget(core, arena);

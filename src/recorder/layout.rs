@@ -11,7 +11,7 @@ pub(super) const MAGIC: [u8; 8] = *b"gotraceR";
 
 /// The layout that this describes. It seeds the checksums of all structures, so that none of one
 /// layout passes for one of another.
-pub(super) const LAYOUT: u32 = 1;
+pub(super) const LAYOUT: u32 = 2;
 
 /// The longest arena, in bytes: what follows is not used. So positions fit four bytes.
 const LONGEST: usize = num::index(u32::MAX);
@@ -114,7 +114,9 @@ pub(super) struct State {
     pub(super) largest: U64,
     pub(super) recorded: Tally,
     /// What was lost, by reason: as many as `LossReason::ALL`.
-    pub(super) losses: [Tally; 5],
+    pub(super) losses: [Tally; 6],
+    /// What was dropped and is not lost, in the order of [`Why`](super::losses::Why).
+    pub(super) passed: [Tally; 3],
     pub(super) padding: U32,
     pub(super) check: U32,
 }

@@ -8,8 +8,8 @@ use core::fmt;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LossReason {
-    /// Complete ones, the oldest, whose room in the arena or in its table of generations was
-    /// needed for newer ones. A larger arena keeps them.
+    /// Complete ones inside the window, the oldest, whose room in the arena was needed for newer ones.
+    /// A larger arena keeps them.
     NoRoom,
     /// Those that did not fit in the arena beside the newest complete one. A larger arena, or a
     /// shorter `traceadvanceperiod` in the traced program, keeps them.
@@ -18,9 +18,12 @@ pub enum LossReason {
     Damaged,
     /// Those that a new trace, or the resumption of the recorder, found in progress.
     Interrupted,
-    /// Complete ones that cannot be in one trace with the newest: the one between was lost, or
-    /// the newest belongs to another trace.
+    /// Complete ones that cannot be in one trace with the newest: the one between was lost.
     Gap,
+    /// Complete ones inside the window, the oldest, whose place in the arena's table of generations
+    /// was needed for newer ones. The table has at most 1024: a longer `traceadvanceperiod` in the
+    /// traced program, or a window of less time, needs fewer.
+    TableFull,
 }
 
 impl LossReason {
@@ -31,6 +34,7 @@ impl LossReason {
         LossReason::Damaged,
         LossReason::Interrupted,
         LossReason::Gap,
+        LossReason::TableFull,
     ];
 
     pub(super) const fn index(self) -> usize {
@@ -40,6 +44,7 @@ impl LossReason {
             LossReason::Damaged => 2,
             LossReason::Interrupted => 3,
             LossReason::Gap => 4,
+            LossReason::TableFull => 5,
         }
     }
 
@@ -50,8 +55,18 @@ impl LossReason {
             LossReason::Damaged => "damaged",
             LossReason::Interrupted => "interrupted",
             LossReason::Gap => "before a gap",
+            LossReason::TableFull => "the table of generations is full",
         }
     }
+}
+
+/// Why a complete generation is dropped.
+#[derive(Clone, Copy)]
+pub(super) enum Why {
+    Aged,
+    Outgrown,
+    Replaced,
+    Lost(LossReason),
 }
 
 /// A few words, as in `larger than the arena`.
@@ -79,6 +94,21 @@ impl Count {
             bytes: tally.bytes.get(),
         }
     }
+}
+
+/// Complete generations that were dropped since the arena was made and are not lost, because they
+/// were outside the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Passed {
+    /// Older than [`min_age`](super::FlightRecorderConfig::min_age).
+    pub aged: Count,
+    /// Beyond [`max_bytes`](super::FlightRecorderConfig::max_bytes).
+    pub outgrown: Count,
+    /// Of a trace after which another one was recorded.
+    pub replaced: Count,
 }
 
 /// What was lost since the arena was made, by reason.

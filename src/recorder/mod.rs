@@ -52,14 +52,15 @@
 //!
 //! As in Go, older generations are kept beside the newest while the window is under both bounds of
 //! its [configuration](FlightRecorderConfig), and the one that crosses a bound is kept. What is
-//! dropped for these bounds is not lost, and not counted. Ages are in time of the trace, because
+//! dropped for these bounds is not lost; it is counted as [passed](Status::passed). Ages are in time of the trace, because
 //! the core has no clock: from the earliest batch of a generation to the latest batch of the newest
 //! complete one, which Go writes when the generation ends; that is the moment that Go asks its clock
 //! for. While no clock frequency was recorded, there is no bound on the age.
 //!
 //! The generations of a snapshot follow one another without a gap, as those of every trace before Go
 //! 1.26 do. If one is lost, those before it are dropped when the next one is complete, and counted
-//! as [lost](LossReason::Gap).
+//! as [lost](LossReason::Gap). When a new trace begins, the window is kept until a generation of the
+//! new one is complete, and counts as [replaced](Passed::replaced) then.
 //!
 //! # The arena
 //!
@@ -68,9 +69,9 @@
 //!
 //! | position | what | length |
 //! | --- | --- | --- |
-//! | 0 | `gotraceR`, layout version 1 (4 bytes), 4 zero bytes | 16 |
-//! | 16 | the state, twice | 2 × 192 |
-//! | 400 | the table: one record for each 2048 bytes of the arena, 4 to 1024 of them | 48 each |
+//! | 0 | `gotraceR`, layout version 2 (4 bytes), 4 zero bytes | 16 |
+//! | 16 | the state, twice | 2 × 256 |
+//! | 528 | the table: one record for each 2048 bytes of the arena, 4 to 1024 of them | 48 each |
 //! | then | the ring of batches | what is left |
 //!
 //! The state holds a sequence number; the length of the arena; the place of the oldest record and
@@ -99,6 +100,7 @@ mod losses;
 #[cfg(all(test, loom, feature = "std"))]
 mod model;
 mod recover;
+mod relocate;
 mod ring;
 #[cfg(feature = "std")]
 mod shared;
@@ -107,8 +109,10 @@ mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "std")]
+pub mod trigger;
 
-pub use losses::{Count, LossReason, Losses};
+pub use losses::{Count, LossReason, Losses, Passed};
 pub use recover::{ArenaError, Damage, Incomplete, Recovered};
 #[cfg(feature = "std")]
 pub use shared::{SharedError, SharedRecorder};
@@ -199,6 +203,14 @@ pub const fn arena_size_for(max_bytes: usize) -> usize {
     };
     Geometry::arena_for(max_bytes.saturating_mul(2).saturating_add(unused))
 }
+
+/// The largest `max_bytes` for which there is an arena that loses no generation of that size: an arena
+/// has less than 4 GiB, and room for two of them.
+pub const LARGEST_MAX_BYTES: usize = {
+    let capacity = num::index(Geometry::of(usize::MAX).capacity);
+    let batch = BatchHead::MAX_LEN.saturating_add(num::narrow(MAX_BATCH_SIZE));
+    capacity.saturating_sub(batch).wrapping_div(2)
+};
 
 /// Keeps the newest generations of a live trace in an arena (`trace.FlightRecorder`).
 ///
@@ -319,10 +331,16 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
     /// Writes the [`snapshot`](FlightRecorder::snapshot) (`FlightRecorder.WriteTo`), and says how
     /// many bytes it has.
     ///
-    /// Errors: those of the writer.
+    /// Errors: those of the writer; [`NotFound`](std::io::ErrorKind::NotFound) before the first
+    /// generation is complete, and nothing was written then.
     #[cfg(feature = "std")]
     pub fn write_to(&self, writer: impl std::io::Write) -> std::io::Result<u64> {
-        self.snapshot().write_to(writer)
+        let snapshot = self.snapshot();
+        if snapshot.is_empty() {
+            let error = "no generation is complete yet";
+            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, error));
+        }
+        snapshot.write_to(writer)
     }
 
     /// What the recorder holds, has recorded and has lost. Costs the same for any window.
@@ -333,6 +351,11 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
     /// The arena as it is now.
     pub fn arena(&self) -> &[u8] {
         self.arena.as_ref()
+    }
+
+    /// What the arena is in: the value that the recorder was made with.
+    pub const fn memory(&self) -> &A {
+        &self.arena
     }
 
     /// Stops recording, and gives the arena back, as it is now.

@@ -150,19 +150,31 @@ impl<'a> Recovered<'a> {
             fresh: false,
         };
         core.tail = core.run(arena, 0).start.get();
+        Ok(Self::examine(arena, core))
+    }
+
+    /// What checks out of what this recorder has in this arena.
+    pub(super) fn examine(arena: &'a [u8], core: Core) -> Self {
         let mut recovered = Recovered {
             arena,
             core,
             sound: [0; 16],
             progress: false,
         };
-        if let Some(version) = version_of(state.window_version) {
+        if let Some(version) = version_of(recovered.core.state.window_version) {
             let mut index = 0;
+            // No two generations are in the same place: in sum they are not longer than the ring, or
+            // someone has made this arena up.
+            let mut room = recovered.core.geometry.capacity;
             for word in &mut recovered.sound {
                 for bit in 0..u64::BITS {
                     if index < recovered.core.state.count.get() {
                         let run = recovered.core.run(arena, index);
-                        if checks_out(&recovered.core, arena, &run, version, true) {
+                        let left = room.checked_sub(run.len.get());
+                        if let Some(left) = left
+                            && checks_out(&recovered.core, arena, &run, version, true)
+                        {
+                            room = left;
                             *word |= 1u64.wrapping_shl(bit);
                         }
                     }
@@ -170,11 +182,18 @@ impl<'a> Recovered<'a> {
                 }
             }
         }
-        if let Some(version) = version_of(state.stream_version) {
-            let run = state.progress;
+        if let Some(version) = version_of(recovered.core.state.stream_version) {
+            let run = recovered.core.state.progress;
             recovered.progress = checks_out(&recovered.core, arena, &run, version, false);
         }
-        Ok(recovered)
+        recovered
+    }
+
+    /// Whether all that the recorder has checks out.
+    pub(super) fn is_whole(&self) -> bool {
+        let count = self.core.state.count.get();
+        let none = self.core.state.progress.number.get() == 0;
+        (0..count).all(|index| self.is_sound(index)) && (self.progress || none)
     }
 
     fn is_sound(&self, index: u32) -> bool {
@@ -198,7 +217,7 @@ impl<'a> Recovered<'a> {
     }
 
     /// The newest run of consecutive generations, and where it begins.
-    fn newest(&self) -> (u32, u32) {
+    pub(super) fn newest(&self) -> (u32, u32) {
         let mut found = (0, 0);
         let mut from = 0;
         while from < self.core.state.count.get() {
@@ -439,7 +458,7 @@ impl<A: AsRef<[u8]> + AsMut<[u8]>> FlightRecorder<A> {
 
 impl Core {
     /// Keeps these generations of the table only, and forgets the one in progress.
-    fn keep(&mut self, arena: &[u8], first: u32, count: u32) {
+    pub(super) fn keep(&mut self, arena: &[u8], first: u32, count: u32) {
         let end = first.saturating_add(count);
         let bytes = (first..end).fold(0u32, |sum, index| {
             sum.wrapping_add(self.run(arena, index).len.get())

@@ -21,7 +21,7 @@ use super::FlightRecorderConfig;
 use super::layout::{
     Checked, Geometry, NO_WRAP, Prefix, Record, Run, State, Tally, barrier, checksum, store,
 };
-use super::losses::LossReason;
+use super::losses::{LossReason, Why};
 use crate::generation::earliest;
 use crate::num;
 use crate::time::Timestamp;
@@ -114,7 +114,10 @@ impl Core {
             if self.state.count.get() <= 1 {
                 break None;
             }
-            self.lose_oldest(arena, LossReason::NoRoom);
+            let progress = &self.state.progress;
+            let (more, now) = (progress.len.get(), progress.latest.get());
+            let why = self.outside(arena, more.wrapping_add(len), now);
+            self.drop_oldest(arena, why.unwrap_or(Why::Lost(LossReason::NoRoom)));
             dropped = true;
         };
         if dropped {
@@ -191,25 +194,34 @@ impl Core {
             self.append(arena, place, 1);
         }
         let follows = self.state.follows != 0;
-        let reason = if follows {
-            LossReason::NoRoom
+        let before = if self.fresh {
+            Why::Replaced
         } else {
-            LossReason::Gap
+            Why::Lost(LossReason::Gap)
         };
+        let (latest, len) = (self.state.progress.latest, self.state.progress.len.get());
         if self.state.count.get() >= self.geometry.records {
-            self.lose_oldest(arena, reason);
+            let why = if follows {
+                let outside = self.outside(arena, len, latest.get());
+                outside.unwrap_or(Why::Lost(LossReason::TableFull))
+            } else {
+                before
+            };
+            self.drop_oldest(arena, why);
             // The generation counts as in progress until its record is there.
             self.publish(arena);
         }
-        let latest = self.state.progress.latest.get();
         self.write_record(arena);
-        if !follows {
-            while self.state.count.get() > 1 {
-                self.lose_oldest(arena, reason);
-            }
-            self.state.window_version = self.state.stream_version;
+        while self.state.count.get() > 1 {
+            let why = if follows {
+                self.outside(arena, 0, latest.get())
+            } else {
+                Some(before)
+            };
+            let Some(why) = why else { break };
+            self.drop_oldest(arena, why);
         }
-        self.trim(arena, latest);
+        self.state.window_version = self.state.stream_version;
         self.publish(arena);
     }
 
@@ -233,30 +245,29 @@ impl Core {
         self.fresh = false;
     }
 
-    /// Drops the oldest generations while those after it are beyond a bound without it.
-    fn trim(&mut self, arena: &[u8], now: u64) {
+    /// Whether the oldest generation is outside the window when those after it have `more` bytes more,
+    /// and end at `now`: they are beyond a bound without it.
+    fn outside(&self, arena: &[u8], more: u32, now: u64) -> Option<Why> {
         // Ages in milliseconds times the frequency, so that nothing need be divided.
         let hertz = u64::from(self.state.hertz.get());
         let most = hertz.wrapping_mul(u64::from(self.config.min_age_milliseconds()));
-        while self.state.count.get() > 1 {
-            let oldest = self.run(arena, 0).len.get();
-            let rest = self.state.window_bytes.get().wrapping_sub(oldest);
-            let age = now.saturating_sub(self.run(arena, 1).earliest.get());
-            let old = hertz != 0 && (age >= 1 << 54 || age.wrapping_mul(1000) > most);
-            if num::index(rest) <= self.config.max_bytes && !old {
-                return;
-            }
-            self.drop_oldest(arena);
+        let next = match self.state.count.get() {
+            0 | 1 => self.state.progress,
+            _ => self.run(arena, 1),
+        };
+        let age = now.saturating_sub(next.earliest.get());
+        if hertz != 0 && (age >= 1 << 54 || age.wrapping_mul(1000) > most) {
+            return Some(Why::Aged);
         }
+        let oldest = self.run(arena, 0).len.get();
+        let rest = self.state.window_bytes.get().wrapping_sub(oldest);
+        // In a crafted arena the sum may be any number, and is only compared.
+        let rest = num::index(rest).saturating_add(num::index(more));
+        (rest > self.config.max_bytes).then_some(Why::Outgrown)
     }
 
-    fn lose_oldest(&mut self, arena: &[u8], reason: LossReason) {
-        let bytes = self.drop_oldest(arena);
-        self.lost(reason).add(1, bytes);
-    }
-
-    /// Says how many bytes the generation has.
-    fn drop_oldest(&mut self, arena: &[u8]) -> u32 {
+    /// Drops the oldest generation, and counts it.
+    fn drop_oldest(&mut self, arena: &[u8], why: Why) {
         let bytes = self.run(arena, 0).len.get();
         let state = &mut self.state;
         state.first.set(self.geometry.slot(state.first.get(), 1));
@@ -264,13 +275,20 @@ impl Core {
         state
             .window_bytes
             .set(state.window_bytes.get().wrapping_sub(bytes));
+        let [aged, outgrown, replaced] = &mut state.passed;
+        let tally = match why {
+            Why::Aged => aged,
+            Why::Outgrown => outgrown,
+            Why::Replaced => replaced,
+            Why::Lost(reason) => self.lost(reason),
+        };
+        tally.add(1, bytes);
         let tail = self.run(arena, 0).start.get();
         // What stood before the wrap is gone.
         if tail < self.tail {
             self.state.wrap.set(NO_WRAP);
         }
         self.tail = tail;
-        bytes
     }
 
     /// Gives up the generation in progress, if there is one.

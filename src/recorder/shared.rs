@@ -2,7 +2,7 @@
 
 use super::{ArenaError, FlightRecorder, FlightRecorderConfig, Status, arena_size_for};
 use crate::error::Error;
-use crate::locks::{Mutex, lock, try_lock};
+use crate::locks::{Condvar, Mutex, MutexGuard, lock, try_lock};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -19,7 +19,8 @@ use std::io::{self, Write};
 ///   which is never larger. So twice the arena at most.
 ///
 /// Unlike Go's, it cannot make the traced program end its current generation: a snapshot ends with
-/// the last one that came whole.
+/// the last one that came whole. What happened just now is in the next one, which
+/// [`write_after`](SharedRecorder::write_after) waits for.
 ///
 /// ```
 /// use gotrace::recorder::{FlightRecorderConfig, SharedError, SharedRecorder};
@@ -34,7 +35,8 @@ use std::io::{self, Write};
 ///         }
 ///     });
 ///     // Meanwhile, here, when something goes wrong:
-///     recorder.write_to(&mut std::io::sink()).expect("it is started");
+///     let second = std::time::Duration::from_secs(1);
+///     recorder.write_after(&mut std::io::sink(), second).expect("a generation");
 /// });
 /// recorder.stop();
 /// let result = recorder.write_to(&mut std::io::sink());
@@ -48,6 +50,8 @@ pub struct SharedRecorder<A = Vec<u8>> {
     writing: Mutex<()>,
     /// Held for each piece that is recorded, and while a window is copied.
     recording: Mutex<Option<FlightRecorder<A>>>,
+    /// Notified when a generation is complete, and when recording stops.
+    completed: Condvar,
     /// Never held for long.
     settings: Mutex<Settings>,
 }
@@ -92,6 +96,7 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> SharedRecorder<A> {
             control: Mutex::new(open),
             writing: Mutex::new(()),
             recording: Mutex::new(None),
+            completed: Condvar::new(),
             settings: Mutex::new(Settings {
                 enabled: false,
                 config,
@@ -122,6 +127,7 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> SharedRecorder<A> {
         lock(&self.settings).enabled = false;
         let _writing = lock(&self.writing);
         let recorder = lock(&self.recording).take();
+        self.completed.notify_all();
         drop(recorder);
     }
 
@@ -154,8 +160,27 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> SharedRecorder<A> {
     ///
     /// Errors: [`NotStarted`](SharedError::NotStarted).
     pub fn with<R>(&self, f: impl FnOnce(&mut FlightRecorder<A>) -> R) -> Result<R, SharedError> {
-        match &mut *lock(&self.recording) {
-            Some(recorder) if self.enabled() => Ok(f(recorder)),
+        let mut recording = lock(&self.recording);
+        let before = self.complete(&recording)?;
+        let Some(recorder) = &mut *recording else {
+            return Err(SharedError::NotStarted);
+        };
+        let result = f(recorder);
+        let now = self.complete(&recording);
+        drop(recording);
+        if now.is_ok_and(|now| now != before) {
+            self.completed.notify_all();
+        }
+        Ok(result)
+    }
+
+    /// How many generations were completed.
+    fn complete(
+        &self,
+        recording: &MutexGuard<'_, Option<FlightRecorder<A>>>,
+    ) -> Result<u64, SharedError> {
+        match &**recording {
+            Some(recorder) if self.enabled() => Ok(recorder.core.state.recorded.generations.get()),
             _ => Err(SharedError::NotStarted),
         }
     }
@@ -172,7 +197,8 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> SharedRecorder<A> {
     ///
     /// Errors: [`NotStarted`](SharedError::NotStarted);
     /// [`SnapshotActive`](SharedError::SnapshotActive) while another thread writes one, which then
-    /// may serve both, and nothing was written here; those of the writer; no memory for the copy.
+    /// may serve both, and nothing was written here; [`Empty`](SharedError::Empty) before the first
+    /// generation is complete; those of the writer; no memory for the copy.
     pub fn write_to(&self, mut writer: impl Write) -> Result<u64, SharedError> {
         let Some(_writing) = try_lock(&self.writing) else {
             return Err(if self.enabled() {
@@ -182,9 +208,55 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> SharedRecorder<A> {
             });
         };
         let copy = self.copy()?;
+        if copy.len() <= crate::wire::HEADER_LEN {
+            return Err(SharedError::Empty);
+        }
         writer.write_all(&copy)?;
         writer.flush()?;
         Ok(crate::num::wide(copy.len()))
+    }
+
+    /// Writes a snapshot that has in it what happens now: waits until the generation in progress is
+    /// complete, but for no longer than `patience`, and writes then what
+    /// [`write_to`](SharedRecorder::write_to) does. With Go's default that takes about a second; a program
+    /// that writes its trace to a [multiplexer's](crate::mux::TraceMultiplexer) source that can be asked
+    /// to [advance](crate::source::SourceControl::advance) should be asked to before.
+    ///
+    /// Errors: as for [`write_to`](SharedRecorder::write_to).
+    #[cfg(not(loom))]
+    pub fn write_after(&self, writer: impl Write, patience: Duration) -> Result<u64, SharedError> {
+        self.wait_for_generation(patience)?;
+        self.write_to(writer)
+    }
+
+    /// Waits until the generation in progress is complete; says whether it came in time.
+    ///
+    /// What Go writes of a generation comes late, at its end for the most part. So that one which is
+    /// complete less than a tenth of a second after the call may have ended before it: then this waits
+    /// for the next as well.
+    ///
+    /// Errors: [`NotStarted`](SharedError::NotStarted), also when it is stopped meanwhile.
+    #[cfg(not(loom))]
+    pub fn wait_for_generation(&self, patience: Duration) -> Result<bool, SharedError> {
+        const LATE: Duration = Duration::from_millis(100);
+        let asked = std::time::Instant::now();
+        let mut recording = lock(&self.recording);
+        let mut before = self.complete(&recording)?;
+        loop {
+            let now = self.complete(&recording)?;
+            if now != before {
+                if asked.elapsed() >= LATE {
+                    return Ok(true);
+                }
+                before = now;
+            }
+            let left = patience.saturating_sub(asked.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let waited = self.completed.wait_timeout(recording, left);
+            recording = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
     }
 
     /// The window as it is now.
@@ -234,6 +306,8 @@ pub enum SharedError {
     NotStarted,
     /// Another snapshot is being written.
     SnapshotActive,
+    /// No generation is complete yet: there is nothing to write.
+    Empty,
     /// What was to be recorded is wrong.
     Trace(Error),
     /// The arena cannot be recorded into.
@@ -248,6 +322,7 @@ impl fmt::Display for SharedError {
             SharedError::AlreadyStarted => f.write_str("the flight recorder is started already"),
             SharedError::NotStarted => f.write_str("the flight recorder is not started"),
             SharedError::SnapshotActive => f.write_str("another snapshot is being written"),
+            SharedError::Empty => f.write_str("no generation is complete yet"),
             SharedError::Trace(error) => error.fmt(f),
             SharedError::Arena(error) => error.fmt(f),
             SharedError::Io(error) => error.fmt(f),

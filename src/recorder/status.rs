@@ -1,7 +1,7 @@
 //! What a recorder reports about itself.
 
 use super::layout::State;
-use super::losses::{Count, Losses};
+use super::losses::{Count, Losses, Passed};
 use super::ring::{Core, version_of};
 use crate::ids::GenerationId;
 use crate::wire::Version;
@@ -48,6 +48,8 @@ pub struct Status {
     pub recorded: Count,
     /// What was lost.
     pub losses: Losses,
+    /// What was dropped because it was outside the window, and does not count as lost.
+    pub passed: Passed,
     /// Units of the trace clock from the earliest batch of the window to its latest, and how many
     /// there are in a second.
     units: Option<u64>,
@@ -91,6 +93,14 @@ impl Core {
             recorded: Count::of(state.recorded),
             losses: Losses {
                 by_reason: state.losses.map(Count::of),
+            },
+            passed: {
+                let [aged, outgrown, replaced] = state.passed.map(Count::of);
+                Passed {
+                    aged,
+                    outgrown,
+                    replaced,
+                }
             },
             units: units.filter(|_| state.count.get() > 0),
             hertz: u64::from(state.hertz.get()),

@@ -394,14 +394,14 @@ fn stores_do_not_grow_with_the_kept_generations() {
 
 #[test]
 fn positions_are_those_of_the_documentation() {
-    assert_eq!(size_of::<State>(), 192);
+    assert_eq!(size_of::<State>(), 256);
     assert_eq!(size_of::<Record>(), 48);
     assert_eq!(Geometry::state(0), 16);
-    assert_eq!(Geometry::record(0), 400);
+    assert_eq!(Geometry::record(0), 528);
     for (len, records) in [(900, 4), (8192, 4), (20_480, 10), (1 << 30, 1024)] {
         let geometry = Geometry::of(len);
         assert_eq!(geometry.records, records);
-        assert_eq!(geometry.ring, 400 + 48 * records as usize);
+        assert_eq!(geometry.ring, 528 + 48 * records as usize);
         assert_eq!(geometry.capacity as usize, len - geometry.ring);
     }
 }

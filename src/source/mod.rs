@@ -7,7 +7,11 @@
 //!
 //! - [`StreamSource`]: the bytes of a running Go program, from a pipe, a socket or a growing file,
 //!   of every version since Go 1.22, whatever the sizes of the reads;
+//! - [`ListenSource`] (Unix): the traces of the programs that connect to a socket, one after the other;
 //! - [`Playback`]: a finished trace in memory, as fast as it is taken or at its own pace.
+//!
+//! A program that is traced may end and be started again. A source that goes on with the trace of the
+//! next one says so: [`Part::Restart`], and when another trace begins, [`Part::Header`].
 //!
 //! Traces that are finished, in files or pipes, plain or compressed, are opened by [`open`].
 //!
@@ -24,6 +28,7 @@
 //!     match part {
 //!         Part::Batches(batches) => bytes += batches.as_bytes().len(),
 //!         Part::EndOfGeneration(number) => generations = number.get(),
+//!         Part::Restart(_) | Part::Header(_) => unreachable!("there is one trace in the file"),
 //!     }
 //! }
 //! assert_eq!((bytes, generations), (10404, 3));
@@ -32,11 +37,15 @@
 
 mod batches;
 mod control;
+#[cfg(unix)]
+mod listen;
 pub mod open;
 mod playback;
 mod stream;
 
 pub use batches::SharedBatches;
+#[cfg(unix)]
+pub use listen::{ListenSource, Refused};
 pub use playback::Playback;
 pub use stream::StreamSource;
 
@@ -58,11 +67,11 @@ pub trait TraceSource: Send {
     /// with the header; [`SourceError::Interrupted`].
     fn start(&mut self) -> Result<Version, SourceError>;
 
-    /// What comes next; `None` if the trace ended as it should, where a generation ends. Waits for
-    /// it.
+    /// What comes next; `None` if the trace ended as it should, where a generation ends, and no other
+    /// trace can follow. Waits for it.
     ///
-    /// Errors: why the trace ended in the middle of a generation. After an error or the end, nothing
-    /// more is asked for until the next start.
+    /// Errors: why the trace ended in the middle of a generation, if no other can follow. After an
+    /// error or the end, nothing more is asked for until the next start.
     fn next(&mut self) -> Result<Option<Part>, SourceError>;
 
     /// There is no subscriber any more. Called where a generation ended, and after the end or an error.
@@ -96,6 +105,11 @@ pub enum Part {
     Batches(SharedBatches),
     /// All of this generation was handed out.
     EndOfGeneration(GenerationId),
+    /// The trace ended, as it should or, for this reason, in the middle of a generation. The source
+    /// waits for another trace, whose [header](Part::Header) comes next.
+    Restart(Option<SourceError>),
+    /// Another trace, of this version, begins. Its generations and all their numbers are its own.
+    Header(Version),
 }
 
 /// Why a source cannot begin, or ended in the middle of a generation.
@@ -104,8 +118,13 @@ pub enum Part {
 pub enum SourceError {
     /// It could not be read.
     Io(Arc<io::Error>),
-    /// What it gave is not a trace, or is cut short; the offset counts from its start.
+    /// What it gave is not a trace, or is cut short; the offset counts from the trace's start.
     Trace(Error),
+    /// It gave text instead of a trace: its first line, shortened to 200 bytes. A server that answers
+    /// with an error says here what it is.
+    Text(String),
+    /// The file was cut short while it was read, or written anew.
+    Rewritten,
     /// It ended before, and cannot begin again.
     Ended,
     /// [`SourceControl::interrupt`] was called.
@@ -119,6 +138,10 @@ impl fmt::Display for SourceError {
         match self {
             SourceError::Io(error) => error.fmt(f),
             SourceError::Trace(error) => error.fmt(f),
+            SourceError::Text(line) => write!(f, "not a Go execution trace but text: {line:?}"),
+            SourceError::Rewritten => {
+                f.write_str("the file was cut short or written anew while it was being read")
+            }
             SourceError::Ended => f.write_str("the source of the trace has ended"),
             SourceError::Interrupted => f.write_str("the source of the trace was interrupted"),
             SourceError::Panicked(message) => {
@@ -148,6 +171,14 @@ impl From<Error> for SourceError {
     fn from(error: Error) -> Self {
         SourceError::Trace(error)
     }
+}
+
+/// Locks. What a panic under a lock could leave half done would be seen by others; there is none.
+#[cfg(unix)]
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// The source has no say in when a generation ends.

@@ -7,12 +7,13 @@ use crate::generation::{Finish, Piece, Splitter};
 use crate::ids::GenerationId;
 use crate::num;
 use crate::wire::{HEADER_LEN, Version};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::time::Instant;
 
 /// The sizes of buffers: powers of two from one to the other. The largest holds a few of the largest
@@ -26,6 +27,13 @@ const SPARES: usize = 64;
 /// How long to wait before a source that has nothing is asked again.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How much of text that is no trace is shown: its first line up to so many bytes.
+const LINE: usize = 200;
+
+/// How much is kept of the beginning of a file, to know it again: the header of the first batch, with
+/// its time, is in it.
+const FRONT: usize = 64;
+
 /// A trace that comes as a stream of bytes, of every version since Go 1.22, whatever the sizes of
 /// the reads.
 ///
@@ -33,6 +41,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// at its marker; before Go 1.26, where the number of the next one begins, or at the end of the
 /// stream. (There, Go's last batch of a generation holds strings: a stream that ends at any other
 /// batch was cut short.)
+///
+/// Behind the end of a trace, and in a file that is cut short and written anew, another trace may
+/// begin with its header: it is [announced](Part::Header), unless the source is for
+/// [one](StreamSource::once) only.
 ///
 /// While it is stopped, nothing is read: what writes the stream must wait. A later start goes on
 /// with the next generation. A stream that ended cannot be started again.
@@ -64,6 +76,28 @@ pub struct StreamSource<R> {
     ends: Option<GenerationId>,
     /// Nothing more will be read, for this reason if it is a bad one.
     over: Option<Result<(), SourceError>>,
+    /// How a file that is written anew is noticed.
+    file: Option<Restart<R>>,
+    /// A second trace is an error.
+    once: bool,
+    /// One trace has ended, another one is to begin.
+    turn: Option<Turn>,
+}
+
+/// Between two traces.
+enum Turn {
+    /// How the one ended is to be handed out.
+    Ended(Option<SourceError>),
+    /// The other one's header is to be read.
+    Header,
+}
+
+/// A file that may be written anew: how to look at its beginning, what that was behind the trace's
+/// header, and how to go back there.
+struct Restart<R> {
+    front: Vec<u8>,
+    is_another: fn(&R, &[u8]) -> io::Result<bool>,
+    rewind: fn(&R) -> io::Result<()>,
 }
 
 /// What [`StreamSource::polled`] waits with.
@@ -105,7 +139,25 @@ impl<R: Read + Send> StreamSource<R> {
             version: None,
             ends: None,
             over: None,
+            file: None,
+            once: false,
+            turn: None,
         }
+    }
+
+    /// For one trace: where it is followed by another, or its file is written anew, that is an error.
+    #[must_use]
+    pub fn once(mut self) -> StreamSource<R> {
+        self.once = true;
+        self
+    }
+
+    /// Begins with these bytes, which were read already.
+    #[cfg(unix)]
+    pub(super) fn after(mut self, bytes: &[u8]) -> StreamSource<R> {
+        self.buffer = Arc::new(bytes.to_vec());
+        self.filled = bytes.len();
+        self
     }
 }
 
@@ -128,11 +180,16 @@ impl StreamSource<File> {
     /// A file that another process writes: at its end, waits for more.
     ///
     /// Ends when nothing was added for as long as `quiet`, or only when it is interrupted. A file
-    /// that becomes shorter is an error.
+    /// that becomes shorter is read from its beginning again: another trace is written there.
     pub fn follow(file: File, quiet: Option<Duration>) -> StreamSource<File> {
         let mut source = StreamSource::new(file);
         source.at_end = AtEnd::Grows(quiet);
         source.ready = not_shorter;
+        source.file = Some(Restart {
+            front: Vec::new(),
+            is_another: begins_otherwise,
+            rewind: |mut file| file.rewind(),
+        });
         source
     }
 }
@@ -167,12 +224,24 @@ fn poll<R: std::os::fd::AsFd>(
 }
 
 fn not_shorter(_: &mut Waiting, file: &File, _: &Interrupt) -> Result<(), SourceError> {
-    use std::io::Seek as _;
     let mut file = file;
     if file.metadata()?.len() < file.stream_position()? {
-        return Err(io::Error::other("the file became shorter while it was being read").into());
+        return Err(SourceError::Rewritten);
     }
     Ok(())
+}
+
+/// Whether the file has other bytes behind the trace's header than these.
+fn begins_otherwise(mut file: &File, front: &[u8]) -> io::Result<bool> {
+    let mut now = alloc::vec![0; front.len()];
+    let place = file.stream_position()?;
+    file.seek(SeekFrom::Start(num::wide(HEADER_LEN)))?;
+    let read = file.read_exact(&mut now);
+    file.seek(SeekFrom::Start(place))?;
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(true),
+        read => read.map(|()| now != front),
+    }
 }
 
 impl<R: Read + Send> StreamSource<R> {
@@ -212,6 +281,13 @@ impl<R: Read + Send> StreamSource<R> {
                     self.interrupt.wait(PAUSE)?;
                 }
                 (Ok(read), _) => {
+                    // While nothing came, the file may have been written anew, and longer.
+                    if let (Some(file), Some(_), false) = (&self.file, quiet_since, self.once)
+                        && !file.front.is_empty()
+                        && (file.is_another)(&self.reader, &file.front)?
+                    {
+                        return Err(SourceError::Rewritten);
+                    }
                     self.filled = self.filled.saturating_add(read).min(buffer.len());
                     let size = read.saturating_mul(2).next_power_of_two();
                     self.size = size.clamp(SMALLEST, LARGEST);
@@ -269,6 +345,13 @@ impl<R: Read + Send> StreamSource<R> {
     /// The batches that were looked at and not handed out.
     fn give(&mut self) -> Option<Part> {
         let range = self.given..self.scanned;
+        if let (Some(file), false) = (&mut self.file, range.is_empty())
+            && file.front.is_empty()
+        {
+            let front = self.buffer.get(range.clone()).unwrap_or(&[]);
+            file.front
+                .extend_from_slice(front.get(..FRONT).unwrap_or(front));
+        }
         self.given = self.scanned;
         let batches = match range.len() {
             0 => return None,
@@ -284,14 +367,110 @@ impl<R: Read + Send> StreamSource<R> {
         Some(Part::Batches(batches))
     }
 
-    fn begin(&mut self) -> Result<Version, SourceError> {
-        while self.filled < HEADER_LEN && self.read(HEADER_LEN)? > 0 {}
-        let header = self.buffer.get(..self.filled).unwrap_or(&[]);
-        let version = Version::from_header(header)?.needing_generations()?;
-        (self.given, self.scanned) = (HEADER_LEN, HEADER_LEN);
+    /// Reads the header of a trace; gives none if nothing came at all.
+    fn begin(&mut self) -> Result<Option<Version>, SourceError> {
+        while self.rest().len() < HEADER_LEN {
+            match self.read(HEADER_LEN) {
+                Ok(0) if self.rest().is_empty() => return Ok(None),
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(SourceError::Rewritten) if !self.once => self.rewind()?,
+                Err(error) => return Err(error),
+            }
+        }
+        let version = match Version::from_header(self.rest()) {
+            Err(error) if error.kind() == ErrorKind::NotATrace => {
+                return Err(self.text().map_or(error.into(), SourceError::Text));
+            }
+            version => version?.needing_generations()?,
+        };
+        self.offset = 0u64.wrapping_sub(num::wide(self.given));
+        self.given = self.given.saturating_add(HEADER_LEN);
+        self.scanned = self.given;
         self.splitter = Some(Splitter::new(version));
         self.version = Some(version);
-        Ok(version)
+        if let Some(file) = &mut self.file {
+            file.front.clear();
+        }
+        Ok(Some(version))
+    }
+
+    /// The first line of what is to be read, if that is text.
+    fn text(&mut self) -> Option<String> {
+        let is_text = |bytes: &[u8]| {
+            let mut chars = String::from_utf8_lossy(bytes)
+                .chars()
+                .collect::<Vec<_>>()
+                .into_iter();
+            chars.all(|c| !c.is_control() || c.is_ascii_whitespace())
+        };
+        let has_line = |bytes: &[u8]| bytes.contains(&b'\n') || bytes.len() >= LINE;
+        // What cannot be read any more is not needed.
+        while is_text(self.rest())
+            && !has_line(self.rest())
+            && self.read(LINE).is_ok_and(|read| read > 0)
+        {}
+        let rest = self.rest();
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or(rest);
+        let line = line.get(..LINE).unwrap_or(line);
+        let text = String::from_utf8_lossy(line).trim_end().into();
+        is_text(line).then_some(text)
+    }
+
+    /// Goes back to the beginning of a file in which another trace is written.
+    fn rewind(&mut self) -> Result<(), SourceError> {
+        if let Some(file) = &self.file {
+            (file.rewind)(&self.reader)?;
+        }
+        (self.given, self.scanned, self.filled) = (0, 0, 0);
+        Ok(())
+    }
+
+    /// Whether another trace is written in the file than the one that is read.
+    fn is_written_anew(&self) -> bool {
+        let Some(file) = &self.file else {
+            return false;
+        };
+        !self.once
+            && !file.front.is_empty()
+            && (file.is_another)(&self.reader, &file.front).unwrap_or(false)
+    }
+
+    /// The trace ends here, between two batches, because another one begins.
+    fn end_trace(&mut self, finish: Finish) {
+        let end = self.offset.wrapping_add(num::wide(self.scanned));
+        self.turn = Some(Turn::Ended(match finish {
+            Finish::Closed => None,
+            Finish::Ends(number) => {
+                self.ends = Some(number);
+                None
+            }
+            Finish::Unended { number, .. } => {
+                let kind = ErrorKind::IncompleteGeneration;
+                Some(Error::at(kind, number.get(), end).into())
+            }
+        }));
+    }
+
+    /// What comes between two traces.
+    fn turn(&mut self, turn: Turn) -> Result<Option<Part>, SourceError> {
+        match turn {
+            Turn::Ended(reason) => {
+                if let Some(part) = self.give() {
+                    self.turn = Some(Turn::Ended(reason));
+                    return Ok(Some(part));
+                }
+                self.turn = Some(Turn::Header);
+                Ok(Some(Part::Restart(reason)))
+            }
+            Turn::Header => {
+                let version = self.begin()?;
+                if version.is_none() {
+                    self.over = Some(Ok(()));
+                }
+                Ok(version.map(Part::Header))
+            }
+        }
     }
 
     /// Looks for batches up to the next thing to hand out.
@@ -302,6 +481,9 @@ impl<R: Read + Send> StreamSource<R> {
                     self.ends = None;
                     Some(Part::EndOfGeneration(number))
                 }));
+            }
+            if let Some(turn) = self.turn.take() {
+                return self.turn(turn);
             }
             if let Some(over) = &self.over {
                 let over = over.clone();
@@ -325,20 +507,33 @@ impl<R: Read + Send> StreamSource<R> {
                     self.ends = number;
                     continue;
                 }
-                Ok(Piece::Need(more)) => more,
-                Err(error) => {
-                    self.over = Some(Err(error.after(place).into()));
-                    continue;
-                }
+                Ok(Piece::Need(more)) => Ok(more),
+                Err(error) => next_header(rest).filter(|_| !self.once).ok_or(error),
             };
+            let (before, finish) = (rest.len(), splitter.finish());
+            if missing == Ok(0) {
+                self.end_trace(finish);
+                continue;
+            }
             if self.scanned > self.given {
                 return Ok(self.give());
             }
-            let before = rest.len();
-            let finish = splitter.finish();
-            if self.read(missing)? > 0 {
-                continue;
+            let read = match missing {
+                Ok(missing) => self.read(missing),
+                Err(_) if self.is_written_anew() => Err(SourceError::Rewritten),
+                Err(error) => Err(error.after(place).into()),
+            };
+            match read {
+                Ok(0) => {}
+                Ok(_) => continue,
+                Err(SourceError::Rewritten) if !self.once => {
+                    self.rewind()?;
+                    self.turn = Some(Turn::Ended(Some(SourceError::Rewritten)));
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
+            let missing = missing.unwrap_or(0);
             let end = place.wrapping_add(num::wide(before));
             let broken = |kind, value| Err(Error::at(kind, value, end).into());
             self.over = Some(match finish {
@@ -356,16 +551,38 @@ impl<R: Read + Send> StreamSource<R> {
     }
 }
 
+/// If another trace begins with these bytes, as far as they show: how many bytes of its header are
+/// missing.
+fn next_header(bytes: &[u8]) -> Option<usize> {
+    const BEGINS: &[u8] = b"go 1.";
+    let front = bytes.get(..BEGINS.len()).unwrap_or(bytes);
+    if front.is_empty() || !BEGINS.starts_with(front) {
+        return None;
+    }
+    match HEADER_LEN.checked_sub(bytes.len()) {
+        Some(missing) if missing > 0 => Some(missing),
+        _ => Version::from_header(bytes).is_ok().then_some(0),
+    }
+}
+
 impl<R: Read + Send> TraceSource for StreamSource<R> {
     fn start(&mut self) -> Result<Version, SourceError> {
         self.interrupt.check()?;
         if self.over.is_some() {
             return Err(SourceError::Ended);
         }
-        if let Some(version) = self.version {
+        // Where it was stopped between two traces, the next one's header is to come.
+        if let (Some(version), None) = (self.version, &self.turn) {
             return Ok(version);
         }
-        self.begin().inspect_err(|error| {
+        let begun = match self.begin() {
+            // An empty stream is no trace.
+            Ok(None) => Version::from_header(&[]).map_err(SourceError::from),
+            Ok(Some(version)) => Ok(version),
+            Err(error) => Err(error),
+        };
+        self.turn = None;
+        begun.inspect_err(|error| {
             self.over = Some(Err(error.clone()));
         })
     }

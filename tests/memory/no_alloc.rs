@@ -164,7 +164,7 @@ fn a_flight_recorder_allocates_nothing() {
                 recorder.restart();
             }
             #[cfg(feature = "std")]
-            recorder.write_to(std::io::sink()).unwrap();
+            recorder.snapshot().write_to(std::io::sink()).unwrap();
             let mut events = 0u64;
             if let Ok(trace) = recorder.snapshot().trace() {
                 events += records(&trace).unwrap() as u64;

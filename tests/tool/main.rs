@@ -16,6 +16,8 @@ mod endurance;
 mod face;
 #[cfg(feature = "cli")]
 mod legacy;
+#[cfg(feature = "cli")]
+mod oncall;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod open;
 #[cfg(feature = "cli")]

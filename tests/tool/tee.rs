@@ -122,7 +122,14 @@ fn a_copy_that_fails_is_reported_and_harms_no_other() {
     drop(stdin);
 
     // It is told when it fails, however many messages there are.
-    let args = ["tee", "unix-listen:s", "--out", "/dev/full", "good"];
+    let args = [
+        "tee",
+        "--once",
+        "unix-listen:s",
+        "--out",
+        "/dev/full",
+        "good",
+    ];
     let mut child = start(&args, &dir);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     wait_for(|| dir.join("s").exists());

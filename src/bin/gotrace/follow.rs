@@ -1,14 +1,12 @@
 //! `gotrace stat --follow`: a live trace as it comes.
 
-use super::live::{Live, both};
+use super::live::{Live, Source, both};
 use super::output::{self, Failure, Result};
 use super::pulse::{self, WatchError};
 use super::signals;
 use gotrace::analysis::live::Pulse;
 use gotrace::mux::{EndReason, QueueConfig, TraceMultiplexer};
-use gotrace::source::StreamSource;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -17,7 +15,7 @@ use std::time::Duration;
 pub const QUEUE: QueueConfig = QueueConfig::dropping(256 << 20);
 
 enum Message {
-    Opened(Result<StreamSource<File>>),
+    Opened(Result<Box<Source>>),
     Pulse(Box<Pulse>),
     Ended(std::result::Result<(), WatchError>),
     /// There is nothing to take a snapshot of: to ask is no reason to die.
@@ -29,7 +27,7 @@ enum Message {
 pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
     let (sender, messages) = channel();
     signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
-    input.open_aside(idle, &sender, Message::Opened)?;
+    input.open_aside(idle, false, &sender, Message::Opened)?;
     let failed = |error: &dyn std::fmt::Display| Failure::File {
         name: input.name(),
         error: error.to_string(),
@@ -43,7 +41,8 @@ pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
     for message in &messages {
         match message {
             Message::Opened(source) => {
-                let live = TraceMultiplexer::new(source?)?;
+                let live = TraceMultiplexer::new(*source?)
+                    .map_err(|error| Failure::system("starting a thread", error))?;
                 pulse::spawn(live.events(QUEUE), &sender, Message::Pulse, Message::Ended)?;
                 mux = Some(live);
             }
@@ -63,7 +62,7 @@ pub fn run(input: &Live, idle: Option<Duration>, json: bool) -> Result {
             Message::Snapshot => {}
             // The events of what came are still given.
             Message::Stop => {
-                if mux.take().is_none() {
+                if mux.take().is_none() || signals::is_hurried() {
                     break;
                 }
             }
@@ -98,6 +97,7 @@ impl Display {
             if let Ok(style) = ProgressStyle::with_template("{msg}") {
                 bar.set_style(style);
             }
+            output::show_in_place(Some(&bar));
             bar
         });
         Display { bar, last: None }
@@ -111,14 +111,6 @@ impl Display {
         }
     }
 
-    /// Lets something else print lines, which stay above it.
-    pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
-        match &self.bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
-        }
-    }
-
     /// Takes it away; gives what was shown last, which is to stay as plain lines: all of it, however
     /// small the terminal.
     pub fn finish(mut self) -> Option<String> {
@@ -129,6 +121,7 @@ impl Display {
 impl Drop for Display {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
+            output::show_in_place(None);
             bar.finish_and_clear();
         }
     }

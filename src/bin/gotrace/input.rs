@@ -145,7 +145,7 @@ fn map(path: &Path) -> Result<Option<Mapped>> {
         #[allow(unsafe_code)]
         let map = unsafe { MappedFile::new(&file)? };
         // Before it is touched.
-        let watched = guard::watch(path, file, map.len());
+        let watched = guard::watch(path, file, &map);
         let plain = Compression::of(&map) == Compression::Plain;
         let at = 0;
         Ok(plain.then_some(Mapped { map, at, watched }))

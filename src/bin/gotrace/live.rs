@@ -2,17 +2,22 @@
 //! share.
 
 use super::input::size;
-use super::output::{Failure, Result, report};
+use super::listen::{self, Bound};
+use super::output::{Failure, Result, is_same, note, report};
 use super::signals;
-use gotrace::recorder::FlightRecorderConfig;
-use gotrace::source::StreamSource;
+use gotrace::recorder::{FlightRecorderConfig, LARGEST_MAX_BYTES};
+use gotrace::source::{
+    ListenSource, Part, Refused, SourceControl, SourceError, StreamSource, TraceSource,
+};
+use gotrace::wire::Version;
 use std::fs::File;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -33,9 +38,13 @@ INPUT is where the trace comes from:
   -                     the standard input
   FILE                  a file that another process writes, or a named pipe
   tcp:HOST:PORT         a TCP address to connect to
-  tcp-listen:HOST:PORT  one to wait at for a connection
+  tcp-listen:HOST:PORT  one to listen at for programs that connect
   unix:PATH             a Unix socket to connect to
-  unix-listen:PATH      one to make, and to wait at for a connection";
+  unix-listen:PATH      one to make, and to listen at for programs that connect
+
+Where it listens, a connection counts once it has sent the header of a trace; others are closed. When
+the program ends or is started again, its next trace is taken as a new one; so is another trace behind
+the first in a pipe, and in a file that is cut short and written anew. --once takes one trace only.";
 
     /// Never fails: everything that is nothing else is a file.
     pub fn parse(text: &str) -> std::result::Result<Live, std::convert::Infallible> {
@@ -66,47 +75,80 @@ INPUT is where the trace comes from:
         }
     }
 
-    /// Whether it is this file, which must not be written then.
-    pub fn is_file(&self, path: &Path) -> bool {
-        let input = match self {
+    fn metadata(&self) -> Option<std::fs::Metadata> {
+        match self {
             Live::Stdin => {
                 let stdin = io::stdin().as_fd().try_clone_to_owned();
-                stdin.and_then(|stdin| File::from(stdin).metadata())
+                stdin.and_then(|stdin| File::from(stdin).metadata()).ok()
             }
-            Live::Path(input) => input.metadata(),
-            _ => return false,
-        };
-        match (input, path.metadata()) {
-            (Ok(a), Ok(b)) => a.is_file() && (a.dev(), a.ino()) == (b.dev(), b.ino()),
+            Live::Path(input) => input.metadata().ok(),
+            _ => None,
+        }
+    }
+
+    /// The file that it is, if it has a name.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Live::Path(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a regular file, for which nobody is held up who writes it.
+    pub fn is_regular(&self) -> bool {
+        self.metadata().is_some_and(|there| there.is_file())
+    }
+
+    /// Whether it is this file, which must not be written then.
+    pub fn is_file(&self, path: &Path) -> bool {
+        match (self, self.metadata()) {
+            (Live::Path(input), _) if is_same(input, path) => !path
+                .metadata()
+                .is_ok_and(|there| there.file_type().is_char_device()),
+            (_, Some(input)) => path.metadata().is_ok_and(|there| {
+                input.is_file() && (input.dev(), input.ino()) == (there.dev(), there.ino())
+            }),
             _ => false,
         }
     }
 
-    /// Opens it; waits for a connection if it is to. A file that grows ends when nothing was added
-    /// for as long as `idle`.
-    pub fn open(&self, idle: Option<Duration>) -> Result<StreamSource<File>> {
-        self.try_open(idle).map_err(|e| Failure::File {
-            name: self.name(),
-            error: e.to_string(),
-            offset: None,
-        })
+    /// Opens it. A file that grows ends when nothing was added for as long as `idle`.
+    fn open(&self, idle: Option<Duration>, once: bool) -> Result<Box<Source>> {
+        self.try_open(idle, once)
+            .map(Box::new)
+            .map_err(|e| Failure::File {
+                name: self.name(),
+                error: e.to_string(),
+                offset: None,
+            })
     }
 
-    /// Opens it on a thread of its own, since nobody must wait for a connection, and sends a message
+    /// Opens it on a thread of its own, since that may wait for another process, and sends a message
     /// with what that gives.
     pub fn open_aside<M: Send + 'static>(
         &self,
         idle: Option<Duration>,
+        once: bool,
         sender: &Sender<M>,
-        opened: fn(Result<StreamSource<File>>) -> M,
+        opened: fn(Result<Box<Source>>) -> M,
     ) -> Result {
+        if let Live::TcpListen(_) | Live::UnixListen(_) = self {
+            // That takes no time, and what is made there must not outlive this.
+            sender.send(opened(self.open(idle, once))).ok();
+            return Ok(());
+        }
         let (input, sender) = (self.clone(), sender.clone());
         signals::spawn("input", move || {
-            sender.send(opened(input.open(idle))).ok();
+            sender.send(opened(input.open(idle, once))).ok();
         })
     }
 
-    fn try_open(&self, idle: Option<Duration>) -> io::Result<StreamSource<File>> {
+    fn try_open(&self, idle: Option<Duration>, once: bool) -> io::Result<Source> {
+        let listening = |source: ListenSource, bound| {
+            let source = source.on_refused(self.refusals());
+            let source = if once { source.once() } else { source };
+            Ok(Source::Listens(source, bound))
+        };
         let stream: OwnedFd = match self {
             Live::Stdin => io::stdin().as_fd().try_clone_to_owned()?,
             Live::Path(path) => {
@@ -116,39 +158,103 @@ INPUT is where the trace comes from:
                 } else {
                     let file = File::open(path)?;
                     if kind.is_file() {
-                        return Ok(StreamSource::follow(file, idle));
+                        return Ok(Source::stream(StreamSource::follow(file, idle), once));
                     }
                     file.into()
                 }
             }
             Live::Tcp(address) => TcpStream::connect(address)?.into(),
-            Live::TcpListen(address) => TcpListener::bind(address)?.accept()?.0.into(),
+            Live::TcpListen(address) => {
+                return listening(ListenSource::tcp(TcpListener::bind(address)?)?, None);
+            }
             Live::Unix(path) => UnixStream::connect(path)?.into(),
             Live::UnixListen(path) => {
-                let listener = listen(path)?;
-                let accepted = listener.accept();
-                // One connection is all there is.
-                std::fs::remove_file(path).ok();
-                accepted?.0.into()
+                let (listener, bound) = listen::bind(path)?;
+                return listening(ListenSource::unix(listener)?, Some(bound));
             }
         };
         // Whatever it is, it is read the same way.
-        StreamSource::polled(File::from(stream))
+        Ok(Source::stream(
+            StreamSource::polled(File::from(stream))?,
+            once,
+        ))
+    }
+
+    /// Says which connections are closed, without end for the first few only: a health check comes
+    /// each second.
+    fn refusals(&self) -> impl FnMut(Refused) + Send + 'static {
+        let name = self.name();
+        let mut count = 0u64;
+        move |refused| {
+            count += 1;
+            if count.is_power_of_two() {
+                let which = match count {
+                    1 | 2 => String::new(),
+                    n => format!(" ({n} so far)"),
+                };
+                note(format_args!(
+                    "{name}: a connection is closed{which}: {refused}"
+                ));
+            }
+        }
     }
 }
 
-/// Makes a socket; also where one stands that nobody listens at any more.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
-        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            let is_socket = path.symlink_metadata()?.file_type().is_socket();
-            if !is_socket || UnixStream::connect(path).is_ok() {
-                return Err(e);
-            }
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)
+/// An input that is open.
+pub enum Source {
+    Stream(StreamSource<File>),
+    /// The socket is removed when this is dropped.
+    Listens(
+        ListenSource,
+        #[expect(dead_code, reason = "held")] Option<Bound>,
+    ),
+}
+
+impl Source {
+    fn stream(source: StreamSource<File>, once: bool) -> Source {
+        Source::Stream(if once { source.once() } else { source })
+    }
+}
+
+impl TraceSource for Source {
+    fn start(&mut self) -> std::result::Result<Version, SourceError> {
+        match self {
+            Source::Stream(source) => source.start(),
+            Source::Listens(source, _) => source.start(),
         }
-        result => result,
+    }
+
+    fn next(&mut self) -> std::result::Result<Option<Part>, SourceError> {
+        match self {
+            Source::Stream(source) => source.next(),
+            Source::Listens(source, _) => source.next(),
+        }
+    }
+
+    fn stop(&mut self) {
+        match self {
+            Source::Stream(source) => source.stop(),
+            Source::Listens(source, _) => source.stop(),
+        }
+    }
+
+    fn control(&self) -> Arc<dyn SourceControl> {
+        match self {
+            Source::Stream(source) => source.control(),
+            Source::Listens(source, _) => source.control(),
+        }
+    }
+}
+
+/// Says that a trace ended, and that the next is waited for.
+pub fn note_restart(input: &str, reason: Option<&SourceError>) {
+    match reason {
+        None => note(format_args!(
+            "{input}: the trace ended; waiting for the next"
+        )),
+        Some(error) => note(format_args!(
+            "{input}: the trace ended: {error}; waiting for the next"
+        )),
     }
 }
 
@@ -175,10 +281,19 @@ pub struct Window {
 }
 
 impl Window {
+    /// What was asked for, as far as there is an arena for it; says if it is less.
     pub fn config(&self) -> FlightRecorderConfig {
+        let max_bytes = self.max_bytes.min(LARGEST_MAX_BYTES);
+        if max_bytes < self.max_bytes {
+            note(format_args!(
+                "--max-bytes is {max_bytes}, not {}: an arena has at most 4 GiB, and room for two \
+                 generations of that size",
+                self.max_bytes
+            ));
+        }
         FlightRecorderConfig {
             min_age: self.min_age,
-            max_bytes: self.max_bytes,
+            max_bytes,
         }
     }
 }
@@ -189,6 +304,10 @@ pub struct Input {
     /// Stop when nothing was added to the file for this long
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub idle: Option<Duration>,
+
+    /// Take one trace, and end with it: do not wait for another one
+    #[arg(long)]
+    pub once: bool,
 
     /// Where the trace comes from
     #[arg(value_name = "INPUT", value_parser = Live::parse)]

@@ -1,17 +1,19 @@
 //! Results to standard output, errors to standard error, and the exit status that they amount to.
 
-use super::hints;
+use super::{guard, hints};
 use anstyle::{AnsiColor, Style};
 use gotrace::generation::Ending;
 use gotrace::mux::EndReason;
 use gotrace::source::SourceError;
 use gotrace::source::open::{InputError, InputErrorKind};
 use gotrace::{ErrorKind, ReadError};
+use indicatif::ProgressBar;
 use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use tempfile::NamedTempFile;
 
 /// The style of the word "error", the same as clap's.
@@ -55,8 +57,20 @@ impl Failure {
         }
     }
 
+    /// The operating system refused something that is no file: a thread, memory, a descriptor.
+    pub fn system(what: &str, error: impl Display) -> Failure {
+        Failure::File {
+            name: what.to_owned(),
+            error: error.to_string(),
+            offset: None,
+        }
+    }
+
     /// `error` came of reading the trace at `path`.
     pub fn trace(path: &Path, error: impl Into<ReadError>) -> Failure {
+        if guard::is_shorter(path) {
+            return Failure::file(path, guard::SHORTER_FILE);
+        }
         let read = error.into();
         if let Some(ending) = early(&read) {
             let name = name(path);
@@ -198,18 +212,33 @@ pub fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+/// What is shown in place on standard error; what is printed there stays above it.
+static IN_PLACE: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Something is shown in place from now on, or no more.
+pub fn show_in_place(bar: Option<&ProgressBar>) {
+    *IN_PLACE.lock().unwrap_or_else(PoisonError::into_inner) = bar.cloned();
+}
+
+/// Prints a line to standard error.
+fn print(line: impl Display) {
+    let bar = IN_PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    // Nobody is left to tell if this fails.
+    let print = || drop(writeln!(anstream::stderr().lock(), "{line}"));
+    match &*bar {
+        Some(bar) => bar.suspend(print),
+        None => print(),
+    }
+}
+
 /// Prints an error for people.
 pub fn report(failure: &Failure) {
-    // Nobody is left to tell if this fails.
-    let _ = writeln!(
-        anstream::stderr().lock(),
-        "{ERROR}error{ERROR:#}: {failure}"
-    );
+    print(format_args!("{ERROR}error{ERROR:#}: {failure}"));
 }
 
 /// Prints what people may want to know, and no program: to standard error.
 pub fn note(text: impl Display) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    print(text);
 }
 
 /// The exit status of a command, whose error is printed here. That nobody reads the output any
@@ -292,17 +321,63 @@ pub fn json_line(out: &mut impl Write, value: &impl serde::Serialize) -> Result 
     Ok(gotrace::export::json::line(value, out)?)
 }
 
-/// A file beside this one, with a name of its own, which is removed unless it takes a place.
+/// A file beside this one, with a name of its own, which is removed unless it takes a place. It is
+/// locked while it is in use: what a killed process leaves is not.
 pub fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     let mut options = tempfile::Builder::new();
     options.prefix(".gotrace-").suffix(".part");
     // The user's mask takes away from it what it is to, as from any new file.
     #[cfg(unix)]
     options.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let part = options.tempfile_in(directory(path))?;
+    // Not on every file system.
+    let _ = part.as_file().try_lock();
+    Ok(part)
+}
+
+/// Where a file is.
+pub fn directory(path: &Path) -> &Path {
     match path.parent() {
-        Some(dir) if dir != Path::new("") => options.tempfile_in(dir),
-        _ => options.tempfile_in("."),
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
     }
+}
+
+/// Makes what was written survive the machine, not only this process, as far as the file system can.
+pub fn sync(path: &Path, file: &File) -> io::Result<()> {
+    let unsupported = |error: &io::Error| {
+        use io::ErrorKind::{InvalidInput, Unsupported};
+        matches!(error.kind(), InvalidInput | Unsupported)
+    };
+    match file.sync_all() {
+        Err(error) if !unsupported(&error) => return Err(error),
+        _ => {}
+    }
+    // Of the directory, the file's name.
+    #[cfg(unix)]
+    if let Ok(dir) = File::open(directory(path)) {
+        let _ = dir.sync_all();
+    }
+    Ok(())
+}
+
+/// Whether two names are of the same file, or will be.
+pub fn is_same(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    if let (Ok(a), Ok(b)) = (a.metadata(), b.metadata()) {
+        use std::os::unix::fs::MetadataExt as _;
+        return (a.dev(), a.ino()) == (b.dev(), b.ino());
+    }
+    let place = |path: &Path| {
+        let dir = directory(path).canonicalize().ok()?;
+        Some((dir, path.file_name()?.to_owned()))
+    };
+    let place = |path: &Path| {
+        path.canonicalize()
+            .ok()
+            .or_else(|| place(path).map(|(d, n)| d.join(n)))
+    };
+    matches!((place(a), place(b)), (Some(a), Some(b)) if a == b)
 }
 
 /// Writes a file whose contents are there all at once, or not at all; gives what `write` gives.

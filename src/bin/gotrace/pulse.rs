@@ -50,15 +50,15 @@ pub fn spawn<M: Send + 'static>(
 /// Reads events, and gives each generation's pulse as soon as its events were read.
 fn watch(mut events: LiveReader, mut tell: impl FnMut(Pulse)) -> Result<(), LiveError> {
     let mut model = Monitor::new();
-    let mut lost = 0;
+    let (mut lost, mut traces) = (0, 1);
     loop {
         match events.next()? {
             None => break,
             Some(event) => model.add(&event),
         }
-        if lost != events.lost().generations {
+        if (lost, traces) != (events.lost().generations, events.traces()) {
             // Another trace has begun, which this event is part of: nothing is known from before.
-            lost = events.lost().generations;
+            (lost, traces) = (events.lost().generations, events.traces());
             model.forget();
         }
         if events.will_wait() {

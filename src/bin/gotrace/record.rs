@@ -1,39 +1,48 @@
 //! `gotrace record`: the last seconds of a live trace, kept until someone wants them.
 
-use super::live::{self, Live, both};
+use super::arena::{self, Keeper, Memory};
+use super::live::{self, Live, Source, both};
 use super::output::{Failure, Result, name, note};
 use super::recover::write;
 use super::signals;
-use super::snapshots::{Snapshots, losses};
-use gotrace::mmap::MappedArena;
+use super::snapshots::{Seen, Snapshots, Snapshotter, losses};
 use gotrace::mux::{EndReason, QueueConfig, Subscriber, SubscriberError, TraceMultiplexer};
 use gotrace::recorder::{
     ArenaError, Damage, FlightRecorder, FlightRecorderConfig, Recovered, SharedError,
     SharedRecorder, Status, arena_size_for,
 };
-use gotrace::source::{SharedBatches, StreamSource};
+use gotrace::source::{SharedBatches, SourceError, TraceSource};
 use gotrace::wire::Version;
 use gotrace::{ErrorKind, ids::GenerationId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Keep the last seconds of a live trace, and write them when asked to.
 ///
-/// A snapshot of the window is written on SIGUSR1, when the input ends, and on SIGINT or SIGTERM
-/// before leaving. It holds the newest complete generations: a generation is about a second of the
-/// traced program, less with GODEBUG=traceadvanceperiod=100000000 (in nanoseconds) in its
-/// environment. If the input breaks in the middle of a generation, because the program died, what
-/// there is of it is written too, with ".incomplete" at the end of the name.
+/// A snapshot of the window is written on SIGUSR1, when a trace ends, and on SIGINT, SIGTERM, SIGHUP or
+/// SIGQUIT before leaving. It holds the newest complete generations: a generation is about a second of
+/// the traced program, less with GODEBUG=traceadvanceperiod=100000000 (in nanoseconds) in its
+/// environment. On SIGUSR1 it is written when the generation in progress is complete, 3 seconds later at
+/// most, so that it has in it what happened at that moment. If a trace breaks off in the middle of a
+/// generation, because the program died, what there is of it is written too, with ".incomplete" at the
+/// end of the name.
+///
+/// Where other traces may follow, this waits for them. The window of the one before is kept until a
+/// generation of the new one is complete.
+///
+/// A snapshot has its name when it is complete and on the disk; a crash of the machine leaves it whole
+/// or not at all. What is in the arena survives this process, not the machine.
 ///
 /// Memory is fixed: twice --max-bytes and a little, so that no generation of up to --max-bytes is
 /// lost. While a snapshot is written, there is a copy of the window as well.
+///
+/// The exit status is 1 if there is no snapshot because everything was lost.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page(&format!("\
 {}
@@ -53,11 +62,15 @@ pub struct Args {
     /// What a killed process left there is written first: the window as a snapshot, or several if a
     /// generation in it is damaged, and the generation that was being recorded with ".incomplete" at
     /// the end of the name.
+    ///
+    /// If the file is removed, cut short or written to while it is recorded into, what is still sound in
+    /// it is kept, and recording goes on in a new arena or in memory.
     #[arg(long, value_name = "FILE")]
     arena: Option<PathBuf>,
 
     /// Name of the snapshots; {number} becomes a number that is not in use, {time} the time in UTC.
-    /// Without {number}, a number is added to a name that is in use
+    /// Without {number}, a number is added to a name that is in use. "-" is the standard output; a pipe
+    /// or a device is written as it is, one snapshot behind the other
     #[arg(long, value_name = "NAME", default_value = "snapshot-{number}.trace")]
     out: String,
 
@@ -67,95 +80,90 @@ pub struct Args {
 
 type Shared = Arc<SharedRecorder<Memory>>;
 
-/// An arena on the heap, or in a file.
-enum Memory {
-    Heap(Vec<u8>),
-    Mapped(MappedArena),
-}
-
-impl AsRef<[u8]> for Memory {
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Memory::Heap(bytes) => bytes,
-            Memory::Mapped(map) => map.as_ref(),
-        }
-    }
-}
-
-impl AsMut<[u8]> for Memory {
-    fn as_mut(&mut self) -> &mut [u8] {
-        match self {
-            Memory::Heap(bytes) => bytes,
-            Memory::Mapped(map) => map.as_mut(),
-        }
-    }
-}
-
 /// What this waits for.
 enum Message {
-    Opened(Result<StreamSource<File>>),
+    Opened(Result<Box<Source>>),
     Snapshot,
     Stop,
     /// What is wrong with the trace, which is recorded nevertheless.
     Damaged(gotrace::Error),
+    /// One trace ended, as it should or for this reason; the input waits for another.
+    Restarted(Option<SourceError>),
     /// Nothing more is recorded.
     Ended(EndReason),
 }
 
 pub fn run(args: Args) -> Result {
     let config = args.window.config();
-    let live::Input { idle, input } = &args.input;
-    let snapshots = Snapshots::new(&args.out);
-    let recorder = start(&args, config, &snapshots)?;
+    let live::Input { idle, once, input } = &args.input;
+    if let Some(arena) = &args.arena
+        && input.is_file(arena)
+    {
+        let error = "the arena cannot take the place of the input";
+        return Err(Failure::file(arena, error));
+    }
     let (sender, messages) = channel();
     signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
-    input.open_aside(*idle, &sender, Message::Opened)?;
-    let mut session = Session {
+    let snapshots = Snapshots::new(&args.out, config.max_bytes)?;
+    for (what, path) in [("arena", args.arena.as_deref()), ("input", input.path())] {
+        if let Some(path) = path.filter(|path| snapshots.is_file(path)) {
+            let error = format!("a snapshot cannot take the place of the {what}");
+            return Err(Failure::file(path, error));
+        }
+    }
+    let recorder = start(&args, config, &snapshots)?;
+    let keep = Arc::new(Keep {
+        keeper: Keeper::new(args.arena.as_deref(), &recorder),
         recorder,
         snapshots,
+        seen: Arc::default(),
+        failed: AtomicBool::new(false),
+    });
+    let taking = Arc::clone(&keep);
+    let snapshotter = Snapshotter::start(&keep.recorder, &keep.seen, move || {
+        // A full disk now is no reason to give up what is recorded later.
+        taking.try_take(false);
+    })?;
+    input.open_aside(*idle, *once, &sender, Message::Opened)?;
+    let mut session = Session {
+        keep: Arc::clone(&keep),
+        snapshotter,
         sender,
         input: input.name(),
-        recorded: Arc::default(),
         live: None,
     };
     let result = session.run(&messages);
     session.leave(&messages);
-    let snapshot = session.snapshot();
+    let snapshot = keep.take(true);
     let file = snapshot.as_ref().ok().and_then(Option::as_deref);
     let mut written = match &result {
         Ok(()) => Ok(()),
-        Err(_) => session.incomplete(file),
+        Err(_) => keep.incomplete(file),
     };
     written = both(snapshot.map(drop), written);
     if written.is_ok() {
+        written = keep.verdict();
         // This is no crash: the next start need not save what is in the arena.
-        session.recorder.with(FlightRecorder::restart).ok();
+        keep.recorder.with(FlightRecorder::restart).ok();
     }
-    session.recorder.stop();
+    keep.recorder.stop();
     both(result, written)
 }
 
 /// The recorder, started; what a killed one left in its arena is saved before.
 fn start(args: &Args, config: FlightRecorderConfig, snapshots: &Snapshots) -> Result<Shared> {
     let len = arena_size_for(config.max_bytes);
+    let name = args.arena.as_deref().map_or("memory".to_owned(), name);
     let mut arena = Some(match &args.arena {
-        None => Memory::Heap(vec![0; len]),
-        Some(path) => {
-            // SAFETY: the file is this recorder's own, and its lock keeps other recorders away.
-            #[allow(unsafe_code)]
-            let open =
-                |len| unsafe { MappedArena::open(path, len) }.map_err(|e| Failure::file(path, e));
-            // As it is, before it is made longer: it may be no arena.
-            save(path, open(0)?.as_ref(), snapshots)?;
-            Memory::Mapped(open(len)?)
-        }
+        None => Memory::anonymous(len)
+            .map_err(|error| Failure::system("memory for the arena", error))?,
+        Some(path) => arena::open(path, len, |arena| save(path, arena, snapshots))?,
     });
     let open = move |config| {
         let arena = arena.take().ok_or(SharedError::AlreadyStarted)?;
         Ok(FlightRecorder::new(arena, config)?)
     };
     let recorder = SharedRecorder::with_arena(config, open);
-    let name = args.arena.as_deref().map_or("memory".to_owned(), name);
     recorder.start().map_err(|e| Failure::File {
         name,
         error: e.to_string(),
@@ -223,15 +231,20 @@ fn save_incomplete(
 /// them costs the generations that [`losses`] counts, and no other.
 pub struct Feed<A> {
     pub recorder: Arc<SharedRecorder<A>>,
-    /// Bytes of batches so far.
-    pub recorded: Arc<AtomicU64>,
+    pub seen: Arc<Seen>,
     pub tell: Option<Tell>,
+    /// What is done when a trace has ended and another one may come. What was recorded is still there.
+    pub restarts: Restarts,
 }
 
 pub type Tell = Box<dyn FnOnce(gotrace::Error) + Send>;
+pub type Restarts = Box<dyn FnMut(Option<&SourceError>) + Send>;
 
 impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for Feed<A> {
     fn header(&mut self, version: Version) -> std::result::Result<(), SubscriberError> {
+        self.seen.traces.fetch_add(1, Ordering::Relaxed);
+        self.seen.generation.store(0, Ordering::Relaxed);
+        self.seen.live.store(true, Ordering::Release);
         Ok(self.recorder.with(|r| r.header(version.header()))??)
     }
 
@@ -246,12 +259,30 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for Feed<A> {
             Ok(()) => {}
         }
         let bytes = batches.len() as u64;
-        self.recorded.fetch_add(bytes, Ordering::Relaxed);
+        self.seen.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 
-    fn end_of_generation(&mut self, _: GenerationId) -> std::result::Result<(), SubscriberError> {
+    fn end_of_generation(
+        &mut self,
+        number: GenerationId,
+    ) -> std::result::Result<(), SubscriberError> {
+        self.seen.generation.store(number.get(), Ordering::Relaxed);
         Ok(self.recorder.with(|r| r.end_generation())??)
+    }
+
+    fn restart(
+        &mut self,
+        reason: Option<&SourceError>,
+    ) -> std::result::Result<(), SubscriberError> {
+        self.seen.live.store(false, Ordering::Release);
+        (self.restarts)(reason);
+        Ok(())
+    }
+
+    fn end_of_trace(&mut self, _: &EndReason) -> std::result::Result<(), SubscriberError> {
+        self.seen.live.store(false, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -262,51 +293,114 @@ pub fn note_damage(input: &str, error: gotrace::Error) {
     ));
 }
 
-/// A recording.
-struct Session {
+/// What is kept, and where it is written: shared by all who ask for a snapshot.
+struct Keep {
     recorder: Shared,
     snapshots: Snapshots,
+    keeper: Keeper,
+    seen: Arc<Seen>,
+    /// A snapshot could not be written, which was reported.
+    failed: AtomicBool,
+}
+
+impl Keep {
+    /// Writes a snapshot of what checks out.
+    fn take(&self, last: bool) -> Result<Option<PathBuf>> {
+        self.keeper.mind(&self.recorder, true);
+        self.snapshots.take(&self.recorder, &self.seen, last)
+    }
+
+    /// The same, where a failure is reported and remembered.
+    fn try_take(&self, last: bool) -> Option<PathBuf> {
+        self.take(last)
+            .map_err(|failure| {
+                super::output::report(&failure);
+                self.failed.store(true, Ordering::Relaxed);
+            })
+            .ok()
+            .flatten()
+    }
+
+    /// Writes what there is of the generation in the middle of which the input broke: it may say why.
+    /// It comes after this snapshot.
+    fn incomplete(&self, snapshot: Option<&Path>) -> Result {
+        let saved = self.recorder.with(|recorder| {
+            FlightRecorder::recover(recorder.arena()).map_or(Ok(()), |recovered| {
+                save_incomplete(&recovered, &self.snapshots, snapshot)
+            })
+        });
+        saved.unwrap_or(Ok(()))
+    }
+
+    /// A trace ended, and another one may come: keeps what there is of it, before that one takes its
+    /// place.
+    fn keep_trace(&self, saved: &mut u64, broken: bool) {
+        let recorded = self.recorder.status().map_or(0, |s| s.recorded.generations);
+        let snapshot = match recorded == *saved {
+            true => None,
+            false => self.try_take(false),
+        };
+        *saved = recorded;
+        if broken && let Err(failure) = self.incomplete(snapshot.as_deref()) {
+            super::output::report(&failure);
+            self.failed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// That everything was lost is no success, nor that a snapshot could not be written.
+    fn verdict(&self) -> Result {
+        let lost = self
+            .recorder
+            .status()
+            .map_or(0, |s| s.losses.total().generations);
+        let nothing = self.snapshots.written() == 0 && lost > 0;
+        match nothing || self.failed.load(Ordering::Relaxed) {
+            true => Err(Failure::Reported),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A recording.
+struct Session {
+    keep: Arc<Keep>,
+    snapshotter: Snapshotter,
     sender: Sender<Message>,
     /// The input's name.
     input: String,
-    /// Bytes of batches so far.
-    recorded: Arc<AtomicU64>,
-    /// The reading, and the thread that waits for its end.
     live: Option<(TraceMultiplexer, JoinHandle<()>)>,
 }
+
+/// How often the file of an arena is looked at.
+const LOOK: Duration = Duration::from_millis(250);
 
 impl Session {
     /// Until the input ends, or a signal asks to leave.
     fn run(&mut self, messages: &Receiver<Message>) -> Result {
         let mut line = StatusLine::new();
         loop {
-            let message = match line.wait() {
-                Some(time) => match messages.recv_timeout(time) {
-                    Err(RecvTimeoutError::Timeout) => {
-                        let bytes = self.recorded.load(Ordering::Relaxed);
-                        if let Ok(status) = self.recorder.status() {
-                            line.show(bytes, &status);
-                        }
-                        continue;
+            let wait = line.wait();
+            let has_file = self.keep.keeper.has_file();
+            let most = if has_file { LOOK } else { Duration::MAX };
+            let message = match messages.recv_timeout(wait.unwrap_or(most).min(most)) {
+                Err(RecvTimeoutError::Timeout) => {
+                    self.keep.keeper.mind(&self.keep.recorder, false);
+                    if line.wait().is_some_and(|left| left.is_zero())
+                        && let Ok(status) = self.keep.recorder.status()
+                    {
+                        line.show(&self.keep.seen, &status);
                     }
-                    Ok(message) => message,
-                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                },
-                None => match messages.recv() {
-                    Ok(message) => message,
-                    Err(_) => return Ok(()),
-                },
+                    continue;
+                }
+                Ok(message) => message,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
             line.clear();
             match message {
-                Message::Opened(source) => self.follow(source?)?,
-                // A full disk now is no reason to give up what is recorded later.
-                Message::Snapshot => {
-                    if let Err(failure) = self.snapshot() {
-                        super::output::report(&failure);
-                    }
-                }
+                Message::Opened(source) => self.follow(*source?)?,
+                Message::Snapshot => self.snapshotter.ask(),
                 Message::Damaged(error) => note_damage(&self.input, error),
+                Message::Restarted(reason) => live::note_restart(&self.input, reason.as_ref()),
                 Message::Stop | Message::Ended(EndReason::Finished) => return Ok(()),
                 Message::Ended(reason) => {
                     return Err(Failure::end(&self.input, &reason));
@@ -315,24 +409,32 @@ impl Session {
         }
     }
 
-    fn follow(&mut self, source: StreamSource<File>) -> Result {
-        let sender = self.sender.clone();
+    fn follow(&mut self, source: impl TraceSource + 'static) -> Result {
+        let thread = |error| Failure::system("starting a thread", error);
+        let (damaged, restarted) = (self.sender.clone(), self.sender.clone());
+        let (keep, mut saved) = (Arc::clone(&self.keep), 0);
         let feed = Feed {
-            recorder: Arc::clone(&self.recorder),
-            recorded: Arc::clone(&self.recorded),
+            recorder: Arc::clone(&self.keep.recorder),
+            seen: Arc::clone(&self.keep.seen),
             tell: Some(Box::new(move |error| {
-                sender.send(Message::Damaged(error)).ok();
+                damaged.send(Message::Damaged(error)).ok();
             })),
+            restarts: Box::new(move |reason| {
+                restarted.send(Message::Restarted(reason.cloned())).ok();
+                keep.keep_trace(&mut saved, reason.is_some());
+            }),
         };
-        let mux = TraceMultiplexer::new(source)?;
-        let subscription = mux.subscribe(feed, QueueConfig::default())?;
+        let mux = TraceMultiplexer::new(source).map_err(thread)?;
+        let subscription = mux.subscribe(feed, QueueConfig::default());
+        let subscription = subscription.map_err(thread)?;
         let sender = self.sender.clone();
         // However it ends: the recorder may fail as well as the input.
         let end = thread::Builder::new()
             .name("end".to_owned())
             .spawn(move || {
                 sender.send(Message::Ended(subscription.wait().end)).ok();
-            })?;
+            })
+            .map_err(thread)?;
         self.live = Some((mux, end));
         Ok(())
     }
@@ -345,25 +447,12 @@ impl Session {
             end.join().ok();
         }
         for message in messages.try_iter() {
-            if let Message::Damaged(error) = message {
-                note_damage(&self.input, error);
+            match message {
+                Message::Damaged(error) => note_damage(&self.input, error),
+                Message::Restarted(reason) => live::note_restart(&self.input, reason.as_ref()),
+                _ => {}
             }
         }
-    }
-
-    fn snapshot(&self) -> Result<Option<PathBuf>> {
-        self.snapshots.take(&self.recorder)
-    }
-
-    /// Writes what there is of the generation in the middle of which the input broke: it may say why.
-    /// It comes after this snapshot.
-    fn incomplete(&self, snapshot: Option<&Path>) -> Result {
-        let saved = self.recorder.with(|recorder| {
-            FlightRecorder::recover(recorder.arena()).map_or(Ok(()), |recovered| {
-                save_incomplete(&recovered, &self.snapshots, snapshot)
-            })
-        });
-        saved.unwrap_or(Ok(()))
     }
 }
 
@@ -382,6 +471,7 @@ impl StatusLine {
             if let Ok(style) = ProgressStyle::with_template("{msg}") {
                 bar.set_style(style);
             }
+            super::output::show_in_place(Some(&bar));
             bar
         });
         StatusLine {
@@ -396,11 +486,22 @@ impl StatusLine {
         Some(Self::REFRESH.saturating_sub(self.before.0.elapsed()))
     }
 
-    fn show(&mut self, bytes: u64, status: &Status) {
+    fn show(&mut self, seen: &Seen, status: &Status) {
         let Some(bar) = &self.bar else { return };
+        let bytes = seen.bytes.load(Ordering::Relaxed);
         let (then, before) = std::mem::replace(&mut self.before, (Instant::now(), bytes));
         let rate = bytes.saturating_sub(before) as f64 / then.elapsed().as_secs_f64();
-        bar.set_message(format!("{:.1} MB/s, {}", rate / 1e6, describe(status)));
+        let trace = match (
+            seen.traces.load(Ordering::Relaxed),
+            seen.live.load(Ordering::Relaxed),
+        ) {
+            (0, _) => "waiting for a trace, ".to_owned(),
+            (1, true) => String::new(),
+            (n, true) => format!("trace {n}, "),
+            (n, false) => format!("trace {n} has ended, waiting for the next, "),
+        };
+        let rate = rate / 1e6;
+        bar.set_message(format!("{rate:.1} MB/s, {trace}{}", describe(status)));
         bar.tick();
     }
 
@@ -415,6 +516,7 @@ impl StatusLine {
 impl Drop for StatusLine {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
+            super::output::show_in_place(None);
             bar.finish_and_clear();
         }
     }
@@ -438,6 +540,8 @@ fn describe(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gotrace::source::StreamSource;
+    use std::fs::File;
     use std::io::Write as _;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
@@ -447,16 +551,23 @@ mod tests {
     fn a_recorder_that_fails_ends_the_recording() {
         let config = FlightRecorderConfig::default();
         let recorder = SharedRecorder::with_arena(config, |config| {
-            let arena = Memory::Heap(vec![0; arena_size_for(0)]);
+            let arena = Memory::anonymous(arena_size_for(0))?;
             Ok(FlightRecorder::new(arena, config)?)
         });
         let (sender, messages) = channel();
+        let recorder = Arc::new(recorder);
+        let seen = Arc::default();
         let mut session = Session {
-            recorder: Arc::new(recorder),
-            snapshots: Snapshots::new("none"),
+            snapshotter: Snapshotter::start(&recorder, &seen, || {}).unwrap(),
+            keep: Arc::new(Keep {
+                recorder,
+                snapshots: Snapshots::new("none", 0).unwrap(),
+                keeper: Keeper::default(),
+                seen,
+                failed: AtomicBool::new(false),
+            }),
             sender,
             input: "the input".to_owned(),
-            recorded: Arc::default(),
             live: None,
         };
         let (mut input, read) = UnixStream::pair().unwrap();

@@ -1,31 +1,122 @@
 //! Files for snapshots: named by a pattern, never over another file, and there only when complete.
 
-use super::output::{Failure, Result, name, note, temporary};
+use super::output::{Failure, Result, directory, is_stdin, name, note, sync, temporary};
+use super::signals;
 use gotrace::recorder::{LossReason, SharedError, SharedRecorder, Status};
 use gotrace::time::WallTime;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-/// The pattern of their names.
+/// Where snapshots are written.
 pub struct Snapshots {
-    pattern: String,
+    target: Target,
+    /// The bound of the window that was asked for.
+    max_bytes: u64,
+    /// Held while one is written. They are written one after the other.
+    turn: Mutex<Turn>,
+}
+
+#[derive(Default)]
+struct Turn {
+    /// How many were written.
+    written: u64,
+    /// The last one was.
+    closed: bool,
+}
+
+enum Target {
+    /// The standard output, one trace behind the other.
+    Stdout,
+    /// A pipe or a device, which is written as it is.
+    Special(PathBuf),
+    /// Files whose names follow this pattern.
+    Files(String),
+}
+
+/// What is known of the input, for those who take snapshots of it.
+#[derive(Default)]
+pub struct Seen {
+    /// Bytes of batches so far.
+    pub bytes: AtomicU64,
+    /// The number of traces that have begun.
+    pub traces: AtomicU64,
+    /// The number of the latest generation that has ended; 0 before the first of the trace.
+    pub generation: AtomicU64,
+    /// A trace is being received.
+    pub live: AtomicBool,
 }
 
 impl Snapshots {
-    /// `{number}` in the pattern stands for a number, `{time}` for the time in UTC.
-    pub fn new(pattern: &str) -> Snapshots {
-        Snapshots {
-            pattern: pattern.to_owned(),
+    /// `{number}` in the pattern stands for a number, `{time}` for the time in UTC; "-" is the standard
+    /// output. What killed processes left half written where the files will be is removed.
+    ///
+    /// Errors: no file can be made there.
+    pub fn new(pattern: &str, max_bytes: usize) -> Result<Snapshots> {
+        let path = Path::new(pattern);
+        let target = match path.metadata() {
+            _ if is_stdin(path) => Target::Stdout,
+            Ok(there) if there.file_type().is_fifo() || there.file_type().is_char_device() => {
+                Target::Special(path.to_owned())
+            }
+            _ => Target::Files(pattern.to_owned()),
+        };
+        let snapshots = Snapshots {
+            target,
+            max_bytes: max_bytes as u64,
+            turn: Mutex::default(),
+        };
+        if let Target::Files(_) = snapshots.target {
+            let path = snapshots.names().next().unwrap_or_default();
+            clean(directory(&path));
+            // Now, not at the moment that counts.
+            temporary(&path).map_err(|e| Failure::file(&path, e))?;
+        }
+        Ok(snapshots)
+    }
+
+    /// Whether the files are, or may become, this one.
+    pub fn is_file(&self, path: &Path) -> bool {
+        match &self.target {
+            Target::Stdout => false,
+            Target::Special(special) => super::output::is_same(special, path),
+            Target::Files(pattern) => {
+                !pattern.contains('{') && super::output::is_same(Path::new(pattern), path)
+            }
         }
     }
 
-    /// Writes what a recorder keeps, if that is anything; says where.
-    pub fn take<A>(&self, recorder: &SharedRecorder<A>) -> Result<Option<PathBuf>>
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many were written.
+    pub fn written(&self) -> u64 {
+        self.turn().written
+    }
+
+    /// Writes what a recorder keeps, if that is anything; says where. Nothing more is written after the
+    /// `last`.
+    pub fn take<A>(
+        &self,
+        recorder: &SharedRecorder<A>,
+        seen: &Seen,
+        last: bool,
+    ) -> Result<Option<PathBuf>>
     where
         A: AsRef<[u8]> + AsMut<[u8]> + Send,
     {
+        let mut turn = self.turn();
+        if turn.closed {
+            // That one has it all.
+            return Ok(None);
+        }
+        turn.closed = last;
         let Ok(status) = recorder.status() else {
             note("nothing is recorded yet: no snapshot");
             return Ok(None);
@@ -36,27 +127,46 @@ impl Snapshots {
                 "no generation is complete yet{}: no snapshot",
                 losses(&status)
             ));
-            advise(&status);
+            self.advise(&status);
             return Ok(None);
         }
-        let (file, bytes) = self.write(|file| {
+        let write = |file: &File| {
             recorder.write_to(file).map_err(|error| match error {
                 SharedError::Io(error) => error,
                 other => io::Error::other(other),
             })
-        })?;
+        };
+        let (file, bytes) = match &self.target {
+            Target::Stdout => {
+                let bytes = to_stdout(write).map_err(Failure::Output)?;
+                (PathBuf::from("-"), bytes)
+            }
+            Target::Special(path) => {
+                let bytes = to_special(path, write).map_err(|e| Failure::file(path, e))?;
+                (path.clone(), bytes)
+            }
+            Target::Files(_) => write_new(self.names(), write)?,
+        };
+        turn.written += 1;
+        let shown = match is_stdin(&file) {
+            true => "standard output".to_owned(),
+            false => name(&file),
+        };
         note(format_args!(
-            "{}: {bytes} bytes, {generations} generations{}",
-            name(&file),
-            losses(&status)
+            "{shown}: {bytes} bytes, {generations} generations{}{}",
+            losses(&status),
+            staleness(&status, seen)
         ));
-        advise(&status);
+        self.advise(&status);
         Ok(Some(file))
     }
 
     /// Writes a file that did not exist; gives its name, and what `write` gives: its length.
     pub fn write(&self, write: impl FnOnce(&File) -> io::Result<u64>) -> Result<(PathBuf, u64)> {
-        write_new(self.names(), write)
+        let mut turn = self.turn();
+        let written = write_new(self.names(), write)?;
+        turn.written += 1;
+        Ok(written)
     }
 
     /// The same for what belongs after this snapshot, or after one that there is not, and is no
@@ -66,7 +176,8 @@ impl Snapshots {
         snapshot: Option<&Path>,
         write: impl FnOnce(&File) -> io::Result<u64>,
     ) -> Result<(PathBuf, u64)> {
-        let Some(snapshot) = snapshot else {
+        let _turn = self.turn();
+        let Some(snapshot) = snapshot.filter(|path| !is_stdin(path)) else {
             return write_new(self.names().map(|path| incomplete(&path)), write);
         };
         let name = incomplete(snapshot);
@@ -74,11 +185,151 @@ impl Snapshots {
     }
 
     /// Names for a snapshot that are free: no incomplete generation has them either, which would
-    /// seem to belong to it.
+    /// seem to belong to it. Where snapshots are no files, what else there is has names of its own.
     fn names(&self) -> impl Iterator<Item = PathBuf> {
-        let pattern = self.pattern.replace("{time}", &now());
+        let pattern = match &self.target {
+            Target::Files(pattern) => pattern,
+            _ => "snapshot-{number}.trace",
+        };
+        let pattern = pattern.replace("{time}", &now());
         let all = (0..).map(move |n| numbered(&pattern, n));
         all.filter(|path| is_free(path) && is_free(&incomplete(path)))
+    }
+
+    /// Says how to lose none.
+    fn advise(&self, status: &Status) {
+        let lost = |reason| status.losses.of(reason).generations > 0;
+        let shorter = "make them smaller, with GODEBUG=traceadvanceperiod=100000000 (in nanoseconds) in \
+                       the traced program's environment";
+        if lost(LossReason::NoRoom) || lost(LossReason::TooLarge) {
+            let largest = status.largest;
+            let mebibytes = largest.div_ceil(1 << 20);
+            if largest > gotrace::recorder::LARGEST_MAX_BYTES as u64 {
+                note(format_args!(
+                    "the largest generation has {largest} bytes, more than any arena holds: {shorter}"
+                ));
+            } else if largest > self.max_bytes {
+                note(format_args!(
+                    "the largest generation has {largest} bytes: --max-bytes {mebibytes}MiB has room \
+                     for each; or {shorter}"
+                ));
+            }
+        }
+        if lost(LossReason::TableFull) {
+            let seconds = status.span().map_or(0.0, |span| span.as_secs_f64());
+            note(format_args!(
+                "the {} generations that an arena of this size keeps last {seconds:.1} s: a longer \
+                 GODEBUG=traceadvanceperiod makes them last longer, and a --min-age of no more than that \
+                 asks for no more",
+                status.window.generations
+            ));
+        }
+    }
+}
+
+/// A few words for a window whose newest generation is not the latest there was.
+fn staleness(status: &Status, seen: &Seen) -> String {
+    let latest = seen.generation.load(Ordering::Relaxed);
+    let newest = status.newest.map_or(0, |number| number.get());
+    match latest.checked_sub(newest) {
+        Some(behind) if behind > 0 && status.losses.total().generations > 0 => {
+            format!("; it ends {behind} generations ago: those after it were lost")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Writes a snapshot when it is asked for, once it has in it what happens at that moment.
+pub struct Snapshotter {
+    asked: Sender<()>,
+}
+
+/// How long a snapshot waits for the generation in progress: a program that stands still ends none.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Snapshotter {
+    /// A thread that waits, and then calls `take`.
+    pub fn start<A>(
+        recorder: &Arc<SharedRecorder<A>>,
+        seen: &Arc<Seen>,
+        take: impl Fn() + Send + 'static,
+    ) -> Result<Snapshotter>
+    where
+        A: AsRef<[u8]> + AsMut<[u8]> + Send + 'static,
+    {
+        let (asked, requests): (Sender<()>, Receiver<()>) = channel();
+        let (recorder, seen) = (Arc::clone(recorder), Arc::clone(seen));
+        signals::spawn("snapshots", move || {
+            while requests.recv().is_ok() {
+                // Who asks twice before it begins is served by one.
+                while requests.try_recv().is_ok() {}
+                if seen.live.load(Ordering::Acquire) {
+                    // What it gives is known when the snapshot is taken.
+                    recorder.wait_for_generation(PATIENCE).ok();
+                }
+                take();
+            }
+        })?;
+        Ok(Snapshotter { asked })
+    }
+
+    pub fn ask(&self) {
+        self.asked.send(()).ok();
+    }
+}
+
+/// Writes to the standard output, of which the lock is not held: others print there as well.
+fn to_stdout(write: impl FnOnce(&File) -> io::Result<u64>) -> io::Result<u64> {
+    use std::os::fd::AsFd as _;
+    let stdout = io::stdout();
+    stdout.lock().flush()?;
+    write(&File::from(stdout.as_fd().try_clone_to_owned()?))
+}
+
+/// Writes to a pipe or a device. A pipe must have a reader.
+fn to_special(path: &Path, write: impl FnOnce(&File) -> io::Result<u64>) -> io::Result<u64> {
+    let mut opened = None;
+    signals::wait_until(PATIENCE, || {
+        let mut options = File::options();
+        // Without this, it would wait for a reader without end.
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let file = options.write(true).custom_flags(nonblocking).open(path);
+        let is_unread = |e: &io::Error| e.raw_os_error() == Some(libc::ENXIO);
+        let again = file.as_ref().is_err_and(is_unread);
+        opened = Some(file);
+        !again
+    });
+    let file = match opened {
+        Some(Err(error)) if error.raw_os_error() == Some(libc::ENXIO) => {
+            return Err(io::Error::other("nobody reads the pipe"));
+        }
+        Some(file) => file?,
+        None => return Err(io::Error::other("nobody reads the pipe")),
+    };
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags.difference(rustix::fs::OFlags::NONBLOCK))?;
+    write(&file)
+}
+
+/// Removes what processes that were killed left half written in a directory.
+fn clean(dir: &Path) {
+    // One that is being made now may not be locked yet.
+    const YOUNG: Duration = Duration::from_secs(10);
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let file_name = entry.file_name();
+        let text = file_name.to_string_lossy();
+        if !(text.starts_with(".gotrace-") && text.ends_with(".part")) {
+            continue;
+        }
+        let age = entry.metadata().and_then(|there| there.modified());
+        let age = age.ok().and_then(|at| at.elapsed().ok());
+        let unused = || File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if age.is_some_and(|age| age > YOUNG) && unused() {
+            std::fs::remove_file(entry.path()).ok();
+        }
     }
 }
 
@@ -94,7 +345,7 @@ fn incomplete(snapshot: &Path) -> PathBuf {
 }
 
 /// Writes a file under the first of these names that is free, when it is complete: a process that is
-/// killed before leaves nothing under it.
+/// killed before leaves nothing under it. It is on the disk then, should the machine stop.
 fn write_new(
     names: impl Iterator<Item = PathBuf>,
     write: impl FnOnce(&File) -> io::Result<u64>,
@@ -105,9 +356,13 @@ fn write_new(
     let failed = |path: &Path, e: io::Error| Failure::file(path, e);
     let mut part = temporary(&path).map_err(|e| failed(&path, e))?;
     let len = write(part.as_file()).map_err(|e| failed(&path, e))?;
+    sync(&path, part.as_file()).map_err(|e| failed(&path, e))?;
     loop {
         match part.persist_noclobber(&path) {
-            Ok(_) => return Ok((path, len)),
+            Ok(file) => {
+                sync(&path, &file).map_err(|e| failed(&path, e))?;
+                return Ok((path, len));
+            }
             Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
                 part = e.file;
                 path = names.next().unwrap_or_default();
@@ -129,22 +384,6 @@ pub fn losses(status: &Status) -> String {
     text
 }
 
-/// Says how to lose none for want of room.
-fn advise(status: &Status) {
-    let lost = [LossReason::NoRoom, LossReason::TooLarge]
-        .iter()
-        .any(|reason| status.losses.of(*reason).generations > 0);
-    if lost {
-        let mebibytes = status.largest.div_ceil(1 << 20);
-        note(format_args!(
-            "the largest generation has {} bytes: --max-bytes {mebibytes}MiB has room for each; or \
-             make them smaller, with GODEBUG=traceadvanceperiod=100000000 (in nanoseconds) in the \
-             traced program's environment",
-            status.largest
-        ));
-    }
-}
-
 /// The name with a number, counting from 1; one without a place for it gets it from the second on.
 fn numbered(pattern: &str, before: u64) -> PathBuf {
     if pattern.contains("{number}") {
@@ -155,7 +394,7 @@ fn numbered(pattern: &str, before: u64) -> PathBuf {
     with_number(Path::new(pattern), before)
 }
 
-fn with_number(path: &Path, before: u64) -> PathBuf {
+pub fn with_number(path: &Path, before: u64) -> PathBuf {
     match (before, path.file_stem(), path.extension()) {
         (0, _, _) => path.to_owned(),
         // A directory in any case.
@@ -183,7 +422,6 @@ fn now() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
 
     #[test]
     fn names_have_numbers() {
@@ -201,7 +439,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("gotrace-names-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let pattern = dir.join("s-{number}");
-        let snapshots = Snapshots::new(pattern.to_str().unwrap());
+        let snapshots = Snapshots::new(pattern.to_str().unwrap(), 0).unwrap();
         let there = || {
             let entries = std::fs::read_dir(&dir).unwrap();
             let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -235,7 +235,7 @@ impl Summary {
             let trace = memory.whole(file, input)?;
             return self.read_old(file, &trace, progress);
         }
-        let mut source = StreamSource::new(input);
+        let mut source = StreamSource::new(input).once();
         let mut ending = Ending::Complete;
         let damaged = |error: SourceError| match error {
             SourceError::Trace(error) => Failure::trace(file, error),
@@ -265,6 +265,8 @@ impl Summary {
                     result = result.and(read.map_err(|e| Failure::trace(file, e)));
                 }
                 Ok(Some(Part::EndOfGeneration(_))) => scan.end_generation(),
+                // The source is for one trace.
+                Ok(Some(Part::Restart(_) | Part::Header(_))) => {}
                 Ok(None) => break,
                 // Before 1.26 the end of a trace ends its last generation, as for all who read it.
                 Err(SourceError::Trace(error))

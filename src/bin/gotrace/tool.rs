@@ -8,8 +8,12 @@
 //! [`snapshots`] are for those who keep the last of it, [`table`] prints rows as text, JSON and CSV,
 //! [`guard`] turns a file that shrinks while mapped into an error message.
 
+#[cfg(unix)]
+mod arena;
 mod assemble;
 mod check;
+#[cfg(unix)]
+mod copy;
 mod docs;
 mod dump;
 mod events;
@@ -20,6 +24,8 @@ mod guard;
 mod help;
 mod hints;
 mod input;
+#[cfg(unix)]
+mod listen;
 #[cfg(unix)]
 mod live;
 mod needs;
@@ -96,6 +102,15 @@ enum Command {
 }
 
 pub fn main() -> ExitCode {
+    // A recorder is told what to do by signals, from the first moment on.
+    #[cfg(unix)]
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|arg| arg == "record" || arg == "tee")
+        && let Err(failure) = signals::install()
+    {
+        return output::exit_code(Err(failure));
+    }
     let args = with_default(std::env::args_os().collect());
     let cli = Cli::try_parse_from(args).unwrap_or_else(|error| help::exit(&advise(error)));
     let result = match cli.command {
@@ -112,7 +127,7 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => docs::completions(args),
         Command::Man(args) => docs::man(args),
     };
-    output::exit_code(result)
+    output::exit_code(guard::verdict(result))
 }
 
 /// Puts in the command that is meant where a file is given instead of one: `stat`.

@@ -173,9 +173,201 @@ fn damage_ends_the_trace_where_it_stands() {
         let mux = TraceMultiplexer::new(StreamSource::new(bytes)).unwrap();
         match mux.start(Vec::new()).unwrap().wait().end {
             EndReason::Broken(SourceError::Trace(error)) => assert_eq!(error.kind(), kind),
+            // What a person can read is shown.
+            EndReason::Broken(SourceError::Text(line)) => assert_eq!(line, "hello, world"),
             other => panic!("{other}"),
         }
     }
+    for (text, line) in [
+        (
+            &b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n\r\n"[..],
+            "HTTP/1.1 401 Unauthorized",
+        ),
+        (&[b'x'; 5000], &*"x".repeat(200)),
+    ] {
+        let source = StreamSource::new(RandomReads::new(text, 4));
+        let mux = TraceMultiplexer::new(source).unwrap();
+        let end = mux.start(Vec::new()).unwrap().wait().end;
+        assert!(
+            matches!(&end, EndReason::Broken(SourceError::Text(l)) if l == line),
+            "{end}"
+        );
+    }
+}
+
+/// What comes of a source, as traces, each with its generations and whether it broke off.
+fn traces(source: &mut dyn TraceSource) -> Vec<(Vec<u8>, Vec<u64>, bool)> {
+    let version = source.start().unwrap();
+    let mut all = vec![(version.header().to_vec(), Vec::new(), false)];
+    let mut ended = false;
+    while let Some(part) = source.next().unwrap() {
+        let last = all.last_mut().unwrap();
+        assert_eq!(ended, matches!(part, Part::Header(_)));
+        match part {
+            Part::Batches(batches) => last.0.extend_from_slice(batches.as_bytes()),
+            Part::EndOfGeneration(number) => last.1.push(number.get()),
+            Part::Restart(reason) => (last.2, ended) = (reason.is_some(), true),
+            Part::Header(version) => {
+                all.push((version.header().to_vec(), Vec::new(), false));
+                ended = false;
+            }
+        }
+    }
+    all
+}
+
+/// Of every version, behind every other, whole and cut short, in reads of any size.
+#[test]
+fn one_trace_may_follow_another_in_a_stream() {
+    let trace = |name: &str| common::fixture(name).bytes();
+    let all = [
+        "annotate-go1.22",
+        "gc-go1.25",
+        "flight-go1.27",
+        "annotate-go1.23",
+    ]
+    .map(trace);
+    for (a, first) in all.iter().enumerate() {
+        for (b, second) in all.iter().enumerate() {
+            let whole = [&first[..], second].concat();
+            for seed in 1..4 {
+                let mut source = StreamSource::new(RandomReads::new(&whole[..], seed));
+                let found = traces(&mut source);
+                assert_eq!(found.len(), 2, "{a} {b}");
+                for ((bytes, numbers, broken), trace) in found.iter().zip([first, second]) {
+                    assert!(bytes == trace && !broken, "{a} {b}");
+                    let expected = generations(trace);
+                    assert!(numbers.iter().eq(expected.iter().map(|(n, _)| n)));
+                }
+            }
+        }
+    }
+    // The first program died: between two batches, the next one is known by its header.
+    let [_, _, first, second] = &all;
+    let half = {
+        let trace = Trace::new(first).unwrap();
+        let mut batches = trace.batches_from(gotrace::ids::Offset(16));
+        batches.next().unwrap().unwrap();
+        batches.offset().0 as usize
+    };
+    let both = [&first[..half], second].concat();
+    let found = traces(&mut StreamSource::new(&both[..]));
+    assert!(found[0].2 && found[0].1.is_empty() && found[0].0 == first[..half]);
+    assert!(found[1].0 == *second && !found[1].2);
+
+    // For one trace, the second is an error.
+    let mut once = StreamSource::new(&both[..]).once();
+    once.start().unwrap();
+    let error = loop {
+        match once.next() {
+            Ok(Some(Part::Batches(_))) => {}
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, SourceError::Trace(e) if e.offset().0 == half as u64));
+}
+
+#[test]
+fn a_file_that_is_written_anew_has_another_trace() {
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = dir.join("mux-anew.trace");
+    let all = ["annotate-go1.22", "gc-go1.25", "flight-go1.27"];
+    let all = all.map(|name| common::fixture(name).bytes());
+    // The last byte comes later: in the middle of a generation.
+    let write = |bytes: &[u8]| std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    write(&all[0]);
+    let idle = Some(Duration::from_millis(400));
+    let source = StreamSource::follow(std::fs::File::open(&path).unwrap(), idle);
+    let mux = TraceMultiplexer::new(source).unwrap();
+    let channel = mux.channel(QueueConfig::default());
+    let mut headers = 0;
+    let mut restarts = 0;
+    for signal in channel {
+        match signal {
+            Signal::Header(_) => {
+                headers += 1;
+                std::thread::sleep(Duration::from_millis(60));
+                match all.get(headers) {
+                    // Shorter or longer: it is seen.
+                    Some(next) => write(next),
+                    None => {
+                        let last = all.last().unwrap();
+                        std::fs::write(&path, last).unwrap();
+                    }
+                }
+            }
+            Signal::Restart(reason) => {
+                restarts += 1;
+                assert!(matches!(reason, Some(SourceError::Rewritten)), "{reason:?}");
+            }
+            Signal::EndOfTrace(end) => assert!(matches!(end, EndReason::Finished), "{end}"),
+            _ => {}
+        }
+    }
+    // The last one was only completed.
+    assert_eq!((headers, restarts), (3, 2));
+    std::fs::remove_file(path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_listener_takes_traces_and_nothing_else() {
+    use gotrace::source::{ListenSource, Refused};
+    use std::net::{TcpListener, TcpStream};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let source = ListenSource::tcp(listener).unwrap();
+    let source = source.on_refused(move |refused| tell.send(refused).unwrap());
+    let mux = TraceMultiplexer::new(source).unwrap();
+    let channel = mux.channel(QueueConfig::default());
+    let connect = || TcpStream::connect(address).unwrap();
+    let first = common::fixture("annotate-go1.27").bytes();
+    let second = common::fixture("gc-go1.22").bytes();
+
+    let silent = connect();
+    drop(connect());
+    assert_eq!(told.recv().unwrap(), Refused::Closed(0));
+    connect().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(
+        told.recv().unwrap(),
+        Refused::Other("GET / HTTP/1.1".to_owned())
+    );
+    let mut program = connect();
+    program.write_all(&first[..10]).unwrap();
+    assert!(channel.recv_timeout(Duration::from_millis(50)).is_err());
+    program.write_all(&first[10..5000]).unwrap();
+    assert!(matches!(channel.recv(), Some(Signal::Header(_))));
+    // The next one, before the first is gone, and more of those who are no program.
+    let mut next = connect();
+    next.write_all(&second).unwrap();
+    drop(next);
+    drop(connect());
+    assert_eq!(told.recv().unwrap(), Refused::Closed(0));
+    drop(program);
+    let mut bytes = Vec::new();
+    let mut restarts = Vec::new();
+    for signal in channel {
+        match signal {
+            Signal::Restart(reason) => {
+                restarts.push(reason.is_some());
+                if restarts.len() == 2 {
+                    break;
+                }
+            }
+            Signal::Header(version) => bytes = version.header().to_vec(),
+            Signal::Batches(batches) => bytes.extend_from_slice(batches.as_bytes()),
+            Signal::EndOfGeneration(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(restarts, [true, false]);
+    assert!(bytes == second);
+    // It can be interrupted while it waits, and lets go of its socket.
+    drop(mux);
+    drop(silent);
+    TcpListener::bind(address).unwrap();
 }
 
 #[test]
@@ -244,10 +436,10 @@ fn a_growing_file_is_followed() {
     );
     assert!(written(outcome) == trace);
 
-    // It may not become shorter; and who follows without end can be stopped.
+    // For one trace, it may not become shorter; and who follows without end can be stopped.
     let follow = || {
         let file = std::fs::File::open(&path).unwrap();
-        TraceMultiplexer::new(StreamSource::follow(file, None)).unwrap()
+        TraceMultiplexer::new(StreamSource::follow(file, None).once()).unwrap()
     };
     let (shrinks, stops) = (follow(), follow());
     let shrunk = shrinks.start(Vec::new()).unwrap();
@@ -257,9 +449,7 @@ fn a_growing_file_is_followed() {
     assert!(matches!(stopped.wait().end, EndReason::Stopped));
     file.set_len(20).unwrap();
     match shrunk.wait().end {
-        EndReason::Broken(SourceError::Io(error)) => {
-            assert!(error.to_string().contains("shorter"), "{error}");
-        }
+        EndReason::Broken(SourceError::Rewritten) => {}
         other => panic!("{other}"),
     }
     std::fs::remove_file(path).unwrap();

@@ -39,6 +39,10 @@ struct Kept {
 const NO_ROOM: &str = "no room in the arena";
 const TOO_LARGE: &str = "larger than the arena";
 const GAP: &str = "before a gap";
+const TABLE_FULL: &str = "the table of generations is full";
+/// What is not lost.
+const AGED: &str = "aged";
+const OUTGROWN: &str = "outgrown";
 
 impl Model {
     fn lose(&mut self, why: &'static str, generations: u64, bytes: usize) {
@@ -69,9 +73,27 @@ impl Model {
             if self.kept.len() <= 1 {
                 return None;
             }
-            let oldest = self.kept.remove(0);
-            self.lose(NO_ROOM, 1, oldest.bytes.len());
+            let coming = self.current.as_ref().map_or(0, |c| c.bytes.len()) + len;
+            let now = self.current.as_ref().map_or(0, |c| c.latest);
+            self.drop_oldest(coming, now, NO_ROOM);
         }
+    }
+
+    /// Drops the oldest: because it is outside the window when so many bytes have come behind the
+    /// newest, or for another reason.
+    fn drop_oldest(&mut self, coming: usize, now: u64, otherwise: &'static str) {
+        let oldest = self.kept.remove(0);
+        let next = self.kept.first().or(self.current.as_ref());
+        let next = next.map_or(0, |g| g.earliest);
+        let rest: usize = self.kept.iter().map(|k| k.bytes.len()).sum();
+        let why = if now.saturating_sub(next) * 1000 > self.min_age * self.hertz {
+            AGED
+        } else if rest + coming > self.max_bytes {
+            OUTGROWN
+        } else {
+            otherwise
+        };
+        self.lose(why, 1, oldest.bytes.len());
     }
 
     fn add(&mut self, number: u64, time: Option<u64>, bytes: &[u8]) {
@@ -118,8 +140,9 @@ impl Model {
         self.largest = self.largest.max(current.bytes.len());
         let follows = self.kept.last().is_none_or(|k| k.number + 1 == number);
         if follows && self.kept.len() >= self.records {
-            let oldest = self.kept.remove(0);
-            self.lose(NO_ROOM, 1, oldest.bytes.len());
+            self.current = Some(current.clone());
+            self.drop_oldest(current.bytes.len(), current.latest, TABLE_FULL);
+            self.current = None;
         }
         if !follows {
             for old in std::mem::take(&mut self.kept) {
@@ -139,7 +162,9 @@ impl Model {
                 break;
             }
         }
-        self.kept.drain(..first);
+        for _ in 0..first {
+            self.drop_oldest(0, now, "inside the window");
+        }
     }
 }
 
@@ -202,6 +227,13 @@ fn compare(model: &Model, recorder: &Recorder<'_>, numbers_only: bool) {
         let text = reason.to_string();
         let expected = model.lost.get(text.as_str()).copied().unwrap_or_default();
         assert_eq!((lost.generations, lost.bytes), expected, "{reason}");
+    }
+    for (why, passed) in [
+        (AGED, status.passed.aged),
+        (OUTGROWN, status.passed.outgrown),
+    ] {
+        let expected = model.lost.get(why).copied().unwrap_or_default();
+        assert_eq!((passed.generations, passed.bytes), expected, "{why}");
     }
     assert_eq!(
         status.newest.map(|n| n.get()),
