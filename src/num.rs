@@ -88,6 +88,18 @@ pub(crate) const fn whole(x: f64) -> u64 {
     if n < 1_000_000 && n as f64 == x { n } else { 0 }
 }
 
+/// The smallest integer that is not below it: 0 for what is negative or no number, the largest for
+/// what is too large.
+#[cfg(feature = "alloc")]
+pub(crate) fn ceiling(x: f64) -> u64 {
+    let n = x as u64;
+    if (n as f64) < x {
+        n.saturating_add(1)
+    } else {
+        n
+    }
+}
+
 /// The nearest float.
 #[inline(always)]
 pub(crate) const fn float(n: u64) -> f64 {

@@ -1,9 +1,21 @@
 //! What a trace means.
 //!
 //! [`states`] follows everything that happens through one pass over the events, and is the base of the
-//! analyses; [`names`] keeps what they need of strings and stacks. [`live`] summarizes a running
-//! program, generation by generation, from the events of its trace.
+//! analyses; [`names`] keeps what they need of strings and stacks, [`histogram`] distributions of times.
+//!
+//! - [`explain`]: why a task, a region or a goroutine took as long as it did.
+//! - [`blocked`]: where goroutines wait, for what, and who wakes them.
+//! - [`latency`]: how long they wait for a processor.
+//! - [`leaks`]: what was never seen again.
+//! - [`at`]: what everything was doing at a moment.
+//! - [`live`]: a running program, generation by generation.
 
+pub mod at;
+pub mod blocked;
+pub mod explain;
+pub mod histogram;
+pub mod latency;
+pub mod leaks;
 pub mod live;
 pub mod names;
 pub mod states;

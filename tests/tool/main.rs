@@ -2,6 +2,8 @@
 #![cfg(feature = "std")]
 
 #[cfg(feature = "cli")]
+mod answers;
+#[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
 mod cli_events;

@@ -42,7 +42,7 @@ const TOP: usize = 15;
 /// What a figure takes that has to be fitted to a terminal's width where there is no terminal.
 const DEFAULT_WIDTH: usize = 80;
 const GAP: &str = "  ";
-const INDENT: &str = "  ";
+pub const INDENT: &str = "  ";
 
 pub const TITLE: Style = Style::new().bold();
 pub const HEADING: Style = Style::new().underline();
@@ -158,6 +158,8 @@ pub enum Cell {
     Share(f64),
     /// A number that is not whole.
     Float(f64),
+    /// Whether something is so.
+    Flag(bool),
     /// It is not known, or there is none.
     None,
 }
@@ -173,7 +175,7 @@ impl Cell {
     }
 
     /// For people; nothing in it that a terminal would obey.
-    fn shown(&self) -> Cow<'_, str> {
+    pub fn shown(&self) -> Cow<'_, str> {
         Cow::Owned(match self {
             Cell::Text(text) => return printable(text),
             Cell::Count(n) => n.to_string(),
@@ -183,7 +185,8 @@ impl Cell {
             Cell::Bytes(n) => bytes(*n),
             Cell::Share(part) => share(*part),
             Cell::Float(n) => format!("{n:.1}"),
-            Cell::None => return Cow::Borrowed("-"),
+            Cell::Flag(true) => return Cow::Borrowed("yes"),
+            Cell::Flag(false) | Cell::None => return Cow::Borrowed("-"),
         })
     }
 
@@ -194,6 +197,7 @@ impl Cell {
             Cell::Count(n) | Cell::Bytes(n) => n.to_string(),
             Cell::Signed(n) | Cell::Duration(n) | Cell::Time(n) => n.to_string(),
             Cell::Share(n) | Cell::Float(n) => n.to_string(),
+            Cell::Flag(flag) => flag.to_string(),
             Cell::None => return Cow::Borrowed(""),
         })
     }
@@ -206,6 +210,7 @@ impl Serialize for Cell {
             Cell::Count(n) | Cell::Bytes(n) => to.serialize_u64(*n),
             Cell::Signed(n) | Cell::Duration(n) | Cell::Time(n) => to.serialize_i64(*n),
             Cell::Share(n) | Cell::Float(n) => to.serialize_f64(*n),
+            Cell::Flag(flag) => to.serialize_bool(*flag),
             Cell::None => to.serialize_none(),
         }
     }
@@ -237,6 +242,8 @@ pub struct Column {
     cut: Cut,
     least: usize,
     rank: u8,
+    for_people: bool,
+    for_programs: bool,
 }
 
 impl Column {
@@ -248,6 +255,8 @@ impl Column {
             cut: Cut::Never,
             least: 0,
             rank: 0,
+            for_people: true,
+            for_programs: true,
         }
     }
 
@@ -261,7 +270,7 @@ impl Column {
         Column::right(key, heading)
     }
 
-    /// The name of a function or of a goroutine: cut at its beginning.
+    /// The name of a function or of a goroutine, or a place in one: cut at its beginning.
     pub const fn name(key: &'static str) -> Column {
         Column {
             is_right: false,
@@ -291,6 +300,18 @@ impl Column {
     /// rank 0, as they are without this, are always there.
     pub const fn rank(mut self, rank: u8) -> Column {
         self.rank = rank;
+        self
+    }
+
+    /// The same, for people only: no part of JSON and CSV.
+    pub const fn only_text(mut self) -> Column {
+        self.for_programs = false;
+        self
+    }
+
+    /// The same, for JSON and CSV only.
+    pub const fn only_programs(mut self) -> Column {
+        self.for_people = false;
         self
     }
 
@@ -362,7 +383,10 @@ impl Table {
             .map(|row| row.iter().map(Cell::shown).collect())
             .collect();
         let widths = self.fit(&shown, width);
-        let dropped = widths.iter().filter(|width| width.is_none()).count();
+        let columns = self.columns.iter().zip(&widths);
+        let dropped = columns
+            .filter(|(column, width)| column.for_people && width.is_none())
+            .count();
         let headings = self
             .columns
             .iter()
@@ -399,6 +423,9 @@ impl Table {
     fn fit(&self, rows: &[Vec<Cow<'_, str>>], width: Option<usize>) -> Vec<Option<usize>> {
         let mut widths: Vec<Option<usize>> = (self.columns.iter().enumerate())
             .map(|(n, column)| {
+                if !column.for_people {
+                    return None;
+                }
                 let cells = rows
                     .iter()
                     .filter_map(|row| row.get(n))
@@ -463,21 +490,23 @@ impl Table {
         widths: &[Option<usize>],
         cells: &[Cow<'_, str>],
     ) -> io::Result<()> {
-        let mut gap = "";
-        let mut pending = 0;
+        // No spaces at the end of a line.
+        let (mut gap, mut pending) = (0, 0);
         for ((column, width), cell) in self.columns.iter().zip(widths).zip(cells) {
             let Some(width) = *width else { continue };
             let cell = fitted(cell, width, column.cut);
             let missing = width.saturating_sub(cell.width());
-            // No spaces at the end of a line.
-            write!(out, "{:pending$}{gap}", "")?;
-            pending = 0;
-            gap = GAP;
+            pending += gap;
+            gap = GAP.len();
             if column.is_right {
-                write!(out, "{:missing$}{cell}", "")?;
-            } else {
-                write!(out, "{cell}")?;
-                pending = missing;
+                pending += missing;
+            }
+            if !cell.is_empty() {
+                write!(out, "{:pending$}{cell}", "")?;
+                pending = 0;
+            }
+            if !column.is_right {
+                pending += missing;
             }
         }
         Ok(())
@@ -580,7 +609,9 @@ impl Serialize for Object<'_> {
             map.serialize_entry("file", file)?;
         }
         for (column, cell) in self.columns.iter().zip(self.cells) {
-            map.serialize_entry(column.key, cell)?;
+            if column.for_programs {
+                map.serialize_entry(column.key, cell)?;
+            }
         }
         map.end()
     }
@@ -610,6 +641,10 @@ pub fn printer(options: &Options, several: bool) -> Printer<impl Write + use<>> 
 }
 
 impl<W: Write> Printer<W> {
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Where else something is to be written.
     pub fn out(&mut self) -> &mut W {
         &mut self.out
@@ -662,14 +697,17 @@ impl<W: Write> Printer<W> {
         let file = file.to_string_lossy();
         let mut csv = csv::Writer::from_writer(&mut self.out);
         if !self.has_header {
-            let keys = table.columns.iter().map(|column| column.key);
+            let keys = table.columns.iter().filter(|column| column.for_programs);
+            let keys = keys.map(|column| column.key);
             csv.write_record(["file"].into_iter().chain(keys))?;
             self.has_header = true;
         }
         for row in table.rows.iter().take(limit) {
             csv.write_field(&*file)?;
-            for cell in row {
-                csv.write_field(&*cell.plain())?;
+            for (column, cell) in table.columns.iter().zip(row) {
+                if column.for_programs {
+                    csv.write_field(&*cell.plain())?;
+                }
             }
             csv.write_record(None::<&[u8]>)?;
         }

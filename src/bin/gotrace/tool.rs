@@ -8,15 +8,19 @@
 //! [`snapshots`] are for those who keep the last of it, [`table`] prints rows as text, JSON and CSV,
 //! [`guard`] turns a file that shrinks while mapped into an error message.
 
+mod answer;
 #[cfg(unix)]
 mod arena;
 mod assemble;
+mod at;
+mod blocked;
 mod check;
 #[cfg(unix)]
 mod copy;
 mod docs;
 mod dump;
 mod events;
+mod explain;
 mod filter;
 #[cfg(unix)]
 mod follow;
@@ -24,6 +28,8 @@ mod guard;
 mod help;
 mod hints;
 mod input;
+mod latency;
+mod leaks;
 #[cfg(unix)]
 mod listen;
 #[cfg(unix)]
@@ -48,6 +54,7 @@ mod stat_old;
 mod table;
 #[cfg(unix)]
 mod tee;
+mod timeline;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -90,6 +97,11 @@ enum Command {
     Dump(dump::Args),
     Check(check::Args),
     Stat(stat::Args),
+    Explain(explain::Args),
+    Blocked(blocked::Args),
+    Latency(latency::Args),
+    Leaks(leaks::Args),
+    At(at::Args),
     Assemble(assemble::Args),
     #[cfg(unix)]
     Record(record::Args),
@@ -117,6 +129,11 @@ pub fn main() -> ExitCode {
         Command::Dump(args) => dump::run(args),
         Command::Check(args) => check::run(args),
         Command::Stat(args) => stat::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Blocked(args) => blocked::run(args),
+        Command::Latency(args) => latency::run(args),
+        Command::Leaks(args) => leaks::run(args),
+        Command::At(args) => at::run(args),
         Command::Assemble(args) => assemble::run(args),
         #[cfg(unix)]
         Command::Record(args) => record::run(args),

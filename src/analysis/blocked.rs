@@ -1,0 +1,421 @@
+//! Where goroutines wait, for what, how long, and who ends it.
+//!
+//! [`Blocked`] is a [`Visitor`] of [`States`]: it counts waits by the place in the program where they
+//! happen, keeps the longest single ones, and sees queues: how many wait at a place at a time, and
+//! whether they wake each other one by one, which is a convoy.
+//!
+//! ```
+//! use gotrace::Trace;
+//! use gotrace::analysis::{blocked::Blocked, states::States};
+//!
+//! let bytes = include_bytes!("../../tests/fixtures/block-go1.27.trace");
+//! let trace = Trace::new(bytes)?;
+//! let (mut reader, mut states, mut blocked) = (trace.reader(), States::new(), Blocked::new(10));
+//! while let Some(event) = reader.next()? {
+//!     states.add(&event, &mut blocked);
+//! }
+//! states.finish(&mut blocked);
+//! let longest = blocked.longest().first().ok_or("nobody waited")?;
+//! println!("{} waited for {} ns", longest.id, longest.nanoseconds());
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+
+use super::histogram::Histogram;
+use super::names::{NameId, StackRef};
+use super::states::{Goroutine, States, Stay, Visitor};
+use crate::event::{Event, GoState};
+use crate::ids::GoId;
+use crate::num;
+use crate::time::Time;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// Waits and system calls by place, and the longest of them. See the [module](self).
+#[derive(Debug, Default)]
+pub struct Blocked {
+    with_system: bool,
+    places: Vec<Place>,
+    by_stack: BTreeMap<(GoState, NameId, Option<StackRef>), usize>,
+    by_line: BTreeMap<(GoState, NameId, NameId, NameId, u64), usize>,
+    longest: Vec<Wait>,
+    most: usize,
+    /// By slot of goroutines: where it waited last.
+    last: Vec<Last>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    life: u64,
+    /// One more than the index of the place.
+    place: usize,
+    chain: u64,
+}
+
+/// A place in the program where goroutines wait: a function and line outside the runtime and what the
+/// standard library waits with, and what is waited for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Place {
+    /// Waiting, or in a system call.
+    pub state: GoState,
+    /// Why, in Go's words, as `chan receive`; empty for system calls.
+    pub reason: NameId,
+    /// The stack of the longest wait there.
+    pub stack: Option<StackRef>,
+    /// The waits that ended, with how long they took in nanoseconds; those that began before the trace
+    /// from the start of the generation that mentions them.
+    pub times: Histogram,
+    /// Goroutines that waited there at the end of the trace.
+    pub still: u64,
+    /// How long these waited in sum, in nanoseconds.
+    pub still_waited: i64,
+    /// Nanoseconds waited there by the function that the waiting goroutine started with.
+    pub who: BTreeMap<NameId, i64>,
+    /// Nanoseconds of waits that other goroutines ended, by the function which those started with.
+    pub wakers: BTreeMap<NameId, i64>,
+    /// The longest wait there.
+    pub longest: Option<Wait>,
+    /// How many waited there at a time, at most.
+    pub most: u64,
+    /// How long at least one waited there, in nanoseconds.
+    pub busy: i64,
+    /// How long at least three waited there, in nanoseconds.
+    pub crowded: i64,
+    /// Waits that were ended by a goroutine which itself had last waited there.
+    pub handed_on: u64,
+    /// The most such waits one after the other, each ended by the one that waited before.
+    pub longest_chain: u64,
+    now: u64,
+    since: Time,
+}
+
+/// A single wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wait {
+    /// Who waited.
+    pub id: GoId,
+    /// The function that it started with.
+    pub name: NameId,
+    /// Waiting, or in a system call.
+    pub state: GoState,
+    /// Why, in Go's words.
+    pub reason: NameId,
+    /// Since when.
+    pub from: Time,
+    /// Until when.
+    pub to: Time,
+    /// Whether it had begun before the trace mentions it.
+    pub began_before: bool,
+    /// Whether it goes on at the end of the trace.
+    pub open: bool,
+    /// Where.
+    pub stack: Option<StackRef>,
+    /// Who ended it, if it was another goroutine, and the function that one started with.
+    pub waker: Option<(GoId, NameId)>,
+}
+
+impl Wait {
+    /// How long, in nanoseconds.
+    pub const fn nanoseconds(&self) -> i64 {
+        self.to.since(self.from)
+    }
+}
+
+impl Place {
+    /// How long all waited there, in nanoseconds; those that still wait, too.
+    pub fn total(&self) -> u64 {
+        let still = u64::try_from(self.still_waited).unwrap_or(0);
+        self.times.sum().saturating_add(still)
+    }
+
+    /// How many waited there on average while any did.
+    pub fn mean_queue(&self) -> f64 {
+        let busy = u64::try_from(self.busy).unwrap_or(0).max(1);
+        num::float(self.total()) / num::float(busy)
+    }
+
+    /// Whether goroutines wait for a lock here one behind the other: at least 80 % of the waits were
+    /// ended by one that had just waited here itself, in chains of ten and more, while on average three
+    /// and more waited.
+    pub fn is_convoy(&self) -> bool {
+        self.longest_chain >= 10
+            && self.handed_on.saturating_mul(5) >= self.times.count().saturating_mul(4)
+            && self.mean_queue() >= 3.0
+    }
+
+    fn advance(&mut self, time: Time) {
+        let passed = time.since(self.since).max(0);
+        if self.now > 0 {
+            self.busy = self.busy.saturating_add(passed);
+        }
+        if self.now >= 3 {
+            self.crowded = self.crowded.saturating_add(passed);
+        }
+        self.since = self.since.max(time);
+    }
+}
+
+impl Blocked {
+    /// Keeps so many of the longest single waits.
+    pub fn new(most: usize) -> Blocked {
+        Blocked {
+            most,
+            ..Blocked::default()
+        }
+    }
+
+    /// Counts the runtime's own goroutines, too, most of which wait most of the time.
+    #[must_use]
+    pub const fn with_system(mut self) -> Blocked {
+        self.with_system = true;
+        self
+    }
+
+    /// The places where goroutines waited, the one with the most time first.
+    pub fn places(&self) -> Vec<&Place> {
+        let used = |place: &&Place| place.times.count() > 0 || place.still > 0;
+        let mut places: Vec<&Place> = self.places.iter().filter(used).collect();
+        places.sort_by_key(|place| core::cmp::Reverse(place.total()));
+        places
+    }
+
+    /// The longest single waits, the longest first.
+    pub fn longest(&self) -> &[Wait] {
+        &self.longest
+    }
+
+    fn place(
+        &mut self,
+        states: &States,
+        state: GoState,
+        reason: NameId,
+        stack: Option<StackRef>,
+    ) -> usize {
+        let reason = match state {
+            GoState::Waiting => reason,
+            _ => NameId::EMPTY,
+        };
+        if let Some(at) = self.by_stack.get(&(state, reason, stack)) {
+            return *at;
+        }
+        let names = states.names();
+        let frame = stack.and_then(|stack| names.user_leaf(stack));
+        let id = |text| names.find(text).unwrap_or_default();
+        let line = match frame {
+            Some(frame) => (
+                id(frame.func.as_bytes()),
+                id(frame.file.as_bytes()),
+                frame.line,
+            ),
+            None => (NameId::EMPTY, NameId::EMPTY, 0),
+        };
+        let next = self.places.len();
+        let key = (state, reason, line.0, line.1, line.2);
+        let at = *self.by_line.entry(key).or_insert(next);
+        if at == next {
+            self.places.push(Place {
+                state,
+                reason,
+                stack,
+                times: Histogram::new(),
+                still: 0,
+                still_waited: 0,
+                who: BTreeMap::new(),
+                wakers: BTreeMap::new(),
+                longest: None,
+                most: 0,
+                busy: 0,
+                crowded: 0,
+                handed_on: 0,
+                longest_chain: 0,
+                now: 0,
+                since: states.last_time(),
+            });
+        }
+        self.by_stack.insert((state, reason, stack), at);
+        at
+    }
+
+    fn is_counted(&self, states: &States, goroutine: &Goroutine, state: GoState) -> bool {
+        matches!(state, GoState::Waiting | GoState::Syscall)
+            && (self.with_system || !goroutine.is_system(states))
+    }
+
+    /// A goroutine may have begun to wait.
+    fn begins(&mut self, states: &States, goroutine: &Goroutine) {
+        if !self.is_counted(states, goroutine, goroutine.state) {
+            return;
+        }
+        let stack = goroutine.own_stack.or(goroutine.stack);
+        let at = self.place(states, goroutine.state, goroutine.reason, stack);
+        if let Some(place) = self.places.get_mut(at) {
+            place.advance(goroutine.seen);
+            // As far as the trace shows, it was there before.
+            let before = goroutine.seen.since(goroutine.since).max(0);
+            place.busy = place.busy.saturating_add(before);
+            place.now = place.now.saturating_add(1);
+            place.most = place.most.max(place.now);
+        }
+    }
+
+    fn keep(&mut self, wait: Wait) {
+        let time = wait.nanoseconds();
+        let at = self
+            .longest
+            .partition_point(|longer| longer.nanoseconds() >= time);
+        if at < self.most {
+            self.longest.insert(at, wait);
+            self.longest.truncate(self.most);
+        }
+    }
+}
+
+fn add(sums: &mut BTreeMap<NameId, i64>, name: NameId, time: i64) {
+    let sum = sums.entry(name).or_insert(0);
+    *sum = sum.saturating_add(time);
+}
+
+impl Visitor for Blocked {
+    fn goroutine_began(&mut self, states: &States, goroutine: &Goroutine, _: &Event<'_, '_>) {
+        self.begins(states, goroutine);
+    }
+
+    fn stay(&mut self, states: &States, goroutine: &Goroutine, stay: &Stay) {
+        if self.is_counted(states, goroutine, stay.state) {
+            let stack = stay.own_stack.or(stay.stack);
+            let at = self.place(states, stay.state, stay.reason, stack);
+            let waker = stay.ended_by.and_then(|id| states.goroutine(id));
+            let time = stay.nanoseconds();
+            let wait = Wait {
+                id: stay.id,
+                name: goroutine.name,
+                state: stay.state,
+                reason: stay.reason,
+                from: stay.from,
+                to: stay.to,
+                began_before: stay.began_before(),
+                open: stay.open,
+                stack,
+                waker: waker.map(|waker| (waker.id, waker.name)),
+            };
+            // Whether it was woken by one that had waited here, too, how many such there are in a row.
+            let last = |slot: u32, life| {
+                let last = self.last.get(num::index(slot)).copied()?;
+                (last.life == life).then_some(last)
+            };
+            let before = waker.and_then(|waker| last(waker.slot, waker.life));
+            let before = before.filter(|last| last.place == at.saturating_add(1));
+            let chain = before.map_or(0, |last| last.chain.saturating_add(1));
+            let slot = num::index(stay.slot);
+            if self.last.len() <= slot {
+                self.last.resize(slot.saturating_add(1), Last::default());
+            }
+            if let Some(last) = self.last.get_mut(slot) {
+                *last = Last {
+                    life: stay.life,
+                    place: at.saturating_add(1),
+                    chain,
+                };
+            }
+            if let Some(place) = self.places.get_mut(at) {
+                place.advance(stay.to);
+                place.now = place.now.saturating_sub(1);
+                if stay.open {
+                    place.still = place.still.saturating_add(1);
+                    place.still_waited = place.still_waited.saturating_add(time);
+                } else {
+                    place.times.add_time(time);
+                }
+                if before.is_some() {
+                    place.handed_on = place.handed_on.saturating_add(1);
+                    place.longest_chain = place.longest_chain.max(chain);
+                }
+                add(&mut place.who, goroutine.name, time);
+                if let Some(waker) = waker {
+                    add(&mut place.wakers, waker.name, time);
+                }
+                if place
+                    .longest
+                    .is_none_or(|longest| longest.nanoseconds() < time)
+                {
+                    place.longest = Some(wait);
+                    place.stack = stack;
+                }
+            }
+            self.keep(wait);
+        }
+        if !stay.open && stay.next != stay.state {
+            self.begins(states, goroutine);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Trace;
+
+    fn of(bytes: &[u8]) -> (States, Blocked) {
+        let trace = Trace::new(bytes).unwrap();
+        let (mut states, mut blocked) = (States::new(), Blocked::new(5));
+        let mut reader = trace.reader();
+        while let Some(event) = reader.next().unwrap() {
+            states.add(&event, &mut blocked);
+        }
+        states.finish(&mut blocked);
+        (states, blocked)
+    }
+
+    #[test]
+    fn all_that_waits_is_counted() {
+        let bytes = include_bytes!("../../tests/fixtures/http-go1.27.trace");
+        let (states, blocked) = of(bytes);
+        /// What the goroutines' sums say.
+        #[derive(Default)]
+        struct Sums(i64, u64);
+        impl Visitor for Sums {
+            fn stay(&mut self, states: &States, goroutine: &Goroutine, stay: &Stay) {
+                if matches!(stay.state, GoState::Waiting | GoState::Syscall)
+                    && !goroutine.is_system(states)
+                {
+                    self.0 += stay.nanoseconds();
+                    self.1 += 1;
+                }
+            }
+        }
+        let trace = Trace::new(bytes).unwrap();
+        let (mut naive, mut sums) = (States::new(), Sums::default());
+        let mut reader = trace.reader();
+        while let Some(event) = reader.next().unwrap() {
+            naive.add(&event, &mut sums);
+        }
+        naive.finish(&mut sums);
+        let places = blocked.places();
+        let total: u64 = places.iter().map(|place| place.total()).sum();
+        assert_eq!(total, u64::try_from(sums.0).unwrap());
+        let count = |place: &&Place| place.times.count() + place.still;
+        assert_eq!(places.iter().map(count).sum::<u64>(), sums.1);
+        assert!(
+            places
+                .windows(2)
+                .all(|two| two[0].total() >= two[1].total())
+        );
+        for place in places {
+            assert_eq!(place.now, 0);
+            assert!(place.busy <= i64::try_from(place.total()).unwrap());
+            assert!(place.mean_queue() >= 1.0 && place.most >= 1);
+            // A name that is not known when a goroutine begins to wait may be known at the end.
+            let who: i64 = place.who.values().sum();
+            assert_eq!(u64::try_from(who).unwrap(), place.total());
+        }
+        assert_eq!(blocked.longest().len(), 5);
+        let text = |id| std::string::ToString::to_string(&states.names().text(id));
+        assert!(
+            blocked
+                .places()
+                .iter()
+                .any(|place| text(place.reason) == "network")
+        );
+    }
+}

@@ -1,0 +1,304 @@
+//! What the commands share that answer questions about what a program did: reading all events of a
+//! trace, and words for what they say.
+
+use super::events::Source;
+use super::input::Memory;
+use super::output::Result;
+use super::progress::Progress;
+use super::table::{
+    Cell, FAINT, INDENT, Options, Printer, Table, function, head, printable, printer,
+    terminal_width,
+};
+use gotrace::analysis::names::{Names, StackRef};
+use gotrace::event::GoState;
+use gotrace::generation::Frame;
+use gotrace::{Event, Time};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Gives each event of a trace, until it ends, or is damaged, or `each` wants no more.
+pub fn read(
+    path: &Path,
+    memory: &Memory,
+    progress: &Progress,
+    mut each: impl FnMut(&Event<'_, '_>) -> bool,
+) -> Result {
+    let mut source = Source::open(path, memory, progress)?;
+    let mut events = source.events(path, None)?;
+    let mut done = 0;
+    let mut count = 0u32;
+    loop {
+        match events.next() {
+            Ok(Some(event)) => {
+                if !each(&event) {
+                    return Ok(());
+                }
+            }
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(events.failure(path, error)),
+        }
+        count = count.wrapping_add(1);
+        if count.is_multiple_of(1024) {
+            let offset = events.uncounted();
+            progress.add(usize::try_from(offset.saturating_sub(done)).unwrap_or(0));
+            done = done.max(offset);
+        }
+    }
+}
+
+/// The first failure is the result; others are printed.
+pub fn first_failure(result: &mut Result, next: Result) {
+    let before = std::mem::replace(result, Ok(()));
+    *result = match (before, next) {
+        (Ok(()), next) => next,
+        (before, Ok(())) => before,
+        (Err(before), Err(next)) => {
+            super::output::report(&before);
+            Err(next)
+        }
+    };
+}
+
+/// Nanoseconds since the trace began.
+pub fn since(start: Option<Time>, time: Time) -> i64 {
+    start.map_or(0, |start| time.since(start))
+}
+
+/// What a goroutine does in a state, for people.
+pub fn state(state: GoState, reason: &str) -> String {
+    match state {
+        GoState::Undetermined => "not known".to_owned(),
+        GoState::NotExist => "ended".to_owned(),
+        GoState::Running => "running".to_owned(),
+        GoState::Runnable => "waiting for a processor".to_owned(),
+        GoState::Waiting if reason.is_empty() => "waiting".to_owned(),
+        GoState::Waiting => format!("waiting: {}", printable(reason)),
+        GoState::Syscall => "system call".to_owned(),
+    }
+}
+
+/// A frame of a stack, as members of JSON.
+#[derive(serde::Serialize)]
+pub struct JsonFrame {
+    pub func: String,
+    pub file: String,
+    pub line: u64,
+    pub pc: u64,
+}
+
+/// The frames of a stack for JSON, the innermost first.
+pub fn json_stack(names: &Names, stack: Option<StackRef>) -> Option<Vec<JsonFrame>> {
+    let frames = names.frames(stack?).map(|frame| JsonFrame {
+        func: frame.func.to_string(),
+        file: frame.file.to_string(),
+        line: frame.line,
+        pc: frame.pc,
+    });
+    Some(frames.collect())
+}
+
+/// Where in the program a stack is, as short as it can be: `main.(*pool).get:33`, a function and the line
+/// in its file.
+pub fn place(names: &Names, stack: Option<StackRef>) -> Cell {
+    match stack.and_then(|stack| names.user_leaf(stack)) {
+        Some(frame) => Cell::Text(format!("{}:{}", frame.func, frame.line)),
+        None => Cell::None,
+    }
+}
+
+/// The same for programs: the file with its path, and the line.
+pub fn source(names: &Names, stack: Option<StackRef>) -> Cell {
+    match stack.and_then(|stack| names.user_leaf(stack)) {
+        Some(frame) => Cell::Text(format!("{}:{}", frame.file, frame.line)),
+        None => Cell::None,
+    }
+}
+
+/// `pool.go:33`.
+fn line(frame: &Frame<'_>) -> String {
+    let file = frame.file.to_string();
+    let name = file.rsplit(['/', '\\']).next().unwrap_or_default();
+    format!("{name}:{}", frame.line)
+}
+
+/// Prints the frames of a stack, an indented line each, from the first that is the program's own.
+pub fn print_stack(
+    out: &mut impl Write,
+    names: &Names,
+    stack: Option<StackRef>,
+    most: usize,
+    indent: &str,
+) -> io::Result<()> {
+    let Some(stack) = stack else { return Ok(()) };
+    let room = terminal_width().map_or(usize::MAX, |width| width.saturating_sub(indent.len()));
+    let first = names.user_leaf(stack);
+    let frames: Vec<_> = names.frames(stack).collect();
+    let skip = frames
+        .iter()
+        .position(|frame| Some(*frame) == first)
+        .unwrap_or(0);
+    let shown = frames.get(skip..).unwrap_or(&[]);
+    for frame in shown.iter().take(most) {
+        let at = printable(&line(frame)).into_owned();
+        let func = function(
+            &frame.func.to_string(),
+            room.saturating_sub(at.len() + 2).max(8),
+        );
+        writeln!(out, "{indent}{func}  {FAINT}{at}{FAINT:#}")?;
+    }
+    let rest = shown.len().saturating_sub(most);
+    if rest > 0 {
+        writeln!(out, "{indent}{FAINT}({rest} more with --all){FAINT:#}")?;
+    }
+    Ok(())
+}
+
+/// A line of text that has no columns, cut at the terminal's width.
+pub fn line_of(text: &str) -> String {
+    let text = printable(text);
+    match terminal_width() {
+        Some(width) => head(&text, width),
+        None => text.into_owned(),
+    }
+}
+
+/// Text in lines that fit the terminal, all but the first with this indent; the first is to be printed
+/// behind something as long.
+fn wrapped(text: &str, indent: usize) -> String {
+    let Some(width) = terminal_width() else {
+        return text.to_owned();
+    };
+    let room = width.saturating_sub(indent).max(16);
+    let (mut lines, mut used) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > room {
+            lines.push('\n');
+            lines.push_str(&" ".repeat(indent));
+            used = 0;
+        } else if used > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(&head(word, room));
+        used += length.min(room);
+    }
+    lines
+}
+
+/// What a command says of a trace: facts, and tables.
+#[derive(Default)]
+pub struct Page {
+    /// What they are called in JSON and for people, and their values.
+    facts: Vec<(&'static str, &'static str, Cell)>,
+    /// With what they are called in JSON.
+    tables: Vec<(&'static str, Table)>,
+    /// Lines for people between the facts and the tables.
+    figures: Vec<String>,
+}
+
+impl Page {
+    /// Adds a fact; without a name for people, it is for programs only.
+    pub fn fact(&mut self, key: &'static str, name: &'static str, value: Cell) {
+        self.facts.push((key, name, value));
+    }
+
+    /// Adds a table; the first is what CSV has.
+    pub fn table(&mut self, key: &'static str, table: Table) {
+        self.tables.push((key, table));
+    }
+
+    /// Adds a line for people.
+    pub fn figure(&mut self, line: String) {
+        self.figures.push(line);
+    }
+
+    /// Prints it: as JSON one object, with the tables as lists of objects.
+    pub fn print<W: Write>(&self, printer: &mut Printer<W>, file: &Path) -> Result {
+        let options = printer.options().clone();
+        if options.json {
+            let json = JsonPage {
+                page: self,
+                file,
+                limit: options.limit(),
+            };
+            return super::output::json_line(printer.out(), &json);
+        }
+        if options.csv {
+            return match self.tables.first() {
+                Some((_, table)) => printer.table(file, table),
+                None => Ok(()),
+            };
+        }
+        let mut is_first = true;
+        let names = self.facts.iter().map(|(_, name, _)| name.len());
+        let width = names.max().unwrap_or(0);
+        for (_, name, value) in &self.facts {
+            if !name.is_empty() {
+                let indent = INDENT.len() + width + 2;
+                let text = wrapped(&value.shown(), indent);
+                writeln!(printer.out(), "{INDENT}{name:<width$}  {text}")?;
+                is_first = false;
+            }
+        }
+        for line in &self.figures {
+            writeln!(printer.out(), "{line}")?;
+            is_first = false;
+        }
+        for (_, table) in &self.tables {
+            if !is_first {
+                writeln!(printer.out())?;
+            }
+            is_first = false;
+            printer.table(file, table)?;
+        }
+        Ok(())
+    }
+}
+
+struct JsonPage<'a> {
+    page: &'a Page,
+    file: &'a Path,
+    limit: usize,
+}
+
+impl Serialize for JsonPage<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("file", &self.file.to_string_lossy())?;
+        for (key, _, value) in &self.page.facts {
+            map.serialize_entry(key, value)?;
+        }
+        for (key, table) in &self.page.tables {
+            map.serialize_entry(key, &table.objects(self.limit))?;
+        }
+        map.end()
+    }
+}
+
+/// Asks each of several traces, one after the other: `ask` gives a page, and what went wrong while the
+/// events were read, after which the page has what was read before.
+pub fn pages(
+    files: &[PathBuf],
+    options: &Options,
+    mut ask: impl FnMut(&Path, &Progress) -> (Option<Page>, Result),
+) -> Result {
+    let progress = Progress::new(files, false);
+    let mut printer = printer(options, files.len() > 1);
+    let mut result = Ok(());
+    for file in files {
+        let (page, asked) = ask(file, &progress);
+        if let Some(page) = page {
+            printer.begin(file)?;
+            page.print(&mut printer, file)?;
+        }
+        if asked.is_err() {
+            printer.flush()?;
+        }
+        first_failure(&mut result, asked);
+    }
+    drop(progress);
+    printer.flush()?;
+    result
+}

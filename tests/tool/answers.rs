@@ -1,0 +1,208 @@
+//! The commands that answer questions: what they print, at the width of a small and of a large terminal,
+//! and what programs get.
+//!
+//! The expected texts are in the folder beside this. `GOTRACE_WRITE_EXPECTED=1` writes them anew: read
+//! the differences before they are committed.
+
+use crate::common::tool::{Run, gotrace, run};
+use crate::common::{fixture, fixtures_dir};
+use std::path::{Path, PathBuf};
+
+/// Runs a command as on a terminal of this width, in the folder of the fixtures.
+fn at_width(width: usize, args: &[&str]) -> Run {
+    let mut command = gotrace(args);
+    command.current_dir(fixtures_dir());
+    command.env("COLUMNS", width.to_string());
+    Run::of(command.output().expect("running gotrace"))
+}
+
+/// Compares what a command prints at widths 80 and 200 with what it is expected to print.
+#[track_caller]
+fn snapshot(name: &str, args: &[&str]) {
+    for width in [80, 200] {
+        let run = at_width(width, args);
+        let text = String::from_utf8(run.ok()).expect("UTF-8");
+        let file = format!("tests/tool/answers/{name}-{width}.txt");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file);
+        if std::env::var_os("GOTRACE_WRITE_EXPECTED").is_some() {
+            std::fs::write(&path, &text).expect("writing what is expected");
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        for (n, (line, expected)) in text.lines().zip(expected.lines()).enumerate() {
+            assert_eq!(line, expected, "{file}, line {}", n + 1);
+        }
+        assert_eq!(text, expected, "{file}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= width, "{file}: too wide: {line}");
+            assert_eq!(line.trim_end(), line, "{file}: spaces at the end");
+        }
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    fixture(name).path
+}
+
+#[test]
+fn explain() {
+    snapshot("explain-request", &["explain", "http-go1.27.trace"]);
+    snapshot(
+        "explain-region",
+        &[
+            "explain",
+            "--region",
+            "long region",
+            "--slowest",
+            "2",
+            "annotate-go1.27.trace",
+        ],
+    );
+    snapshot(
+        "explain-goroutine",
+        &["explain", "-g", "1", "block-go1.23.trace"],
+    );
+    snapshot("explain-old", &["explain", "annotate-go1.21.trace"]);
+}
+
+#[test]
+fn explain_for_programs() {
+    let trace = path("http-go1.27");
+    let trace = trace.to_str().unwrap();
+    let all = run([
+        "explain",
+        "--json",
+        "--task",
+        "request",
+        "--slowest",
+        "5",
+        trace,
+    ])
+    .json();
+    assert_eq!(all.len(), 5);
+    for one in &all {
+        let sum = |list: &serde_json::Value| -> i64 {
+            let rows = list.as_array().unwrap().iter();
+            rows.map(|row| row["ns"].as_i64().unwrap()).sum()
+        };
+        assert_eq!(
+            sum(&one["path_times"]),
+            one["duration_ns"].as_i64().unwrap()
+        );
+        for worker in one["goroutines"].as_array().unwrap() {
+            assert_eq!(sum(&worker["times"]), worker["ns"].as_i64().unwrap());
+        }
+        assert_eq!(one["what"], "task");
+        // By its id it is found again.
+        let id = one["task"].to_string();
+        let again = run(["explain", "--json", "--task", &id, trace]).json();
+        assert_eq!(again, [one.clone()]);
+    }
+    let csv = run(["explain", "--csv", trace]).ok();
+    let csv = String::from_utf8(csv).unwrap();
+    let header = "file,total_ns,count,longest_ns,state,reason,goroutine,woken_by,place,source";
+    assert_eq!(csv.lines().next(), Some(header));
+    // From a pipe, compressed.
+    let bytes = crate::common::tool::gzip(&std::fs::read(trace).unwrap());
+    let piped = crate::common::tool::run_with_input(["explain", "--json", "-"], &bytes).json();
+    assert_eq!(piped[0]["path_times"], all[0]["path_times"]);
+}
+
+#[test]
+fn blocked() {
+    snapshot("blocked", &["blocked", "http-go1.27.trace"]);
+    snapshot(
+        "blocked-old",
+        &["blocked", "-n", "5", "legacy/block-go1.21.trace"],
+    );
+}
+
+#[test]
+fn latency() {
+    snapshot("latency", &["latency", "flight-go1.25.trace"]);
+}
+
+#[test]
+fn leaks() {
+    snapshot(
+        "leaks",
+        &[
+            "leaks",
+            "--min-age",
+            "1ms",
+            "block-go1.27.trace",
+            "http-go1.27.trace",
+        ],
+    );
+}
+
+#[test]
+fn at() {
+    snapshot("at", &["at", "10ms", "http-go1.27.trace"]);
+    snapshot(
+        "at-stacks",
+        &["at", "--stacks", "--all", "20ms", "block-go1.25.trace"],
+    );
+}
+
+/// What is counted in one form is counted in the others.
+#[test]
+fn the_forms_agree() {
+    let trace = path("http-go1.27");
+    let trace = trace.to_str().unwrap();
+    for (command, list) in [
+        (&["blocked"][..], "places"),
+        (&["latency"], "functions"),
+        (&["leaks", "--min-age", "1ms"], "goroutines"),
+        (&["at", "10ms"], "goroutines"),
+    ] {
+        let with = |options: &[&str]| run(command.iter().chain(options).chain([&trace]));
+        let json = with(&["--json"]).json();
+        let rows = json[0][list].as_array().unwrap().clone();
+        let csv = String::from_utf8(with(&["--csv"]).ok()).unwrap();
+        assert_eq!(csv.lines().count(), rows.len() + 1, "{command:?}");
+        assert!(!rows.is_empty(), "{command:?}");
+        let few = with(&["--json", "--top", "1"]).json();
+        if command[0] != "at" {
+            assert_eq!(
+                few[0][list].as_array().unwrap()[..],
+                rows[..1],
+                "{command:?}"
+            );
+        }
+        // Damage is reported, with what could be read before.
+        let bytes = std::fs::read(trace).unwrap();
+        let cut = &bytes[..bytes.len() * 3 / 4];
+        let path = crate::common::tool::file("answers", "cut", cut);
+        let cut = run(command.iter().copied().chain([path.to_str().unwrap()]));
+        assert_eq!(cut.stderr.is_empty(), cut.status == 0, "{command:?}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let trace = path("coro-go1.27");
+    let trace = trace.to_str().unwrap();
+    for (args, error) in [
+        (
+            &["explain"][..],
+            "there are no tasks and no regions: name a goroutine with -g ID",
+        ),
+        (
+            &["explain", "--task", "x"],
+            "there is no task with the id or of the type \"x\"",
+        ),
+        (
+            &["explain", "--region", "x"],
+            "there is no region of the type \"x\"",
+        ),
+        (&["explain", "-g", "987654"], "there is no goroutine 987654"),
+        (
+            &["at", "1h"],
+            "the trace ends before 3600s: it is 7.345ms long",
+        ),
+    ] {
+        let run = run(args.iter().chain([&trace]));
+        assert_eq!(run.status, 1);
+        assert_eq!(run.stderr, format!("error: {trace}: {error}\n"));
+    }
+}
