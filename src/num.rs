@@ -106,6 +106,13 @@ pub(crate) const fn float(n: u64) -> f64 {
     n as f64
 }
 
+/// The nearest float.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+pub(crate) const fn float_of(n: i64) -> f64 {
+    n as f64
+}
+
 #[cfg(test)]
 mod tests {
     mod sixteen {

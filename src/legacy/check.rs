@@ -1,9 +1,8 @@
 //! What must be true of events in order: the checks of Go's reader of these formats.
 
-use super::cursor::{Occurrence, blocks};
+use super::cursor::Occurrence;
 use super::goroutines::{Goroutine, Goroutines, State};
 use super::merge::Fault;
-use super::spec::EventType;
 use crate::error::{ErrorKind, Table};
 use crate::num;
 use crate::tables::{IdTable, List, NIL, Slot};
@@ -41,7 +40,6 @@ struct Region {
 
 /// What is open.
 pub(super) struct Checks {
-    pub(super) goroutines: Goroutines,
     /// By cursor.
     pub(super) procs: Vec<Proc>,
     pub(super) tasks: IdTable<Task, Vec<Slot<Task>>, Vec<u32>>,
@@ -51,10 +49,49 @@ pub(super) struct Checks {
     stopped: bool,
 }
 
+/// What happens on the proc of a cursor, as a check needs it.
+#[derive(Clone, Copy)]
+pub(super) struct Happening<'e> {
+    pub(super) event: &'e Occurrence,
+    pub(super) cursor: u32,
+}
+
+impl Happening<'_> {
+    fn fail<T>(self, kind: ErrorKind, value: u64) -> Result<T, Fault> {
+        Err(Fault::new(kind, value, self.event))
+    }
+
+    /// A goroutine is not in the state in which it must be.
+    #[cold]
+    fn mismatch<T>(self, go: u64) -> Result<T, Fault> {
+        self.fail(ErrorKind::GoStateMismatch, go)
+    }
+
+    /// Opens or closes a range of which there can be only one.
+    fn toggle(self, open: &mut bool, begins: bool) -> Result<(), Fault> {
+        let kind = match begins {
+            true => ErrorKind::RangeOpen,
+            false => ErrorKind::RangeNotOpen,
+        };
+        match core::mem::replace(open, begins) == begins {
+            true => self.fail(kind, u64::from(self.event.ty.0)),
+            false => Ok(()),
+        }
+    }
+
+    /// The goroutine on which this happens.
+    #[inline(always)]
+    fn goroutine(self, goroutines: &mut Goroutines) -> Result<&mut Goroutine, Fault> {
+        match goroutines.get_mut(self.event.go_slot) {
+            Some(go) => Ok(go),
+            None => self.fail(ErrorKind::TableFull(Table::Goroutines), u64::MAX),
+        }
+    }
+}
+
 impl Checks {
-    pub(super) fn new(goroutines: Goroutines, procs: Vec<Proc>) -> Checks {
+    pub(super) fn new(procs: Vec<Proc>) -> Checks {
         Checks {
-            goroutines,
             procs,
             tasks: IdTable::new(),
             regions: Vec::new(),
@@ -64,168 +101,235 @@ impl Checks {
         }
     }
 
-    /// Looks at the next event, which is of the proc at `cursor`, and notes what it changes. `timer`
-    /// says that a timer unblocks a goroutine. Says whether that goroutine waited for the network.
-    #[inline]
-    pub(super) fn see(
+    /// The goroutine that the proc runs, or 0.
+    #[inline(always)]
+    fn running(&self, cursor: u32) -> u64 {
+        self.procs.get(num::index(cursor)).map_or(0, |proc| proc.go)
+    }
+
+    #[inline(always)]
+    fn run(&mut self, cursor: u32, go: u64) {
+        if let Some(proc) = self.procs.get_mut(num::index(cursor)) {
+            proc.go = go;
+        }
+    }
+
+    /// The proc starts or stops.
+    pub(super) fn proc(&mut self, this: Happening<'_>, starts: bool) -> Result<(), Fault> {
+        let mut none = Proc::default();
+        let proc = self.procs.get_mut(num::index(this.cursor));
+        let proc = proc.unwrap_or(&mut none);
+        if proc.running == starts || !starts && proc.go != 0 {
+            return this.fail(ErrorKind::OldProcState, u64::from(this.event.ty.0));
+        }
+        proc.running = starts;
+        Ok(())
+    }
+
+    pub(super) fn collect(&mut self, this: Happening<'_>, begins: bool) -> Result<(), Fault> {
+        this.toggle(&mut self.collecting, begins)
+    }
+
+    pub(super) fn stop_the_world(
         &mut self,
-        event: &Occurrence,
-        cursor: u32,
+        this: Happening<'_>,
+        begins: bool,
+    ) -> Result<(), Fault> {
+        this.toggle(&mut self.stopped, begins)
+    }
+
+    pub(super) fn sweep(&mut self, this: Happening<'_>, begins: bool) -> Result<(), Fault> {
+        let mut none = false;
+        let proc = self.procs.get_mut(num::index(this.cursor));
+        this.toggle(proc.map_or(&mut none, |proc| &mut proc.sweeping), begins)
+    }
+
+    /// The goroutine begins or ends to assist the collector.
+    pub(super) fn assist(
+        &mut self,
+        this: Happening<'_>,
+        begins: bool,
+        goroutines: &mut Goroutines,
+    ) -> Result<(), Fault> {
+        let go = this.goroutine(goroutines)?;
+        go.exists = true;
+        if begins {
+            return this.toggle(&mut go.assists, true);
+        }
+        // It may have begun before the trace did.
+        go.assists = false;
+        Ok(())
+    }
+
+    /// A task must not begin while it is open.
+    pub(super) fn task(&mut self, this: Happening<'_>, id: u64) -> Result<(), Fault> {
+        match self.tasks.find(id) {
+            Some(_) => this.fail(ErrorKind::TaskExists, id),
+            None => Ok(()),
+        }
+    }
+
+    /// A goroutine is created, by the one that runs.
+    #[inline(always)]
+    pub(super) fn create(
+        &mut self,
+        this: Happening<'_>,
+        goroutines: &mut Goroutines,
+    ) -> Result<(), Fault> {
+        let event = this.event;
+        let [_, first, ..] = event.args;
+        if goroutines.get(event.go_slot).state != State::Running
+            || self.running(this.cursor) != event.go
+        {
+            return this.mismatch(event.go);
+        }
+        let Some(new) = goroutines.get_mut(event.named) else {
+            return this.fail(ErrorKind::TableFull(Table::Goroutines), u64::MAX);
+        };
+        if new.exists {
+            return this.fail(ErrorKind::GoroutineExists, first);
+        }
+        (new.exists, new.state) = (true, State::Runnable);
+        Ok(())
+    }
+
+    /// A goroutine is made ready to run, perhaps by a timer. Says whether it waited for the network.
+    #[inline(always)]
+    pub(super) fn unblock(
+        &mut self,
+        this: Happening<'_>,
         timer: bool,
+        goroutines: &mut Goroutines,
     ) -> Result<bool, Fault> {
-        use State::{Dead, Runnable, Running, Waiting};
-        let fail = |kind, value| Err(Fault::new(kind, value, event));
-        let ty = event.ty;
-        let [_, first, second, third, _] = event.args;
-        let mut proc = Proc::default();
-        let proc = match self.procs.get_mut(num::index(cursor)) {
-            Some(known) => known,
-            None => &mut proc,
-        };
-        let range = |open: &mut bool, begins: bool| {
-            let kind = match begins {
-                true => ErrorKind::RangeOpen,
-                false => ErrorKind::RangeNotOpen,
-            };
-            match core::mem::replace(open, begins) == begins {
-                true => Err(Fault::new(kind, u64::from(ty.0), event)),
-                false => Ok(false),
-            }
-        };
-        match ty {
-            EventType::PROC_START | EventType::PROC_STOP => {
-                let starts = ty == EventType::PROC_START;
-                if proc.running == starts || !starts && proc.go != 0 {
-                    return fail(ErrorKind::OldProcState, u64::from(ty.0));
-                }
-                proc.running = starts;
-                return Ok(false);
-            }
-            EventType::GC_START => return range(&mut self.collecting, true),
-            EventType::GC_DONE => return range(&mut self.collecting, false),
-            EventType::STW_START => return range(&mut self.stopped, true),
-            EventType::STW_DONE => return range(&mut self.stopped, false),
-            EventType::GC_SWEEP_START => return range(&mut proc.sweeping, true),
-            EventType::GC_SWEEP_DONE => return range(&mut proc.sweeping, false),
-            EventType::USER_TASK_CREATE => {
-                if self.tasks.find(first).is_some() {
-                    return fail(ErrorKind::TaskExists, first);
-                }
-                return Ok(false);
-            }
-            EventType::USER_REGION => return self.region(event, first, second, third),
-            EventType::GO_CREATE => {
-                let go = self.goroutines.get(event.go_slot);
-                if go.state != Running || proc.go != event.go {
-                    return fail(ErrorKind::GoStateMismatch, event.go);
-                }
-                let Some(new) = self.goroutines.get_mut(event.named) else {
-                    return fail(ErrorKind::TableFull(Table::Goroutines), u64::MAX);
-                };
-                if new.exists {
-                    return fail(ErrorKind::GoroutineExists, first);
-                }
-                (new.exists, new.state) = (true, Runnable);
-                return Ok(false);
-            }
-            EventType::GO_UNBLOCK | EventType::GO_UNBLOCK_LOCAL => {
-                let go = self.goroutines.get(event.go_slot);
-                if go.state != Running || !timer && proc.go != event.go {
-                    return fail(ErrorKind::GoStateMismatch, event.go);
-                }
-                let Some(woken) = self
-                    .goroutines
-                    .get_mut(event.named)
-                    .filter(|woken| woken.state == Waiting)
-                else {
-                    return fail(ErrorKind::GoStateMismatch, first);
-                };
-                woken.state = Runnable;
-                return Ok(core::mem::replace(&mut woken.network, false));
-            }
-            EventType::CPU_SAMPLE
-            | EventType::USER_LOG
-            | EventType::USER_TASK_END
-            | EventType::GOMAXPROCS
-            | EventType::HEAP_ALLOC
-            | EventType::HEAP_GOAL => return Ok(false),
-            EventType::FUTILE_WAKEUP => {
-                return fail(ErrorKind::NoCounterpart, u64::from(ty.0));
-            }
-            _ => {}
+        let event = this.event;
+        let [_, first, ..] = event.args;
+        if goroutines.get(event.go_slot).state != State::Running
+            || !timer && self.running(this.cursor) != event.go
+        {
+            return this.mismatch(event.go);
         }
-        let Some(go) = self.goroutines.get_mut(event.go_slot) else {
-            return fail(ErrorKind::TableFull(Table::Goroutines), u64::MAX);
+        let woken = goroutines.get_mut(event.named);
+        let Some(woken) = woken.filter(|woken| woken.state == State::Waiting) else {
+            return this.mismatch(first);
         };
-        let mismatch = fail(ErrorKind::GoStateMismatch, event.go);
-        match ty {
-            EventType::GC_MARK_ASSIST_START => {
-                go.exists = true;
-                return range(&mut go.assists, true);
-            }
-            // It may have begun before the trace did.
-            EventType::GC_MARK_ASSIST_DONE => (go.exists, go.assists) = (true, false),
-            EventType::GO_WAITING | EventType::GO_IN_SYSCALL => {
-                if go.state != Runnable {
-                    return mismatch;
-                }
-                (go.state, go.network) = (Waiting, false);
-            }
-            EventType::GO_START | EventType::GO_START_LOCAL | EventType::GO_START_LABEL => {
-                if go.state != Runnable {
-                    return mismatch;
-                }
-                if proc.go != 0 {
-                    return fail(ErrorKind::ProcBusy, proc.go);
-                }
-                (go.state, go.network) = (Running, false);
-                proc.go = event.go;
-            }
-            _ => {
-                if go.state != Running || proc.go != event.go || event.go == 0 {
-                    return mismatch;
-                }
-                match ty {
-                    EventType::GO_SYS_CALL => {
-                        go.network = false;
-                        return Ok(false);
-                    }
-                    EventType::GO_END | EventType::GO_STOP => go.state = Dead,
-                    EventType::GO_SCHED | EventType::GO_PREEMPT => {
-                        (go.state, go.network) = (Runnable, false);
-                    }
-                    EventType::GO_SYS_BLOCK => go.state = Waiting,
-                    ty => {
-                        debug_assert!(blocks(ty));
-                        go.state = Waiting;
-                        go.network = ty == EventType::GO_BLOCK_NET;
-                    }
-                }
-                proc.go = 0;
-                if ty == EventType::GO_END {
-                    let innermost = core::mem::replace(&mut go.region, NIL);
-                    self.free_regions(innermost);
-                }
-            }
+        woken.state = State::Runnable;
+        Ok(core::mem::replace(&mut woken.network, false))
+    }
+
+    /// A goroutine was blocked when the trace began.
+    pub(super) fn was_blocked(
+        &mut self,
+        this: Happening<'_>,
+        goroutines: &mut Goroutines,
+    ) -> Result<(), Fault> {
+        let go = this.goroutine(goroutines)?;
+        if go.state != State::Runnable {
+            return this.mismatch(this.event.go);
         }
-        Ok(false)
+        (go.state, go.network) = (State::Waiting, false);
+        Ok(())
+    }
+
+    /// A goroutine starts to run.
+    #[inline(always)]
+    pub(super) fn start(
+        &mut self,
+        this: Happening<'_>,
+        goroutines: &mut Goroutines,
+    ) -> Result<(), Fault> {
+        let go = this.goroutine(goroutines)?;
+        if go.state != State::Runnable {
+            return this.mismatch(this.event.go);
+        }
+        let running = self.running(this.cursor);
+        if running != 0 {
+            return this.fail(ErrorKind::ProcBusy, running);
+        }
+        (go.state, go.network) = (State::Running, false);
+        self.run(this.cursor, this.event.go);
+        Ok(())
+    }
+
+    /// The goroutine that the proc runs must be the one on which this happens, and run.
+    #[inline(always)]
+    fn runs<'g>(
+        &self,
+        this: Happening<'_>,
+        goroutines: &'g mut Goroutines,
+    ) -> Result<&'g mut Goroutine, Fault> {
+        let event = this.event;
+        let Some(go) = goroutines.get_mut(event.go_slot) else {
+            return this.fail(ErrorKind::TableFull(Table::Goroutines), u64::MAX);
+        };
+        if go.state != State::Running || self.running(this.cursor) != event.go || event.go == 0 {
+            return this.mismatch(event.go);
+        }
+        Ok(go)
+    }
+
+    /// The goroutine makes a system call.
+    #[inline(always)]
+    pub(super) fn call(
+        &mut self,
+        this: Happening<'_>,
+        goroutines: &mut Goroutines,
+    ) -> Result<(), Fault> {
+        self.runs(this, goroutines)?.network = false;
+        Ok(())
+    }
+
+    /// The goroutine stops to run, and is in this state then; `network` says that it waits for that.
+    #[inline(always)]
+    pub(super) fn leave(
+        &mut self,
+        this: Happening<'_>,
+        state: State,
+        network: bool,
+        goroutines: &mut Goroutines,
+    ) -> Result<(), Fault> {
+        let go = self.runs(this, goroutines)?;
+        (go.state, go.network) = (state, network);
+        self.run(this.cursor, 0);
+        Ok(())
+    }
+
+    /// The goroutine ends, and with it its regions.
+    #[inline(always)]
+    pub(super) fn end(
+        &mut self,
+        this: Happening<'_>,
+        goroutines: &mut Goroutines,
+    ) -> Result<(), Fault> {
+        let go = self.runs(this, goroutines)?;
+        go.state = State::Dead;
+        let innermost = core::mem::replace(&mut go.region, NIL);
+        self.run(this.cursor, 0);
+        self.free_regions(innermost);
+        Ok(())
     }
 
     /// A system call ends; says whether its goroutine was in one.
-    pub(super) fn see_exit(&mut self, go_slot: u32) -> bool {
+    pub(super) fn exit(go_slot: u32, goroutines: &mut Goroutines) -> bool {
         let waiting = |go: &&mut Goroutine| go.state == State::Waiting;
-        let Some(go) = self.goroutines.get_mut(go_slot).filter(waiting) else {
+        let Some(go) = goroutines.get_mut(go_slot).filter(waiting) else {
             return false;
         };
         (go.state, go.network) = (State::Runnable, false);
         true
     }
 
-    fn region(&mut self, event: &Occurrence, task: u64, mode: u64, ty: u64) -> Result<bool, Fault> {
-        let Some(go) = self.goroutines.get_mut(event.go_slot) else {
-            return Ok(false);
+    /// A region begins or ends.
+    #[inline(always)]
+    pub(super) fn region(
+        &mut self,
+        this: Happening<'_>,
+        goroutines: &mut Goroutines,
+    ) -> Result<(), Fault> {
+        let event = this.event;
+        let [_, task, mode, ty, _] = event.args;
+        let Some(go) = goroutines.get_mut(event.go_slot) else {
+            return Ok(());
         };
-        let no_memory = Fault::new(ErrorKind::TableFull(Table::Regions), u64::MAX, event);
         match mode {
             0 => {
                 let region = Region {
@@ -243,11 +347,14 @@ impl Checks {
                     }
                     None => {
                         let at = num::slot(self.regions.len());
-                        List::push(&mut self.regions, region).map_err(|_| no_memory)?;
+                        List::push(&mut self.regions, region).map_err(|_| {
+                            let kind = ErrorKind::TableFull(Table::Regions);
+                            Fault::new(kind, u64::MAX, event)
+                        })?;
                         at
                     }
                 };
-                Ok(false)
+                Ok(())
             }
             1 => {
                 // Without one, it began before the trace did.
@@ -258,7 +365,7 @@ impl Checks {
                     let at = core::mem::replace(&mut go.region, region.outer);
                     region.outer = core::mem::replace(&mut self.free_region, at);
                 }
-                Ok(false)
+                Ok(())
             }
             mode => Err(Fault::new(ErrorKind::InvalidRegionMode, mode, event)),
         }

@@ -1,48 +1,58 @@
 //! Which cursor's event comes first: a heap of cursors.
 
+use crate::tables::NIL;
 use alloc::vec::Vec;
 
 /// Cursors by the times of their events: a heap. Which of two comes first at one time depends on how
 /// it is built, and is as in Go.
+///
+/// Times and cursors are in lists of their own: what has just been written is read again at once,
+/// and as one copy of both that would have to wait.
 #[derive(Default)]
 pub(super) struct Frontier {
-    heap: Vec<(i64, u32)>,
+    times: Vec<i64>,
+    cursors: Vec<u32>,
 }
 
 impl Frontier {
     /// Adds a cursor, whose event has this time.
     pub(super) fn push(&mut self, time: i64, cursor: u32) {
-        let mut at = self.heap.len();
-        self.heap.push((time, cursor));
+        let mut at = self.times.len();
+        self.times.push(time);
+        self.cursors.push(cursor);
         while at > 0 {
             let parent = at.wrapping_sub(1).wrapping_shr(1);
-            if time >= self.time(parent) {
+            let (above, its) = self.entry(parent);
+            if time >= above {
                 break;
             }
-            self.heap.swap(at, parent);
+            self.set(at, above, its);
             at = parent;
         }
+        self.set(at, time, cursor);
     }
 
     /// Takes the cursor away whose event comes first.
     pub(super) fn pop(&mut self) -> Option<u32> {
-        let last = self.heap.pop()?;
-        let (_, first) = self.heap.first().copied().unwrap_or(last);
-        self.put_first(last);
+        let (time, cursor) = (self.times.pop()?, self.cursors.pop()?);
+        let Some(&first) = self.cursors.first() else {
+            return Some(cursor);
+        };
+        self.put_first(time, cursor);
         Some(first)
     }
 
     /// Pushes a cursor, and pops the one that comes next.
-    #[inline]
+    #[inline(always)]
     pub(super) fn exchange(&mut self, time: i64, cursor: u32) -> u32 {
         if self.would_pop(time) {
             return cursor;
         }
-        let parent = self.heap.len().wrapping_sub(1).wrapping_shr(1);
-        match self.heap.first() {
+        let parent = self.times.len().wrapping_sub(1).wrapping_shr(1);
+        match self.cursors.first() {
             // It would stay at the end, and be put first when the first is taken away.
-            Some(&(_, first)) if time >= self.time(parent) => {
-                self.put_first((time, cursor));
+            Some(&first) if time >= self.time(parent) => {
+                self.put_first(time, cursor);
                 first
             }
             _ => {
@@ -54,15 +64,16 @@ impl Frontier {
 
     /// Whether a cursor that were pushed with an event at this time would come next, and leave the
     /// heap as it is.
-    #[inline]
+    #[inline(always)]
     fn would_pop(&self, time: i64) -> bool {
         if time >= self.time(0) {
             return false;
         }
         // It would climb from the end, and everything on its way would go down and up again. Equal
         // times would end up in another order: only the last parent's do not matter.
-        let mut at = self.heap.len().wrapping_sub(1).wrapping_shr(1);
-        while at > 0 && at < self.heap.len() {
+        let len = self.times.len();
+        let mut at = len.wrapping_sub(1).wrapping_shr(1);
+        while at > 0 && at < len {
             at = at.wrapping_sub(1).wrapping_shr(1);
             let left = at.wrapping_mul(2).wrapping_add(1);
             let time = self.time(at);
@@ -75,7 +86,7 @@ impl Frontier {
 
     /// Puts an entry in the place of the first, and then where it belongs.
     #[inline]
-    fn put_first(&mut self, entry: (i64, u32)) {
+    fn put_first(&mut self, time: i64, cursor: u32) {
         let mut at = 0usize;
         loop {
             let left = at.wrapping_mul(2).wrapping_add(1);
@@ -85,23 +96,31 @@ impl Frontier {
             } else {
                 left
             };
-            let below = self.heap.get(child).copied();
-            let below = below.filter(|below| below.0 < entry.0);
-            let Some(place) = self.heap.get_mut(at) else {
-                return;
-            };
-            *place = below.unwrap_or(entry);
-            if below.is_none() {
-                return;
+            let (below, its) = self.entry(child);
+            if below >= time {
+                return self.set(at, time, cursor);
             }
+            self.set(at, below, its);
             at = child;
         }
     }
 
+    #[inline(always)]
+    fn set(&mut self, at: usize, time: i64, cursor: u32) {
+        if let (Some(its_time), Some(its)) = (self.times.get_mut(at), self.cursors.get_mut(at)) {
+            (*its_time, *its) = (time, cursor);
+        }
+    }
+
+    #[inline(always)]
+    fn entry(&self, at: usize) -> (i64, u32) {
+        (self.time(at), self.cursors.get(at).copied().unwrap_or(NIL))
+    }
+
     /// The time of an entry; none is later than all.
-    #[inline]
+    #[inline(always)]
     fn time(&self, at: usize) -> i64 {
-        self.heap.get(at).map_or(i64::MAX, |entry| entry.0)
+        self.times.get(at).copied().unwrap_or(i64::MAX)
     }
 }
 
@@ -162,15 +181,16 @@ mod tests {
                     ours.push(time, n);
                     naive.push((time, n));
                 }
-                1 | 6 if ours.heap.len() > 1 => assert_eq!(ours.pop(), naive.pop()),
+                1 | 6 if ours.times.len() > 1 => assert_eq!(ours.pop(), naive.pop()),
                 _ => {
                     naive.push((time, n));
                     assert_eq!(Some(ours.exchange(time, n)), naive.pop());
                 }
             }
-            assert!(ours.heap.len() < 100_000);
+            assert!(ours.times.len() < 100_000);
             if n % 64 == 0 {
-                assert_eq!(ours.heap, naive.0);
+                let heap = ours.times.iter().copied().zip(ours.cursors.iter().copied());
+                assert!(heap.eq(naive.0.iter().copied()));
             }
         }
     }

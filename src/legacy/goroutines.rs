@@ -26,15 +26,17 @@ pub(super) enum State {
 pub(super) struct Goroutine {
     /// In the merge, the number of the last change of state that has a number.
     pub(super) seq: u64,
-    /// Its entry in the table of system calls, or [`NIL`].
+    /// Where the time is kept at which it was last in a system call that blocks, or [`NIL`].
     pub(super) syscall: u32,
     /// Its innermost region, or [`NIL`].
     pub(super) region: u32,
+    /// Its state as the merge sees it, which knows nothing of what happened earlier than it was written.
+    pub(super) ordered: State,
+    /// Its state.
     pub(super) state: State,
-    /// Events wait in the merge for this goroutine to come into a state.
-    pub(super) awaited: bool,
-    /// Its last system call has been neither followed by another event of it nor found to block.
-    pub(super) in_syscall: bool,
+    /// How many events wait in the merge for this goroutine to come into a state; the most that this
+    /// can be, if ever so many did.
+    pub(super) awaited: u8,
     /// Something happened to it, so that it cannot be created any more.
     pub(super) exists: bool,
     /// It assists the garbage collector.
@@ -50,9 +52,9 @@ impl Goroutine {
         seq: 0,
         syscall: NIL,
         region: NIL,
+        ordered: State::Dead,
         state: State::Dead,
-        awaited: false,
-        in_syscall: false,
+        awaited: 0,
         exists: false,
         assists: false,
         announced: false,
@@ -112,6 +114,10 @@ impl Goroutines {
         row.try_reserve_exact(len)
             .map_err(|_| Full { capacity: u64::MAX })?;
         row.resize(len, Goroutine::UNKNOWN);
+        if let Some(nobody) = row.first_mut() {
+            nobody.state = State::Running;
+            nobody.exists = true;
+        }
         Ok(Goroutines {
             first,
             row,
@@ -142,11 +148,6 @@ impl Goroutines {
             None => self.others.insert(id, Goroutine::UNKNOWN),
         };
         slot.map_or(NIL, |slot| slot.saturating_add(num::slot(self.row.len())))
-    }
-
-    /// How many slots there are.
-    pub(super) fn len(&self) -> usize {
-        self.row.len().saturating_add(self.others.slots())
     }
 
     /// The id in a slot.
@@ -182,32 +183,6 @@ impl Goroutines {
         match self.row.get_mut(num::index(slot)) {
             Some(goroutine) => Some(goroutine),
             None => self.others.get_mut(slot.wrapping_sub(row)),
-        }
-    }
-
-    /// The ids of goroutines whose status is still to be given, the highest first.
-    pub(super) fn take_announced(&mut self) -> Vec<u64> {
-        let mut ids = Vec::new();
-        for at in 0..num::slot(self.len()) {
-            let announced = self.get_mut(at).map(|go| &mut go.announced);
-            if announced.is_some_and(core::mem::take) {
-                ids.push(self.id(at));
-            }
-        }
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        ids
-    }
-
-    /// Forgets what is known, and keeps the slots.
-    pub(super) fn forget(&mut self) {
-        for at in 0..num::slot(self.len()) {
-            if let Some(goroutine) = self.get_mut(at) {
-                *goroutine = Goroutine::UNKNOWN;
-            }
-        }
-        if let Some(nobody) = self.get_mut(NOBODY) {
-            nobody.state = State::Running;
-            nobody.exists = true;
         }
     }
 }

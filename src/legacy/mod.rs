@@ -29,12 +29,12 @@
 mod check;
 mod convert;
 mod cursor;
+mod exits;
 mod frontier;
 mod goroutines;
 mod merge;
 mod record;
 mod scan;
-mod sorted;
 mod spec;
 mod tables;
 mod words;

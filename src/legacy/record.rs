@@ -182,36 +182,50 @@ impl<'t> Records<'t> {
         }
     }
 
-    /// Goes past the next record if it is an event with at most three arguments and sound, which
-    /// nearly all are, and gives its type: quicker than [`next`](Records::next), where nothing but
-    /// the type is of interest.
+    /// Goes past the records that come next as long as they are events of the usual forms and sound,
+    /// which nearly all are: quicker than [`next`](Records::next), where nothing is of interest but
+    /// the times, which are added to a clock, and the goroutines that are created.
     #[inline(always)]
-    pub(super) fn skip_event(&mut self) -> Option<EventType> {
-        let first = *self.bytes.get(self.at)?;
-        let ty = EventType(first & 0x3f);
-        let mut left = first.wrapping_shr(6).wrapping_add(1);
-        let sound = usize::from(left) == ty.args() && ty.since() <= self.version.minor();
-        if first >= 0xc0 || !sound || !ty.is_timed() {
-            return None;
-        }
-        let mut at = self.at;
-        while left > 0 {
-            // A longer number may not fit 64 bits: that is for the other way to find out.
-            let mut len = 0u8;
-            loop {
-                at = at.wrapping_add(1);
-                len = len.wrapping_add(1);
-                if *self.bytes.get(at)? < 0x80 {
+    pub(super) fn skip_events(
+        &mut self,
+        skips: &Skips,
+        clock: &mut i64,
+        mut created: impl FnMut(u64),
+    ) {
+        let (mut at, mut now) = (self.at, *clock);
+        while let Some(window) = number::window(self.bytes, at) {
+            let [first, length, ..] = *window;
+            let skip = skips.of(first);
+            let numbers = match skip.length_first {
+                false => number::bytes(window, 1),
+                true => number::bytes(window, 2),
+            };
+            let ends = number::ends(numbers);
+            let len = if skip.length_first {
+                let body = usize::from(length);
+                if !number::are(skip.args, body, window) {
                     break;
                 }
-                if len == 8 {
-                    return None;
-                }
+                body.wrapping_add(2)
+            } else {
+                let Some(len) = number::len(skip.args, ends) else {
+                    break;
+                };
+                len.wrapping_add(1)
+            };
+            let Some((dt, rest)) = number::first(numbers, ends) else {
+                break;
+            };
+            if skip.creates {
+                let Some((goroutine, _)) = number::first(rest.0, rest.1) else {
+                    break;
+                };
+                created(goroutine);
             }
-            left = left.wrapping_sub(1);
+            now = now.wrapping_add(num::signed(dt));
+            at = at.wrapping_add(len);
         }
-        self.at = at.wrapping_add(1);
-        Some(ty)
+        (self.at, *clock) = (at, now);
     }
 
     #[inline]
@@ -358,6 +372,159 @@ impl<'t> Iterator for Records<'t> {
 
     fn next(&mut self) -> Option<Self::Item> {
         Records::next(self).transpose()
+    }
+}
+
+/// How to skip records: by their first byte.
+pub(super) struct Skips([Skip; 256]);
+
+/// How to skip a record with a first byte.
+#[derive(Clone, Copy)]
+struct Skip {
+    /// How many arguments it has; 0 if it is not to be skipped.
+    args: u8,
+    /// Their length precedes them.
+    length_first: bool,
+    /// The second is a goroutine that is created.
+    creates: bool,
+}
+
+impl Skips {
+    pub(super) fn new(version: Version) -> Skips {
+        let mut skips = [Skip {
+            args: 0,
+            length_first: false,
+            creates: false,
+        }; 256];
+        for (skip, first) in skips.iter_mut().zip(0..=u8::MAX) {
+            let ty = EventType(first & 0x3f);
+            // Those that end system calls say when.
+            let special = ty == EventType::USER_LOG || ty == EventType::GO_SYS_EXIT;
+            let count = num::narrow(u64::from(first.wrapping_shr(6))).wrapping_add(1);
+            if ty.since() <= version.minor()
+                && ty.is_timed()
+                && !special
+                && (count == 4 || count == ty.args())
+            {
+                *skip = Skip {
+                    args: num::low_byte(num::wide(ty.args())),
+                    length_first: count == 4,
+                    creates: ty == EventType::GO_CREATE,
+                };
+            }
+        }
+        Skips(skips)
+    }
+
+    #[inline(always)]
+    fn of(&self, first: u8) -> Skip {
+        let Skips(skips) = self;
+        let skip = skips.get(usize::from(first)).copied();
+        skip.unwrap_or(Skip {
+            args: 0,
+            length_first: false,
+            creates: false,
+        })
+    }
+}
+
+/// Numbers in so many bytes at once that no byte has to be looked at alone.
+mod number {
+    use crate::num;
+
+    /// A record's first bytes.
+    pub(super) type Window = [u8; 18];
+
+    /// The top bit of each byte.
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+
+    /// The bytes of a record that begins here, if there are so many.
+    #[inline(always)]
+    pub(super) fn window(bytes: &[u8], at: usize) -> Option<&Window> {
+        bytes.get(at..)?.first_chunk()
+    }
+
+    /// The eight bytes at a place.
+    #[inline(always)]
+    pub(super) fn bytes(window: &Window, at: usize) -> u64 {
+        let bytes = window.get(at..).and_then(<[u8]>::first_chunk);
+        u64::from_le_bytes(bytes.copied().unwrap_or_default())
+    }
+
+    /// The top bits of the bytes that end a number.
+    #[inline(always)]
+    pub(super) const fn ends(bytes: u64) -> u64 {
+        !bytes & TOPS
+    }
+
+    /// How long so many numbers are, 1 to 3; `None` for another count, and if they are longer than
+    /// eight bytes.
+    #[inline(always)]
+    pub(super) fn len(count: u8, ends: u64) -> Option<usize> {
+        let second = ends & ends.wrapping_sub(1);
+        let third = second & second.wrapping_sub(1);
+        let last = match count {
+            1 => ends,
+            2 => second,
+            3 => third,
+            _ => 0,
+        };
+        if last == 0 {
+            return None;
+        }
+        Some(num::index(last.trailing_zeros().wrapping_shr(3)).wrapping_add(1))
+    }
+
+    /// Whether the bytes after the second are so many numbers, each of at most nine bytes.
+    #[inline(always)]
+    pub(super) fn are(count: u8, len: usize, window: &Window) -> bool {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        // A longer number may not fit 64 bits: that is for another way to find out.
+        if len == 0 || len > usize::from(count).wrapping_add(8) || len >= 16 {
+            return false;
+        }
+        let bits = num::slot(len).wrapping_mul(8);
+        let last = window.get(len.wrapping_add(1)).copied().unwrap_or(u8::MAX);
+        let inside = match bits.checked_sub(64) {
+            None => [u64::MAX.wrapping_shr(64u32.wrapping_sub(bits)), 0],
+            Some(0) => [u64::MAX, 0],
+            Some(bits) => [u64::MAX, u64::MAX.wrapping_shr(64u32.wrapping_sub(bits))],
+        };
+        let [low, high] = inside;
+        let low = ends(bytes(window, 2)) & low;
+        let high = ends(bytes(window, 10)) & high;
+        let ones = low.wrapping_shr(7).wrapping_add(high.wrapping_shr(7));
+        let found = ones.wrapping_mul(ONES).wrapping_shr(56);
+        last < 0x80 && found == u64::from(count)
+    }
+
+    /// The first number of eight bytes, and then the bytes after it and their ends; `None` if it is
+    /// longer.
+    #[inline(always)]
+    pub(super) const fn first(bytes: u64, ends: u64) -> Option<(u64, (u64, u64))> {
+        if ends == 0 {
+            return None;
+        }
+        // One byte or two are usual.
+        if bytes & 0x8080 != 0x8080 {
+            let two = (bytes & 0x80).wrapping_shr(7);
+            let second = bytes.wrapping_shr(1) & 0x3f80 & 0u64.wrapping_sub(two);
+            let n = bytes & 0x7f | second;
+            let len = 8u32.wrapping_shl(if two == 0 { 0 } else { 1 });
+            return Some((n, (bytes.wrapping_shr(len), ends.wrapping_shr(len))));
+        }
+        let sevens = bytes & (ends ^ ends.wrapping_sub(1)) & !TOPS;
+        // Pairs of seven bits, then of fourteen, then of twenty-eight move together.
+        let n = sevens & 0x007f_007f_007f_007f | (sevens & 0x7f00_7f00_7f00_7f00) >> 1;
+        let n = n & 0x0000_3fff_0000_3fff | (n & 0x3fff_0000_3fff_0000) >> 2;
+        let n = n & 0x0fff_ffff | (n & 0x0fff_ffff_0000_0000) >> 4;
+        let len = ends.trailing_zeros().wrapping_add(1);
+        // Eight bytes leave none. No byte that is shifted in ends a number.
+        let rest = match (bytes.checked_shr(len), ends.checked_shr(len)) {
+            (Some(bytes), Some(ends)) => (bytes, ends),
+            _ => (0, 0),
+        };
+        Some((n, rest))
     }
 }
 

@@ -2,8 +2,9 @@
 //! is found here; the tables are indexed, and the batches with events grouped by proc.
 
 use super::cursor::{BatchEntry, Cursor};
+use super::exits::Exit;
 use super::goroutines::{Ids, no_memory};
-use super::record::{Event, Record, Records};
+use super::record::{Event, Record, Records, Skips};
 use super::spec::{EventType, MAX_STRING_SIZE};
 use super::tables::{Frames, Tables};
 use crate::error::{Error, ErrorKind, Table};
@@ -33,10 +34,8 @@ pub(super) struct Scan {
     pub(super) timers: Timers,
     /// Clock units a second.
     pub(super) frequency: u64,
-    /// How many events the batches hold.
-    pub(super) events: usize,
-    /// How many of them are ends of system calls.
-    pub(super) exits: usize,
+    /// The ends of system calls that say when they were.
+    pub(super) exits: Vec<Exit>,
     /// Which goroutines are created.
     pub(super) created: Ids,
 }
@@ -51,6 +50,8 @@ struct Pass {
     cursor: u32,
     /// Where the batch being read begins, until it has an event.
     batch: Option<usize>,
+    /// The time of the event read last, in clock units.
+    clock: i64,
     frequency: Option<u64>,
 }
 
@@ -68,25 +69,23 @@ impl Scan {
                 samples: Vec::new(),
                 timers: IdTable::new(),
                 frequency: 0,
-                events: 0,
-                exits: 0,
+                exits: Vec::new(),
                 created: Ids::NONE,
             },
             frames: Frames::new(),
             procs: IdTable::new(),
             cursor: NIL,
             batch: None,
+            clock: 0,
             frequency: None,
         };
+        let skips = Skips::new(version);
         loop {
-            let (at, offset) = (records.position(), records.offset().0);
-            if pass.batch.is_none()
-                && pass.cursor != NIL
-                && let Some(ty) = records.skip_event()
-            {
-                pass.count(ty);
-                continue;
+            if pass.batch.is_none() && pass.cursor != NIL {
+                let Scan { created, .. } = &mut pass.scan;
+                records.skip_events(&skips, &mut pass.clock, |goroutine| created.add(goroutine));
             }
+            let (at, offset) = (records.position(), records.offset().0);
             let Some(record) = records.next()? else { break };
             pass.record(&record, at, records.position(), offset)?;
         }
@@ -149,17 +148,23 @@ impl Pass {
 
     #[inline]
     fn event(&mut self, event: &Event<'_>, at: usize, offset: u64) -> Result<(), Error> {
-        let [first, second, ..] = event.args;
+        let [first, second, _, fourth, _] = event.args;
         if event.ty == EventType::BATCH {
+            self.clock = num::signed(second);
             return self.batch(first, at, offset);
         }
         if self.cursor == NIL {
             return Err(outside(event.ty, offset));
         }
         if event.ty.is_timed() {
-            self.count(event.ty);
+            self.clock = self.clock.wrapping_add(num::signed(first));
             if event.ty == EventType::GO_CREATE {
                 self.scan.created.add(second);
+            }
+            if event.ty == EventType::GO_SYS_EXIT && fourth != 0 {
+                let exit = Exit::new(num::signed(fourth), self.clock, at);
+                List::push(&mut self.scan.exits, exit)
+                    .map_err(|_| no_memory(Table::Batches, offset))?;
             }
             return match self.batch.take() {
                 Some(batch) => self.add_batch(batch, offset),
@@ -189,14 +194,6 @@ impl Pass {
             }
         }
         Ok(())
-    }
-
-    /// There is an event of this type.
-    #[inline]
-    fn count(&mut self, ty: EventType) {
-        let exit = matches!(ty, EventType::GO_SYS_EXIT | EventType::GO_SYS_EXIT_LOCAL);
-        self.scan.events = self.scan.events.wrapping_add(1);
-        self.scan.exits = self.scan.exits.wrapping_add(usize::from(exit));
     }
 
     /// A batch begins.

@@ -177,12 +177,6 @@ impl EventType {
         self.traits().args
     }
 
-    /// Whether the last argument is the stack on which the event happened.
-    #[inline(always)]
-    pub(super) fn has_stack(self) -> bool {
-        self.traits().stack
-    }
-
     /// Whether it happens at a time of its own in the batch: the first argument is a time
     /// difference, and a CPU sample, which was taken at another, it is not.
     #[inline(always)]
@@ -209,7 +203,6 @@ struct Traits {
     args: usize,
     since: u8,
     timed: bool,
-    stack: bool,
 }
 
 impl Traits {
@@ -217,7 +210,6 @@ impl Traits {
         args: 0,
         since: u8::MAX,
         timed: false,
-        stack: false,
     };
 }
 
@@ -234,7 +226,6 @@ static TRAITS: [Traits; 64] = {
                 since: spec.since,
                 timed: matches!(spec.args, [first, ..] if is(first, b"dt"))
                     && ty.0 != EventType::CPU_SAMPLE.0,
-                stack: matches!(spec.args, [.., last] if is(last, b"stack")),
             };
         }
         rest = tail;
@@ -290,7 +281,6 @@ mod tests {
             assert!(ty.args() <= MAX_ARGS && ty.0 < 64, "{ty}");
             let delta = spec.args.first() == Some(&"dt");
             assert_eq!(ty.is_timed(), delta && *ty != EventType::CPU_SAMPLE, "{ty}");
-            assert_eq!(ty.has_stack(), spec.args.last() == Some(&"stack"), "{ty}");
             assert_eq!(ty.since() > 11, *ty == EventType::CPU_SAMPLE, "{ty}");
         }
         assert_eq!(EventType::ALL.len(), 49);

@@ -1,11 +1,15 @@
 //! What users annotate: tasks and regions.
 
+#[cfg(feature = "std")]
+use super::assume::EndedRegion;
 use super::{Context, Outcome, Scheduler, Task, Verdict, fault, full, name_of};
 use crate::error::{ErrorKind, Table};
 use crate::event::Raw;
 use crate::generation::Tables;
 use crate::ids::{GoId, TaskId};
 use crate::num;
+#[cfg(feature = "std")]
+use crate::tables::List;
 use crate::tables::NIL;
 use crate::tables::Storage;
 use crate::wire::{Pieces, Span};
@@ -83,8 +87,17 @@ impl<S: Storage> Scheduler<S> {
         context.need_all(raw.event.ty)?;
         let [task, name, ..] = raw.event.args;
         let name = name_of(name, tables)?;
-        let innermost = self.running(context)?.region;
+        let goroutine = self.running(context)?;
+        let innermost = goroutine.region;
+        #[cfg(feature = "std")]
+        let carried = goroutine.carried;
         let Some(node) = self.nodes.get(num::index(innermost)) else {
+            #[cfg(feature = "std")]
+            if carried {
+                let go = GoId::raw(context.go);
+                let ended = EndedRegion { go, task, name };
+                List::push(&mut self.ended_regions, ended).map_err(full(Table::Regions))?;
+            }
             return Ok(Verdict::Pass);
         };
         // String ids change from generation to generation: the names themselves decide.

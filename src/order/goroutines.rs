@@ -12,7 +12,7 @@ use crate::tables::Storage;
 use crate::wire::{EventType, GoStatus, ProcStatus, TimedEvent};
 
 impl Goroutine {
-    const fn new(status: GoStatus, epoch: Epoch) -> Goroutine {
+    pub(super) const fn new(status: GoStatus, epoch: Epoch) -> Goroutine {
         Goroutine {
             sequence: Sequence {
                 generation: epoch.generation,
@@ -23,6 +23,8 @@ impl Goroutine {
             region: NIL,
             range: NIL,
             thread: NIL,
+            #[cfg(feature = "std")]
+            carried: false,
         }
     }
 }

@@ -9,6 +9,8 @@
 //! passes, waits and is refused there, but for the differences in `src/docs/differences.md`.
 
 mod annotations;
+#[cfg(feature = "std")]
+mod assume;
 #[cfg(feature = "alloc")]
 mod causes;
 mod goroutines;
@@ -16,6 +18,8 @@ mod procs;
 mod ranges;
 mod waits;
 
+#[cfg(feature = "std")]
+pub(crate) use assume::{Announced, Assumption, Before};
 #[cfg(feature = "alloc")]
 pub(crate) use causes::{Cause, Made};
 pub(crate) use waits::Key;
@@ -96,6 +100,9 @@ struct Goroutine {
     range: u32,
     /// The thread on which it ran last, by slot.
     thread: u32,
+    /// It is assumed to have existed before the generation, with open regions that are not known.
+    #[cfg(feature = "std")]
+    carried: bool,
 }
 
 /// A proc.
@@ -188,6 +195,9 @@ pub(crate) struct Scheduler<S: Storage> {
     free_node: u32,
     gc_sequence: u64,
     gc: Collector,
+    /// The regions that ended without having begun, where goroutines are carried over.
+    #[cfg(feature = "std")]
+    ended_regions: alloc::vec::Vec<assume::EndedRegion>,
 }
 
 impl<S: Storage> Scheduler<S> {
@@ -202,6 +212,8 @@ impl<S: Storage> Scheduler<S> {
             free_node: NIL,
             gc_sequence: 0,
             gc: Collector::Undetermined,
+            #[cfg(feature = "std")]
+            ended_regions: alloc::vec::Vec::new(),
         }
     }
 
@@ -217,6 +229,8 @@ impl<S: Storage> Scheduler<S> {
             free_node: self.free_node,
             gc_sequence: self.gc_sequence,
             gc: self.gc,
+            #[cfg(feature = "std")]
+            ended_regions: self.ended_regions.clone(),
         })
     }
 

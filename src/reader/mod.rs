@@ -30,6 +30,8 @@ mod explain;
 mod lenient;
 mod merge;
 #[cfg(feature = "std")]
+pub mod parallel;
+#[cfg(feature = "std")]
 mod stream;
 #[cfg(all(test, feature = "alloc"))]
 mod tests;
@@ -51,6 +53,8 @@ pub use engine::mode::{Mode, Strict};
 pub use explain::{Explanation, Region};
 #[cfg(feature = "alloc")]
 pub use lenient::{Gap, Incomplete, Item, Lenient, Losses, NewTrace};
+#[cfg(feature = "std")]
+pub use parallel::Parallel;
 #[cfg(feature = "std")]
 pub use stream::{DEFAULT_GENERATION_LIMIT, ReadError, StreamReader};
 #[cfg(feature = "std")]

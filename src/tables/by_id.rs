@@ -197,6 +197,13 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
         })
     }
 
+    /// The entries, with their ids.
+    #[cfg(feature = "std")]
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &T)> {
+        let live = self.slots.iter().filter(|slot| slot.live);
+        live.map(|slot| (slot.id, &slot.value))
+    }
+
     /// The values in use.
     #[cfg(feature = "alloc")]
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {

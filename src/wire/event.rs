@@ -191,6 +191,103 @@ pub(crate) fn decode(data: &[u8], at: usize, event: &mut TimedEvent) -> Result<u
     Ok(at)
 }
 
+/// Events to be gone past, by their first byte.
+#[cfg(feature = "std")]
+pub(crate) struct Skips([Skip; 256]);
+
+/// How an event is gone past: one more than none, one and two arguments end before the last of it.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy)]
+struct Skip {
+    more: [u8; 3],
+    stops: bool,
+}
+
+#[cfg(feature = "std")]
+impl Skips {
+    /// Goes past all events but those of certain types.
+    pub(crate) const fn all_but(stops_at: &[EventType]) -> Skips {
+        let stop = Skip {
+            more: [0; 3],
+            stops: true,
+        };
+        let mut table = [stop; 256];
+        let mut rest: &mut [Skip] = &mut table;
+        let mut number: u8 = 0;
+        while let Some((entry, tail)) = rest.split_first_mut() {
+            if let Some(spec) = EventType(number).spec()
+                && matches!(spec.class, Class::Timed)
+            {
+                let more = match spec.args {
+                    [_] => Some([0, 0, 0]),
+                    [_, _] => Some([1, 0, 0]),
+                    [_, _, _] => Some([1, 1, 0]),
+                    [_, _, _, _] => Some([1, 1, 1]),
+                    _ => None,
+                };
+                let mut stops = stops_at;
+                let mut is_stop = false;
+                while let Some((ty, others)) = stops.split_first() {
+                    is_stop |= ty.0 == number;
+                    stops = others;
+                }
+                if let Some(more) = more
+                    && !is_stop
+                {
+                    *entry = Skip { more, stops: false };
+                }
+            }
+            rest = tail;
+            number = number.wrapping_add(1);
+        }
+        Skips(table)
+    }
+
+    /// Goes past events of several batches in turn, until it is at one in any of them that is of
+    /// another type, whose arguments are unusually many or long, or that is near the end; says which
+    /// batch.
+    ///
+    /// Nothing here depends on what is read but the way to the next event, so that no jump can be
+    /// mispredicted; and while one batch waits for that, the others go on.
+    pub(crate) fn skip<const N: usize>(&self, lanes: &mut [Lane<'_>; N]) -> usize {
+        loop {
+            for (at, lane) in lanes.iter_mut().enumerate() {
+                match self.after(lane.data, lane.at) {
+                    Some(next) => lane.at = next,
+                    None => return at,
+                }
+            }
+        }
+    }
+
+    /// Where the event ends at a place, if it is to be gone past.
+    #[inline(always)]
+    fn after(&self, data: &[u8], at: usize) -> Option<usize> {
+        const TOPS: u64 = 0x8080_8080_8080_8080;
+        let Skips(table) = self;
+        let [first, numbers @ ..] = data.get(at..)?.first_chunk::<9>()?;
+        let skip = table.get(usize::from(*first))?;
+        // The top bits of the bytes that end a number: the last one of the event is to be found.
+        let mut ends = !u64::from_le_bytes(*numbers) & TOPS;
+        for more in skip.more {
+            ends &= ends.wrapping_sub(u64::from(more));
+        }
+        if skip.stops || ends == 0 {
+            return None;
+        }
+        let len = num::index(ends.trailing_zeros().wrapping_shr(3));
+        Some(at.wrapping_add(len).wrapping_add(2))
+    }
+}
+
+/// How far the events of a batch were gone past.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lane<'b> {
+    pub(crate) data: &'b [u8],
+    pub(crate) at: usize,
+}
+
 impl Encoder<'_> {
     /// Writes a timed event: at most [`TimedEvent::MAX_LEN`] bytes.
     ///

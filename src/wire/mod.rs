@@ -50,6 +50,8 @@ pub use encoder::Encoder;
 pub(crate) use encoder::STAGE;
 pub(crate) use event::decode;
 pub use event::{Events, TimedEvent};
+#[cfg(feature = "std")]
+pub(crate) use event::{Lane, Skips};
 pub(crate) use fields::Fields;
 pub use footprint::{Footprint, Tally};
 pub use header::{HEADER_LEN, Version};

@@ -18,6 +18,7 @@ mod mapped_changes;
 #[cfg(all(feature = "gzip", feature = "zstd"))]
 mod open;
 mod order;
+mod parallel;
 mod reader;
 #[cfg(feature = "std")]
 mod rewrite;

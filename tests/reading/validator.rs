@@ -52,7 +52,7 @@ impl First {
 }
 
 /// Looks at all events of a trace up to its error; says how many there were.
-fn validate(bytes: &[u8], trust: Trust) -> Result<usize, String> {
+pub fn validate(bytes: &[u8], trust: Trust) -> Result<usize, String> {
     let (facts, error) = facts(bytes);
     if error && trust == Trust::Program {
         return Err("the trace has an error".to_owned());

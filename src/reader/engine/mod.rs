@@ -1,6 +1,8 @@
 //! What slices and streams are read with: a state without lifetimes, that is given the bytes anew at
 //! each step.
 
+#[cfg(feature = "std")]
+pub(super) mod assume;
 #[cfg(feature = "alloc")]
 mod lenient;
 mod load;
@@ -18,7 +20,7 @@ use crate::num;
 use crate::order::{Epoch, Fault, Further, Scheduler, Verdict};
 use crate::tables::{Counts, Fork, IdTable, NIL, Slot};
 use crate::tables::{List, Storage};
-use crate::time::{Frequency, Time};
+use crate::time::{Frequency, Time, Timestamp};
 #[cfg(feature = "std")]
 use crate::wire::Span;
 use crate::wire::{Batches, EventType, TimedEvent, Version};
@@ -82,6 +84,9 @@ pub(super) struct Engine<S: Storage, M: Mode = Strict> {
     misnested: u32,
     last_time: Time,
     syncs: u64,
+    /// Only one generation is to be read.
+    #[cfg(feature = "std")]
+    single: bool,
     /// How many generations were read, and how many were skipped.
     pub(super) read: u64,
     pub(super) skipped: u64,
@@ -136,6 +141,8 @@ impl<S: Storage, M: Mode> Engine<S, M> {
             misnested: NIL,
             last_time: Time(0),
             syncs: 0,
+            #[cfg(feature = "std")]
+            single: false,
             read: 0,
             skipped: 0,
             #[cfg(feature = "alloc")]
@@ -592,6 +599,11 @@ impl<S: Storage, M: Mode> Engine<S, M> {
         if M::LENIENT && self.version.has_generations() {
             return M::load(self, input, last);
         }
+        #[cfg(feature = "std")]
+        if self.single && self.read > 0 {
+            self.phase = Phase::Done;
+            return Ok(());
+        }
         match self.after {
             After::Error(error) => {
                 self.phase = Phase::Failing(error);
@@ -609,16 +621,7 @@ impl<S: Storage, M: Mode> Engine<S, M> {
             return self.load_old(input);
         }
         match self.load(input, last) {
-            Ok(Some(earliest)) => {
-                self.fill_frontier(input)
-                    .or_else(|error| self.fail(error))?;
-                if self.first == 0 && self.frontier.len() > 0 {
-                    self.first = self.number;
-                }
-                self.read = self.read.saturating_add(1);
-                let time = self.frequency.time(earliest);
-                self.sync(time, true);
-            }
+            Ok(Some(earliest)) => self.begin(input, earliest)?,
             Ok(None) => {
                 self.phase = Phase::Done;
                 self.sync(self.last_time, false);
@@ -629,6 +632,19 @@ impl<S: Storage, M: Mode> Engine<S, M> {
                 self.sync(self.last_time, false);
             }
         }
+        Ok(())
+    }
+
+    /// Begins with the events of the generation that was loaded.
+    fn begin(&mut self, input: &Pieces<'_>, earliest: Timestamp) -> Result<(), Error> {
+        self.fill_frontier(input)
+            .or_else(|error| self.fail(error))?;
+        if self.first == 0 && self.frontier.len() > 0 {
+            self.first = self.number;
+        }
+        self.read = self.read.saturating_add(1);
+        let time = self.frequency.time(earliest);
+        self.sync(time, true);
         Ok(())
     }
 

@@ -349,6 +349,20 @@ fn states_follow_from_each_other() {
     }
 }
 
+/// The independent validator finds nothing, by those of its rules that hold for converted traces.
+#[test]
+fn the_validator_finds_nothing() {
+    use crate::validator::{model::Trust, validate};
+    let failed: Vec<String> = all()
+        .iter()
+        .filter_map(|trace| {
+            let result = validate(&trace.bytes, Trust::Conversion);
+            result.err().map(|why| format!("{}: {why}", trace.name))
+        })
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
 /// Each event says where its record is, also once its reader is gone.
 #[test]
 fn events_know_their_records() {

@@ -18,6 +18,13 @@
 //! - in each generation the first change of a goroutine or proc is its status or its creation;
 //! - one world stops at a time; clocks advance from generation to generation.
 //!
+//! Of a converted trace of before Go 1.22 ([`Trust::Conversion`]) the same as of every trace, but for
+//! what Go's conversion does not give: a goroutine's start is said to happen in that goroutine already,
+//! what a timer, the network or the system does happens on a proc without a thread, a goroutine in a
+//! system call is not bound to a thread, and one goroutine may start the world that another stopped.
+//! So what a thread has is not checked, nor that a stopped world is started where it was stopped;
+//! an assist may end that began before the trace.
+//!
 //! Of every trace without an error the last event is a sync event without clocks.
 //!
 //! What is not expected of hostile traces: once two threads claim a goroutine or a proc at a time,
@@ -43,6 +50,8 @@ pub enum Trust {
     Program,
     /// Anyone.
     Nothing,
+    /// A Go program of before Go 1.22, whose trace was converted.
+    Conversion,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -98,7 +107,7 @@ impl Validator {
             last: None,
             syncs: 0,
             clocks: None,
-            contexts: true,
+            contexts: trust != Trust::Conversion,
             goroutines: HashMap::new(),
             procs: HashMap::new(),
             threads: HashMap::new(),
@@ -133,6 +142,10 @@ impl Validator {
         )
     }
 
+    fn is_converted(&self) -> bool {
+        self.trust == Trust::Conversion
+    }
+
     fn is_program(&self) -> bool {
         self.trust == Trust::Program
     }
@@ -147,6 +160,9 @@ impl Validator {
 
     /// The thread has what the event says: what a thread has executes, for it gives up the rest.
     fn context(&mut self, fact: &Fact) -> Check {
+        if self.is_converted() {
+            return Ok(());
+        }
         match (&fact.what, fact.thread) {
             // Taken by a timer, at any moment: its context is its own.
             (What::Sample, _) => return Ok(()),
@@ -177,7 +193,8 @@ impl Validator {
 
     /// Go code runs here.
     fn user(&self, fact: &Fact) -> Check {
-        need(fact.thread.is_some(), "needs a thread")?;
+        let thread = fact.thread.is_some() || self.is_converted();
+        need(thread, "needs a thread")?;
         need(fact.proc.is_some(), "needs a proc")?;
         let go = fact.go.ok_or("needs a goroutine")?;
         let state = self.goroutines.get(&go).map(|g| g.state);
@@ -301,10 +318,8 @@ impl Validator {
         let own = fact.go == Some(id) || !self.contexts;
         match (from, to) {
             (NotExist, Runnable | Waiting) => {
-                need(
-                    fact.thread.is_some() && fact.proc.is_some(),
-                    "made on a proc",
-                )?;
+                let thread = fact.thread.is_some() || self.is_converted();
+                need(thread && fact.proc.is_some(), "made on a proc")?;
                 if fact.go.is_some() {
                     self.user(fact)?;
                 }
@@ -313,7 +328,14 @@ impl Validator {
                 need(fact.thread.is_some() && fact.go.is_none(), "a bare thread")?;
             }
             (Runnable, Running) => {
-                need(fact.proc.is_some() && fact.go.is_none(), "a proc to run on")?;
+                let started = match self.is_converted() {
+                    true => Some(id),
+                    false => None,
+                };
+                need(
+                    fact.proc.is_some() && fact.go == started,
+                    "a proc to run on",
+                )?;
             }
             (Running, Runnable | Waiting | Syscall | NotExist) => {
                 need(own && fact.proc.is_some(), "it runs on a proc")?;
@@ -512,6 +534,12 @@ impl Validator {
         }
         let key = (name.to_owned(), scope);
         let open = self.ranges.get_mut(&key).filter(|open| **open > 0);
+        let unknown = name == ASSIST || name.starts_with(STOP);
+        if open.is_none() && self.trust == Trust::Conversion && unknown {
+            self.ranges
+                .retain(|(other, _), _| !other.starts_with(STOP) || name == ASSIST);
+            return Ok(());
+        }
         let open = open.ok_or("a range ends that is open")?;
         *open -= 1;
         if *open == 0 {
