@@ -12,10 +12,15 @@
 
 pub mod at;
 pub mod blocked;
+#[cfg(feature = "std")]
+#[cfg_attr(docsrs, doc(cfg(feature = "std")))]
+pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod histogram;
 pub mod latency;
 pub mod leaks;
 pub mod live;
+pub mod metrics;
 pub mod names;
 pub mod states;

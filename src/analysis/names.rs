@@ -107,6 +107,11 @@ impl Names {
             .map_or(GoStr::EMPTY, |text| GoStr::new(text))
     }
 
+    /// The text with this [index](NameId::index).
+    pub fn nth(&self, index: usize) -> Option<GoStr<'_>> {
+        self.texts.get(index).map(|text| GoStr::new(text))
+    }
+
     /// How many texts there are, the empty one included: every [`NameId::index`] is below it.
     pub fn texts(&self) -> usize {
         self.texts.len()

@@ -21,3 +21,5 @@ pub mod differences {}
 #[cfg(feature = "tracer")]
 #[doc = include_str!("tracing.md")]
 pub mod tracing {}
+#[doc = include_str!("expressions.md")]
+pub mod expressions {}

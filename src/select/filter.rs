@@ -1,6 +1,10 @@
 //! Filters: events by kind, context, names and time.
 
 use super::Moment;
+#[cfg(feature = "expressions")]
+use super::names::{EventCondition, Seen};
+#[cfg(feature = "expressions")]
+use super::watch::{Needs, Watch};
 use crate::event::{Change, Details, Event, EventKind, Resource};
 use crate::ids::{GoId, ProcId, TaskId, ThreadId};
 use crate::string::GoStr;
@@ -9,6 +13,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 /// Which events are wanted. An event has to pass every kind of condition that is set; of several of
 /// one kind, one is enough. A new filter has none, and passes every event.
@@ -22,8 +27,12 @@ pub struct Filter {
     threads: Vec<ThreadId>,
     tasks: Vec<Box<[u8]>>,
     regions: Vec<Box<[u8]>>,
+    stacks: Vec<Box<[u8]>>,
     from: Option<Moment>,
     to: Option<Moment>,
+    last: Option<Duration>,
+    #[cfg(feature = "expressions")]
+    condition: Option<EventCondition>,
 }
 
 /// Adds to a list what an event may also be.
@@ -48,8 +57,12 @@ impl Filter {
             threads: Vec::new(),
             tasks: Vec::new(),
             regions: Vec::new(),
+            stacks: Vec::new(),
             from: None,
             to: None,
+            last: None,
+            #[cfg(feature = "expressions")]
+            condition: None,
         }
     }
 
@@ -67,6 +80,9 @@ impl Filter {
         with_task(ty: impl AsRef<[u8]>) to tasks as ty.as_ref().into();
         /// User regions of this type.
         with_region(ty: impl AsRef<[u8]>) to regions as ty.as_ref().into();
+        /// Events with this text in the name of a function on their stack, or on that of the goroutine
+        /// whose state changes.
+        with_stack(part: impl AsRef<[u8]>) to stacks as part.as_ref().into();
     }
 
     /// Events at this moment and later.
@@ -83,6 +99,28 @@ impl Filter {
         self
     }
 
+    /// Events at most so long before the end of the trace, which must be known:
+    /// [`Selection::with_end`].
+    #[must_use]
+    pub const fn with_last(mut self, last: Duration) -> Self {
+        self.last = Some(last);
+        self
+    }
+
+    /// Events for which this holds, too.
+    #[cfg(feature = "expressions")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "expressions")))]
+    #[must_use]
+    pub fn with_condition(mut self, condition: EventCondition) -> Self {
+        self.condition = Some(condition);
+        self
+    }
+
+    /// Whether a [`Selection`] of it needs to know when the trace ends.
+    pub const fn needs_end(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// Whether it has no condition, so that every event passes.
     pub fn is_empty(&self) -> bool {
         *self == Filter::new()
@@ -94,13 +132,24 @@ impl Filter {
     }
 
     /// The filter at work on a trace.
-    pub const fn selection(&self) -> Selection<'_> {
+    pub fn selection(&self) -> Selection<'_> {
         Selection {
             filter: self,
             times: None,
             clock: None,
+            end: None,
             tasks: BTreeSet::new(),
+            #[cfg(feature = "expressions")]
+            watch: self.watch(),
         }
+    }
+
+    /// What its condition needs to have followed; `None` if it has none.
+    #[cfg(feature = "expressions")]
+    fn watch(&self) -> Option<Watch> {
+        let names = self.condition.as_ref()?.names();
+        let needs = names.fold(Needs::NONE, |needs, name| needs | name.needs());
+        Some(Watch::new(needs))
     }
 }
 
@@ -117,8 +166,12 @@ impl fmt::Display for Filter {
         };
         out.list("task", &texts(&self.tasks))?;
         out.list("region", &texts(&self.regions))?;
+        out.list("stack", &texts(&self.stacks))?;
         out.list("from", self.from.as_slice())?;
         out.list("to", self.to.as_slice())?;
+        out.list("last", self.last.map(Moment::SinceStart).as_slice())?;
+        #[cfg(feature = "expressions")]
+        out.list("where", self.condition.as_slice())?;
         if out.any {
             Ok(())
         } else {
@@ -175,6 +228,8 @@ pub enum Verdict {
 pub enum SelectError {
     /// A time on the wall clock or the monotonic clock is wanted, and the trace has neither.
     NoClock,
+    /// Times before the end of the trace are wanted, and the selection was not given that.
+    NoEnd,
 }
 
 impl fmt::Display for SelectError {
@@ -184,6 +239,7 @@ impl fmt::Display for SelectError {
                 "the trace does not say when it was made (Go 1.25 and later do): \
                  give times since its start, as 1.5s",
             ),
+            SelectError::NoEnd => f.write_str("it is not known when the trace ends"),
         }
     }
 }
@@ -192,7 +248,8 @@ impl core::error::Error for SelectError {}
 
 /// A [`Filter`] at work: it has to see all events of a trace, in order.
 ///
-/// Its memory grows by each task of the types wanted, and by nothing else.
+/// Its memory grows by each task of the types wanted; with a condition that asks how long something took,
+/// by what is alive.
 #[derive(Clone, Debug)]
 pub struct Selection<'f> {
     filter: &'f Filter,
@@ -200,11 +257,22 @@ pub struct Selection<'f> {
     times: Option<(Time, Time)>,
     /// Of the generation that is read; of an earlier one if it has none.
     clock: Option<ClockSnapshot>,
+    /// When the trace ends, if that is known.
+    end: Option<Time>,
     /// The tasks of the types wanted. One that ended is kept: its regions may close later.
     tasks: BTreeSet<TaskId>,
+    #[cfg(feature = "expressions")]
+    watch: Option<Watch>,
 }
 
 impl Selection<'_> {
+    /// Says when the trace ends: the time of its last event.
+    #[must_use]
+    pub const fn with_end(mut self, end: Time) -> Self {
+        self.end = Some(end);
+        self
+    }
+
     /// Whether an event is wanted.
     ///
     /// Moments on the wall clock and the monotonic clock are taken from the clocks of each
@@ -226,8 +294,11 @@ impl Selection<'_> {
             return Ok(Verdict::Over);
         }
         // Tasks must be followed from their beginning, wanted or not.
-        let names = self.passes_names(event);
+        let names = self.passes_names(event) && self.passes_stacks(event);
+        #[cfg(feature = "expressions")]
+        let names = self.passes_condition(event, time.since(start)) && names;
         let selected = names
+            && self.is_among_last(time)?
             && (filter.kinds.is_empty() || filter.kinds.contains(&kind))
             && among(&filter.threads, event.thread())
             && filter
@@ -267,6 +338,44 @@ impl Selection<'_> {
         })
     }
 
+    /// Whether it is near enough to the end.
+    fn is_among_last(&self, time: Time) -> Result<bool, SelectError> {
+        let Some(last) = self.filter.last else {
+            return Ok(true);
+        };
+        let end = self.end.ok_or(SelectError::NoEnd)?;
+        Ok(end - time <= last)
+    }
+
+    fn passes_stacks(&self, event: &Event<'_, '_>) -> bool {
+        let parts = &self.filter.stacks;
+        if parts.is_empty() {
+            return true;
+        }
+        let transition = event.details().as_state_transition();
+        let other = transition.and_then(|transition| transition.stack);
+        [event.stack(), other].iter().flatten().any(|stack| {
+            let wanted = |func: GoStr<'_>| parts.iter().any(|part| func.contains(part));
+            stack.frames().any(|frame| wanted(frame.func))
+        })
+    }
+
+    /// Whether the condition holds. It has to see every event.
+    #[cfg(feature = "expressions")]
+    fn passes_condition(&mut self, event: &Event<'_, '_>, time: i64) -> bool {
+        let (Some(condition), Some(watch)) = (&self.filter.condition, &mut self.watch) else {
+            return true;
+        };
+        let details = &event.details();
+        watch.note(event, details);
+        condition.holds(&Seen {
+            event,
+            details,
+            time: u64::try_from(time).unwrap_or(0),
+            watch,
+        })
+    }
+
     /// Whether goroutine, proc, task and region fit.
     fn passes_names(&mut self, event: &Event<'_, '_>) -> bool {
         let filter = self.filter;
@@ -278,17 +387,7 @@ impl Selection<'_> {
             return true;
         }
         let details = event.details();
-        let about = match &details {
-            Details::StateTransition(transition) => match transition.change {
-                Change::Goroutine { id, .. } => Resource::from(id),
-                Change::Proc { id, .. } => Resource::from(id),
-            },
-            Details::RangeBegin(range)
-            | Details::RangeActive(range)
-            | Details::RangeEnd(range, _) => range.scope,
-            Details::Label(label) => label.resource,
-            _ => Resource::None,
-        };
+        let about = about(&details);
         let goroutine = among(&filter.goroutines, event.goroutine())
             || matches!(about, Resource::Goroutine(id) if filter.goroutines.contains(&id));
         let proc = among(&filter.procs, event.proc())
@@ -317,6 +416,21 @@ impl Selection<'_> {
             Details::Log(log) => known(log.task),
             _ => false,
         }
+    }
+}
+
+/// What an event is about, apart from its context.
+pub(super) fn about(details: &Details<'_, '_>) -> Resource {
+    match details {
+        Details::StateTransition(transition) => match transition.change {
+            Change::Goroutine { id, .. } => Resource::from(id),
+            Change::Proc { id, .. } => Resource::from(id),
+        },
+        Details::RangeBegin(range) | Details::RangeActive(range) | Details::RangeEnd(range, _) => {
+            range.scope
+        }
+        Details::Label(label) => label.resource,
+        _ => Resource::None,
     }
 }
 

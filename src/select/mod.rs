@@ -5,6 +5,10 @@
 //! `1.25s` after the trace's start, `@1251353149760` on the scale of event times, or a wall-clock
 //! time. Every time that an event or the tool displays can be parsed back into a moment.
 //!
+//! With the feature `expressions`, a filter can have a [condition](EventCondition) in the language that
+//! the chapter [expressions](crate::docs::expressions) describes, and a trigger is such a filter: it
+//! fires at each event that it selects.
+//!
 //! ```
 //! use gotrace::{EventKind, Trace, select::{Filter, Verdict}};
 //!
@@ -26,8 +30,22 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
+mod end;
+#[cfg(feature = "expressions")]
+#[cfg_attr(docsrs, doc(cfg(feature = "expressions")))]
+pub mod expr;
 mod filter;
 mod moment;
+#[cfg(feature = "expressions")]
+mod names;
+#[cfg(feature = "expressions")]
+mod watch;
+
+pub use end::last_time;
+#[cfg(feature = "expressions")]
+pub use expr::{Condition, ExpressionError, Quantity};
+#[cfg(feature = "expressions")]
+pub use names::{EventCondition, EventName, EventNames};
 
 pub use filter::{Filter, SelectError, Selection, Verdict};
 pub use moment::{Moment, ParseMomentError};

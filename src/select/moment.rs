@@ -46,7 +46,7 @@ impl Moment {
 }
 
 /// The units of durations, in nanoseconds, the largest first.
-const UNITS: [(&str, u64); 8] = [
+pub(super) const UNITS: [(&str, u64); 8] = [
     ("h", 3_600_000_000_000),
     ("m", 60_000_000_000),
     ("s", 1_000_000_000),

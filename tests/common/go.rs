@@ -97,7 +97,12 @@ impl Go {
     /// it anew, under a name of the caller's choice. `GO_TRACED` names another toolchain for these,
     /// as old as one likes.
     pub fn build(&self, program: &str, name: &str) -> PathBuf {
-        let gen_dir = super::fixtures_dir().join("gen");
+        self.build_in("tests/fixtures/gen", program, name)
+    }
+
+    /// As [`Go::build`], of another module: in this folder of the package.
+    pub fn build_in(&self, module: &str, program: &str, name: &str) -> PathBuf {
+        let gen_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(module);
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let binary = target.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
         let command = std::env::var_os("GO_TRACED").unwrap_or_else(|| self.command.clone());

@@ -5,6 +5,10 @@ mod cases;
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(feature = "std")]
+mod diff;
+#[cfg(all(feature = "expressions", feature = "std"))]
+mod doctor;
+#[cfg(feature = "std")]
 mod emit;
 mod encoder;
 #[cfg(feature = "std")]
@@ -22,9 +26,13 @@ mod parallel;
 mod reader;
 #[cfg(feature = "std")]
 mod rewrite;
+#[cfg(all(feature = "expressions", feature = "std"))]
+mod select;
 mod tables;
 mod validator;
 #[cfg(feature = "alloc")]
 mod values;
 mod wire;
 mod wire_dump;
+#[cfg(feature = "std")]
+mod world;

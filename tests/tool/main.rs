@@ -4,6 +4,8 @@
 #[cfg(feature = "cli")]
 mod answers;
 #[cfg(feature = "cli")]
+mod assert;
+#[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "cli")]
 mod cli_events;

@@ -121,6 +121,8 @@ impl States {
         }
         if was != ProcState::NotExist {
             visitor.proc_stay(self, &stay);
+        } else if let Some(proc) = self.procs.get(slot) {
+            visitor.proc_began(self, proc);
         }
         if to == ProcState::NotExist {
             self.procs.remove(slot);

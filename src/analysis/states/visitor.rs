@@ -1,7 +1,7 @@
 //! What is reported of a trace.
 
 use super::{
-    Goroutine, OpenRange, OpenRegion, OpenTask, ProcStay, RangeEnd, RegionEnd, States, Stay,
+    Goroutine, OpenRange, OpenRegion, OpenTask, Proc, ProcStay, RangeEnd, RegionEnd, States, Stay,
     TaskEnd,
 };
 use crate::event::Event;
@@ -26,6 +26,9 @@ pub trait Visitor {
 
     /// The trace is over, and this goroutine lives.
     fn goroutine_left(&mut self, states: &States, goroutine: &Goroutine) {}
+
+    /// The trace mentions a proc for the first time, or again after it was removed.
+    fn proc_began(&mut self, states: &States, proc: &Proc) {}
 
     /// A proc left a state. At the end of a trace: it is still in it.
     fn proc_stay(&mut self, states: &States, stay: &ProcStay) {}
@@ -68,6 +71,7 @@ impl<A: Visitor, B: Visitor> Visitor for (A, B) {
         stay(goroutine: &Goroutine, stay: &Stay);
         goroutine_ended(goroutine: &Goroutine);
         goroutine_left(goroutine: &Goroutine);
+        proc_began(proc: &Proc);
         proc_stay(stay: &ProcStay);
         range_began(range: &OpenRange);
         range_ended(range: &RangeEnd);
@@ -93,6 +97,7 @@ impl<V: Visitor> Visitor for &mut V {
         stay(goroutine: &Goroutine, stay: &Stay);
         goroutine_ended(goroutine: &Goroutine);
         goroutine_left(goroutine: &Goroutine);
+        proc_began(proc: &Proc);
         proc_stay(stay: &ProcStay);
         range_began(range: &OpenRange);
         range_ended(range: &RangeEnd);

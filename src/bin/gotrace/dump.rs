@@ -25,6 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   gotrace dump app.trace | less
   gotrace dump --goroutine 17 --from 1.2s --to 1.3s app.trace
+  gotrace dump --where 'waiting(\"network\") > 10ms' app.trace
   gotrace dump --json --kind Log app.trace | jq -r .message
   gotrace dump --wire app.trace | grep -c GoBlock
   gotrace dump --wire --header app.trace > app.txt
@@ -86,7 +87,7 @@ pub struct Args {
     parsed: bool,
 
     /// Print the records of the file
-    #[arg(long)]
+    #[arg(long, conflicts_with = "filters")]
     wire: bool,
 
     /// Print JSON, an object on each line; --help shows the schema
@@ -268,8 +269,8 @@ fn parsed(
     progress: &Progress,
     found: &mut Found,
 ) -> Result {
+    let mut selection = filter::selection(filter, source, &args.file, &args.memory)?;
     let mut events = source.events(&args.file, args.generation)?;
-    let mut selection = filter.selection();
     let mut lines = Lines::new(args.stacks.unwrap_or_default());
     let mut stacks = StackTexts::default();
     let with_stacks = args.stacks != Some(Stacks::None);

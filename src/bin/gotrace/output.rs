@@ -42,10 +42,14 @@ pub enum Failure {
     Reported,
     /// The same, where nothing is wrong but that traces end early.
     ReportedEarly,
+    /// What must hold of a trace does not, as was reported.
+    Asserted,
 }
 
 /// The exit status of a command that found nothing wrong but that a trace ends early.
 const EARLY: u8 = 4;
+/// The exit status of a command that found what was not to be: an assertion that fails.
+const ASSERTED: u8 = 3;
 
 impl Failure {
     /// `error` is wrong with the file at `path`.
@@ -187,7 +191,9 @@ impl Display for Failure {
             Failure::File { name, error, .. } => write!(f, "{name}: {error}"),
             Failure::Ending { name, ending } => write!(f, "{name}: {ending}"),
             Failure::Output(error) => write!(f, "standard output: {error}"),
-            Failure::Reported | Failure::ReportedEarly => f.write_str("see above"),
+            Failure::Reported | Failure::ReportedEarly | Failure::Asserted => {
+                f.write_str("see above")
+            }
         }
     }
 }
@@ -249,6 +255,7 @@ pub fn exit_code(result: Result) -> ExitCode {
         Err(Failure::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Reported) => ExitCode::FAILURE,
         Err(Failure::ReportedEarly) => ExitCode::from(EARLY),
+        Err(Failure::Asserted) => ExitCode::from(ASSERTED),
         Err(failure) => {
             report(&failure);
             match failure {

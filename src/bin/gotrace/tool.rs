@@ -12,15 +12,19 @@ mod answer;
 #[cfg(unix)]
 mod arena;
 mod assemble;
+mod assert;
 mod at;
 mod blocked;
 mod check;
 #[cfg(unix)]
 mod copy;
+mod diff;
 mod docs;
+mod doctor;
 mod dump;
 mod events;
 mod explain;
+mod figures;
 mod filter;
 #[cfg(unix)]
 mod follow;
@@ -84,6 +88,8 @@ Exit status:
   0  all went well; a filter may have matched nothing
   1  a trace is damaged or cannot be read
   2  bad usage
+  3  an assertion does not hold (gotrace assert), or there is a finding
+     (gotrace doctor --fail), or a change (gotrace diff --fail)
   4  a trace is sound, but ends before its last generation does
 
 NO_COLOR=1 turns colours off; they are only used on a terminal."))]
@@ -102,6 +108,9 @@ enum Command {
     Latency(latency::Args),
     Leaks(leaks::Args),
     At(at::Args),
+    Doctor(doctor::Args),
+    Diff(diff::Args),
+    Assert(Box<assert::Args>),
     Assemble(assemble::Args),
     #[cfg(unix)]
     Record(record::Args),
@@ -128,12 +137,15 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Dump(args) => dump::run(args),
         Command::Check(args) => check::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Stat(args) => stat::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Blocked(args) => blocked::run(args),
         Command::Latency(args) => latency::run(args),
         Command::Leaks(args) => leaks::run(args),
         Command::At(args) => at::run(args),
+        Command::Assert(args) => assert::run(*args),
         Command::Assemble(args) => assemble::run(args),
         #[cfg(unix)]
         Command::Record(args) => record::run(args),

@@ -1,0 +1,68 @@
+//! The metrics of a trace, read by the commands that judge.
+
+use super::events::Source;
+use super::input::Memory;
+use super::output::Failure;
+use super::progress::Progress;
+use super::table;
+use gotrace::analysis::metrics::Metrics;
+use gotrace::select::Quantity;
+use gotrace::select::expr::Type;
+use std::path::Path;
+
+/// The metrics of a trace as far as it can be read, and what ended that too early.
+pub fn read(
+    file: &Path,
+    memory: &Memory,
+    progress: &Progress,
+) -> Result<(Metrics, Option<Failure>), Failure> {
+    let mut source = Source::open(file, memory, progress)?;
+    let mut events = source.events(file, None)?;
+    let mut metrics = Metrics::new();
+    let mut done = events.uncounted();
+    let error = loop {
+        match events.next() {
+            Ok(Some(event)) => metrics.add(&event),
+            Ok(None) => break None,
+            Err(error) => break Some(events.failure(file, error)),
+        }
+        let offset = events.uncounted();
+        if offset > done {
+            progress.add(usize::try_from(offset - done).unwrap_or(0));
+            done = offset;
+        }
+    };
+    metrics.finish();
+    Ok((metrics, error))
+}
+
+/// A value for people: `1.234ms`, `12.3 MiB`, `0.25`.
+pub fn shown(value: Quantity, ty: Type) -> String {
+    let whole = value.whole().unwrap_or(0);
+    match ty {
+        Type::Duration => table::duration(i64::try_from(whole).unwrap_or(i64::MAX)),
+        Type::Size => table::bytes(whole),
+        _ if value == Quantity::new(whole) => whole.to_string(),
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// A value for programs.
+pub fn number(value: Quantity) -> serde_json::Number {
+    match value.whole() {
+        Some(whole) if value == Quantity::new(whole) => whole.into(),
+        _ => {
+            let float = value.billionths() as f64 / 1e9;
+            serde_json::Number::from_f64(float).unwrap_or_else(|| 0.into())
+        }
+    }
+}
+
+/// The unit of a value, for programs.
+pub fn unit(ty: Type) -> &'static str {
+    match ty {
+        Type::Duration => "ns",
+        Type::Size => "bytes",
+        _ => "",
+    }
+}

@@ -1,0 +1,3 @@
+module gotrace.example/diseases
+
+go 1.25
