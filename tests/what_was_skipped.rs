@@ -30,6 +30,11 @@ const PARTS: &[(bool, &str, &str)] = &[
         "filters and assertions that are expressions",
     ),
     (
+        cfg!(feature = "pprof"),
+        "pprof",
+        "profiles for `go tool pprof`",
+    ),
+    (
         cfg!(feature = "serde"),
         "serde",
         "`Serialize` and `Deserialize`",

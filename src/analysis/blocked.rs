@@ -126,7 +126,7 @@ impl Place {
     /// How long all waited there, in nanoseconds; those that still wait, too.
     pub fn total(&self) -> u64 {
         let still = u64::try_from(self.still_waited).unwrap_or(0);
-        self.times.sum().saturating_add(still)
+        self.times.sum().unsigned_abs().saturating_add(still)
     }
 
     /// How many waited there on average while any did.
@@ -140,7 +140,7 @@ impl Place {
     /// and more waited.
     pub fn is_convoy(&self) -> bool {
         self.longest_chain >= 10
-            && self.handed_on.saturating_mul(5) >= self.times.count().saturating_mul(4)
+            && self.handed_on.saturating_mul(5) >= self.times.len().saturating_mul(4)
             && self.mean_queue() >= 3.0
     }
 
@@ -174,7 +174,7 @@ impl Blocked {
 
     /// The places where goroutines waited, the one with the most time first.
     pub fn places(&self) -> Vec<&Place> {
-        let used = |place: &&Place| place.times.count() > 0 || place.still > 0;
+        let used = |place: &&Place| place.times.len() > 0 || place.still > 0;
         let mut places: Vec<&Place> = self.places.iter().filter(used).collect();
         places.sort_by_key(|place| core::cmp::Reverse(place.total()));
         places
@@ -325,7 +325,7 @@ impl Visitor for Blocked {
                     place.still = place.still.saturating_add(1);
                     place.still_waited = place.still_waited.saturating_add(time);
                 } else {
-                    place.times.add_time(time);
+                    place.times.add(time);
                 }
                 if before.is_some() {
                     place.handed_on = place.handed_on.saturating_add(1);
@@ -394,7 +394,7 @@ mod tests {
         let places = blocked.places();
         let total: u64 = places.iter().map(|place| place.total()).sum();
         assert_eq!(total, u64::try_from(sums.0).unwrap());
-        let count = |place: &&Place| place.times.count() + place.still;
+        let count = |place: &&Place| place.times.len() + place.still;
         assert_eq!(places.iter().map(count).sum::<u64>(), sums.1);
         assert!(
             places

@@ -215,28 +215,28 @@ impl Visitor for Latency {
                 if stay.next != GoState::Running || stay.began_before() {
                     return;
                 }
-                if u64::try_from(time).is_ok_and(|time| time > self.all.max()) {
+                if self.all.max().is_none_or(|longest| time > longest) {
                     self.longest = Some((stay.id, goroutine.name, stay.to));
                 }
-                self.all.add_time(time);
+                self.all.add(time);
                 if goroutine.is_new && stay.from == goroutine.created {
-                    self.first_runs.add_time(time);
+                    self.first_runs.add(time);
                 }
                 self.by_function
                     .entry(goroutine.name)
                     .or_default()
-                    .add_time(time);
+                    .add(time);
                 if let Some(proc) = goroutine.proc {
-                    self.procs.entry(proc).or_default().times.add_time(time);
+                    self.procs.entry(proc).or_default().times.add(time);
                 }
                 if let Some(stretch) = self.stretch(stay.to) {
-                    stretch.times.add_time(time);
+                    stretch.times.add(time);
                 }
             }
             GoState::Syscall if !stay.open && !stay.began_before() => {
-                self.syscalls.add_time(stay.nanoseconds());
+                self.syscalls.add(stay.nanoseconds());
                 if stay.without_proc.is_some() {
-                    self.syscalls_without_proc.add_time(stay.nanoseconds());
+                    self.syscalls_without_proc.add(stay.nanoseconds());
                 }
             }
             _ => {}
@@ -277,12 +277,12 @@ impl Visitor for Latency {
 /// A part of a histogram for people: powers of two of a microsecond, with what is below and above.
 ///
 /// Gives for each the smallest time, the time that is above it, and the number.
-pub fn powers_of_two(times: &Histogram) -> Vec<(u64, u64, u64)> {
-    let mut rows: BTreeMap<u64, u64> = BTreeMap::new();
-    for (from, _, count) in times.buckets() {
+pub fn powers_of_two(times: &Histogram) -> Vec<(i64, i64, u64)> {
+    let mut rows: BTreeMap<i64, u64> = BTreeMap::new();
+    for (time, count) in times.buckets() {
         // Buckets do not cross powers of two; below the first microsecond, it is one row.
-        let power = match from.checked_ilog2() {
-            Some(power) if power >= 10 => 1u64 << power,
+        let power = match time.unsigned_abs().checked_ilog2() {
+            Some(power @ 10..) => 1i64.wrapping_shl(power),
             _ => 0,
         };
         let row = rows.entry(power).or_insert(0);
@@ -344,15 +344,15 @@ mod tests {
             states.finish(&mut both);
             let (latency, naive) = both;
             let sum: i64 = naive.times.iter().sum();
-            assert_eq!(latency.all.count(), num::wide(naive.times.len()));
-            assert_eq!(latency.all.sum(), u64::try_from(sum).unwrap());
-            assert_eq!(latency.syscalls.count(), naive.syscalls);
-            let parts = |parts: Vec<&Histogram>| -> (u64, u64) {
+            assert_eq!(latency.all.len(), num::wide(naive.times.len()));
+            assert_eq!(latency.all.sum(), sum);
+            assert_eq!(latency.syscalls.len(), naive.syscalls);
+            let parts = |parts: Vec<&Histogram>| -> (u64, i64) {
                 let mut whole = Histogram::new();
                 parts.into_iter().for_each(|part| whole.merge(part));
-                (whole.count(), whole.sum())
+                (whole.len(), whole.sum())
             };
-            let all = (latency.all.count(), latency.all.sum());
+            let all = (latency.all.len(), latency.all.sum());
             assert_eq!(parts(latency.by_function.values().collect()), all);
             assert_eq!(
                 parts(latency.procs.values().map(|p| &p.times).collect()),
@@ -365,7 +365,7 @@ mod tests {
             let rows = powers_of_two(&latency.all);
             assert_eq!(rows.iter().map(|row| row.2).sum::<u64>(), all.0);
             // The area is the sum of all stays, but for what the histogram leaves out.
-            assert!(latency.runnable_area >= u128::from(all.1) * 9 / 10);
+            assert!(latency.runnable_area >= u128::from(all.1.unsigned_abs()) * 9 / 10);
             assert!(latency.idle_while_runnable <= length);
             assert!(latency.longest_idle <= latency.idle_while_runnable);
         }

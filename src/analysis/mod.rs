@@ -10,6 +10,7 @@
 //! - [`at`]: what everything was doing at a moment.
 //! - [`live`]: a running program, generation by generation.
 
+pub mod as_go;
 pub mod at;
 pub mod blocked;
 #[cfg(feature = "std")]
@@ -17,10 +18,14 @@ pub mod blocked;
 pub mod diff;
 pub mod doctor;
 pub mod explain;
+pub mod gc;
 pub mod histogram;
 pub mod latency;
 pub mod leaks;
 pub mod live;
 pub mod metrics;
 pub mod names;
+pub mod profile;
 pub mod states;
+pub mod summary;
+pub mod utilization;

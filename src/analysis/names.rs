@@ -208,6 +208,14 @@ impl Names {
             .or_else(|| self.frames(stack).next())
     }
 
+    /// Function, file and line of [`user_leaf`](Names::user_leaf).
+    pub(crate) fn user_place(&self, stack: StackRef) -> Option<(NameId, NameId, u64)> {
+        let frames = self.stored(stack);
+        let own = frames.iter().find(|f| !is_plumbing(self.text(f.func)));
+        let frame = own.or_else(|| frames.first())?;
+        Some((frame.func, frame.file, frame.line))
+    }
+
     fn stack(&self, stack: StackRef) -> Option<&StoredStack> {
         self.stacks.get(stack.index().checked_sub(1)?)
     }

@@ -130,17 +130,30 @@ impl Go {
     /// The reference command, built at its first use: once for each toolchain and each state of its
     /// source. Test binaries that need it at the same time wait for one of them to build it.
     pub fn reference(&self) -> Reference {
+        Reference {
+            binary: self.overlaid("reference"),
+        }
+    }
+
+    /// The command that prints what Go's analyses make of a trace, built as the reference is.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            binary: self.overlaid("figures"),
+        }
+    }
+
+    fn overlaid(&self, command: &str) -> PathBuf {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go");
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let read = |name| std::fs::read(sources.join(name)).expect(name);
+        let read = |name: &str| std::fs::read(sources.join(name)).expect(name);
         let key = [
-            read("reference/main.go"),
+            read(&format!("{command}/main.go")),
             read("build"),
             self.command.as_encoded_bytes().to_vec(),
             self.version.clone().into_bytes(),
         ];
         let key = &super::sha256(&key.join(&0))[..16];
-        let binary = target.join(format!("reference-{key}{}", std::env::consts::EXE_SUFFIX));
+        let binary = target.join(format!("{command}-{key}{}", std::env::consts::EXE_SUFFIX));
 
         std::fs::create_dir_all(target).expect("the directory for temporary files");
         let lock = File::create(target.join("reference.lock")).expect("a lock file");
@@ -151,6 +164,7 @@ impl Go {
             let output = Command::new("bash")
                 .arg(sources.join("build"))
                 .arg(&fresh)
+                .arg(command)
                 .env("GO", &self.command)
                 .env("GOCACHE", target.join("go-cache"))
                 .output()
@@ -159,7 +173,24 @@ impl Go {
             assert!(output.status.success(), "tests/go/build failed:\n{errors}");
             std::fs::rename(&fresh, &binary).expect("renaming what was built");
         }
-        Reference { binary }
+        binary
+    }
+}
+
+/// What Go's analyses make of traces: `tests/go/figures/main.go` says what it prints.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    binary: PathBuf,
+}
+
+impl Figures {
+    /// The lines of an analysis of a trace.
+    pub fn lines(&self, analysis: &str, path: &Path) -> Vec<String> {
+        let mut command = Command::new(&self.binary);
+        let output = command.args(["lines", analysis]).arg(path).output();
+        let output = succeeded(output.expect("starting the figures"));
+        let text = String::from_utf8_lossy(&output);
+        text.lines().map(str::to_owned).collect()
     }
 }
 

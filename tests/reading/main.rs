@@ -1,6 +1,8 @@
 //! From bytes to events, over slices and streams: everything decoded, ordered and shown.
 
 #[cfg(feature = "std")]
+mod analysis;
+#[cfg(feature = "std")]
 mod cases;
 #[path = "../common/mod.rs"]
 mod common;

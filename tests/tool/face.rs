@@ -16,10 +16,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 14] = [
     "dump",
     "check",
     "stat",
+    "goroutines",
+    "tasks",
+    "regions",
+    "gc",
+    "pprof",
     "assemble",
     "record",
     "recover",

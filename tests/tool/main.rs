@@ -31,4 +31,6 @@ mod repair;
 #[cfg(not(feature = "cli"))]
 mod stub;
 #[cfg(feature = "cli")]
+mod summaries;
+#[cfg(feature = "cli")]
 mod tee;

@@ -83,6 +83,17 @@ pub struct RegionEnd {
     pub sums: Sums,
 }
 
+/// What regions are grouped by: type, and function, file and line where they begin.
+pub(crate) type RegionKey = (NameId, Option<(NameId, NameId, u64)>);
+
+impl OpenRegion {
+    /// Type and place: the innermost frame that is the program's own.
+    pub(crate) fn key(&self, states: &States) -> RegionKey {
+        let place = self.stack.and_then(|s| states.names().user_place(s));
+        (self.ty, place)
+    }
+}
+
 impl RegionEnd {
     /// How long, in nanoseconds, if its beginning is known; never negative.
     pub fn nanoseconds(&self) -> Option<i64> {

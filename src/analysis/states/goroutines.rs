@@ -103,19 +103,38 @@ impl Sums {
         }
     }
 
+    /// These and others together.
+    #[must_use]
+    pub const fn plus(&self, other: &Sums) -> Sums {
+        Sums {
+            running: self.running.saturating_add(other.running),
+            runnable: self.runnable.saturating_add(other.runnable),
+            waiting: self.waiting.saturating_add(other.waiting),
+            syscall: self.syscall.saturating_add(other.syscall),
+            syscall_without_proc: self
+                .syscall_without_proc
+                .saturating_add(other.syscall_without_proc),
+        }
+    }
+
     #[inline]
     fn add(&mut self, stay: &Stay) {
-        let time = stay.nanoseconds();
-        let sum = match stay.state {
+        let without = stay.nanoseconds_without_proc();
+        let time = stay.nanoseconds().saturating_sub(without);
+        self.count(stay.state, time, without);
+    }
+
+    /// Adds a time in a state, and of a system call the time without a processor besides.
+    #[inline]
+    pub(crate) fn count(&mut self, state: GoState, time: i64, without_proc: i64) {
+        let sum = match state {
             GoState::Running => &mut self.running,
             GoState::Runnable => &mut self.runnable,
             GoState::Waiting => &mut self.waiting,
             GoState::Syscall => {
-                let without = stay.nanoseconds_without_proc();
                 let sum = &mut self.syscall_without_proc;
-                *sum = sum.saturating_add(without);
-                self.syscall = self.syscall.saturating_add(time.saturating_sub(without));
-                return;
+                *sum = sum.saturating_add(without_proc);
+                &mut self.syscall
             }
             GoState::Undetermined | GoState::NotExist => return,
         };

@@ -50,6 +50,7 @@ mod ranges;
 mod tests;
 mod visitor;
 
+pub(crate) use annotations::RegionKey;
 pub use annotations::{OpenRegion, OpenTask, RegionEnd, TaskEnd};
 pub(crate) use goroutines::is_system_name;
 pub use goroutines::{Goroutine, Stay, Sums};

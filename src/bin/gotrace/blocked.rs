@@ -141,14 +141,8 @@ fn places(states: &States, blocked: &Blocked) -> Table {
 }
 
 fn row(states: &States, place: &Place) -> [Cell; 15] {
-    let quantile = |part| {
-        let time = place
-            .times
-            .quantile(part)
-            .and_then(|time| i64::try_from(time).ok());
-        Cell::duration(time)
-    };
-    let count = place.times.count();
+    let quantile = |part| Cell::duration(place.times.quantile(part));
+    let count = place.times.len();
     [
         Cell::Duration(i64::try_from(place.total()).unwrap_or(i64::MAX)),
         Cell::Count(count + place.still),

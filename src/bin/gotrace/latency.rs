@@ -97,14 +97,7 @@ fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) 
 
 /// A quantile of times.
 fn quantile(times: &Histogram, part: f64) -> Cell {
-    let time = times
-        .quantile(part)
-        .and_then(|time| i64::try_from(time).ok());
-    Cell::duration(time)
-}
-
-fn time(nanoseconds: u64) -> Cell {
-    Cell::Duration(i64::try_from(nanoseconds).unwrap_or(i64::MAX))
+    Cell::duration(times.quantile(part))
 }
 
 fn facts(page: &mut Page, states: &States, latency: &Latency, length: i64) {
@@ -112,8 +105,8 @@ fn facts(page: &mut Page, states: &States, latency: &Latency, length: i64) {
     let shown = |part| quantile(all, part).shown().into_owned();
     let summary = format!(
         "{} times, {} in sum; p50 {}, p90 {}, p99 {}, longest {}",
-        all.count(),
-        duration(i64::try_from(all.sum()).unwrap_or(i64::MAX)),
+        all.len(),
+        duration(all.sum()),
         shown(0.5),
         shown(0.9),
         shown(0.99),
@@ -128,8 +121,8 @@ fn facts(page: &mut Page, states: &States, latency: &Latency, length: i64) {
     ] {
         page.fact(key, "", quantile(all, part));
     }
-    page.fact("count", "", Cell::Count(all.count()));
-    page.fact("total_ns", "", time(all.sum()));
+    page.fact("count", "", Cell::Count(all.len()));
+    page.fact("total_ns", "", Cell::Duration(all.sum()));
     if let Some((id, name, at)) = latency.longest {
         let who = goroutine(id, &states.names().text(name).to_string());
         let at = Cell::Time(since(states.first_time(), at));
@@ -137,9 +130,9 @@ fn facts(page: &mut Page, states: &States, latency: &Latency, length: i64) {
         page.fact("", "the longest", Cell::Text(text));
     }
     let first = &latency.first_runs;
-    let text = format!("{}, p99 {}", first.count(), quantile(first, 0.99).shown());
+    let text = format!("{}, p99 {}", first.len(), quantile(first, 0.99).shown());
     page.fact("", "first runs", Cell::Text(text));
-    page.fact("first_runs", "", Cell::Count(first.count()));
+    page.fact("first_runs", "", Cell::Count(first.len()));
     page.fact("first_run_p99_ns", "", quantile(first, 0.99));
     let (still, longest) = latency.still;
     if still > 0 {
@@ -172,14 +165,14 @@ fn facts(page: &mut Page, states: &States, latency: &Latency, length: i64) {
     let (calls, lost) = (&latency.syscalls, &latency.syscalls_without_proc);
     let text = format!(
         "{}, p99 {}; {} lost their proc",
-        calls.count(),
+        calls.len(),
         quantile(calls, 0.99).shown(),
-        lost.count()
+        lost.len()
     );
     page.fact("", "system calls", Cell::Text(text));
-    page.fact("syscalls", "", Cell::Count(calls.count()));
+    page.fact("syscalls", "", Cell::Count(calls.len()));
     page.fact("syscall_p99_ns", "", quantile(calls, 0.99));
-    page.fact("syscalls_without_proc", "", Cell::Count(lost.count()));
+    page.fact("syscalls_without_proc", "", Cell::Count(lost.len()));
 }
 
 /// The waits over time.
@@ -249,12 +242,12 @@ fn functions(states: &States, latency: &Latency) -> Table {
             } else {
                 Cell::Text(name)
             },
-            Cell::Count(times.count()),
+            Cell::Count(times.len()),
             quantile(times, 0.5),
             quantile(times, 0.9),
             quantile(times, 0.99),
             quantile(times, 1.0),
-            time(times.sum()),
+            Cell::Duration(times.sum()),
         ]);
     }
     table
@@ -276,7 +269,7 @@ fn procs(latency: &Latency, length: i64) -> Table {
     for (id, proc) in &latency.procs {
         table.row([
             Cell::Count(id.get()),
-            Cell::Count(proc.times.count()),
+            Cell::Count(proc.times.len()),
             quantile(&proc.times, 0.5),
             quantile(&proc.times, 0.99),
             quantile(&proc.times, 1.0),
@@ -307,10 +300,10 @@ fn distribution(latency: &Latency) -> Table {
         .max(1);
     for (from, to, count) in rows {
         table.row([
-            time(from),
-            time(to),
+            Cell::Duration(from),
+            Cell::Duration(to),
             Cell::Count(count),
-            Cell::Share(count as f64 / latency.all.count().max(1) as f64),
+            Cell::Share(count as f64 / latency.all.len().max(1) as f64),
             Cell::text(bar(count as f64 / most as f64, 30)),
         ]);
     }
@@ -335,7 +328,7 @@ fn over_time(latency: &Latency) -> Table {
         table.row([
             Cell::Duration(from),
             Cell::Duration(from.saturating_add(width)),
-            Cell::Count(stretch.times.count()),
+            Cell::Count(stretch.times.len()),
             quantile(&stretch.times, 0.99),
             quantile(&stretch.times, 1.0),
             Cell::Count(stretch.most_runnable),

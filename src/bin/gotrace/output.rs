@@ -119,6 +119,25 @@ impl Failure {
     }
 }
 
+/// What ends a command over several traces after another one's failure: what was found before is
+/// reported when it is no longer the last.
+pub fn also(before: Option<Failure>, now: Option<Failure>) -> Option<Failure> {
+    let (Some(first), Some(last)) = (&before, &now) else {
+        return now.or(before);
+    };
+    for failure in [first, last] {
+        if !matches!(failure, Failure::Reported | Failure::ReportedEarly) {
+            report(failure);
+        }
+    }
+    let early =
+        |failure: &Failure| matches!(failure, Failure::Ending { .. } | Failure::ReportedEarly);
+    match early(first) && early(last) {
+        true => Some(Failure::ReportedEarly),
+        false => Some(Failure::Reported),
+    }
+}
+
 /// The failure that the way the trace at `path` ends is, where no error said so.
 pub fn ends(path: &Path, ending: Ending) -> Result {
     match ending.is_early() {

@@ -9,6 +9,7 @@
 //! [`guard`] turns a file that shrinks while mapped into an error message.
 
 mod answer;
+mod answers;
 #[cfg(unix)]
 mod arena;
 mod assemble;
@@ -28,6 +29,8 @@ mod figures;
 mod filter;
 #[cfg(unix)]
 mod follow;
+mod gc;
+mod goroutines;
 mod guard;
 mod help;
 mod hints;
@@ -41,12 +44,14 @@ mod live;
 mod needs;
 mod output;
 mod parallel;
+mod pprof;
 mod progress;
 #[cfg(unix)]
 mod pulse;
 #[cfg(unix)]
 mod record;
 mod recover;
+mod regions;
 mod repair;
 #[cfg(unix)]
 mod signals;
@@ -56,6 +61,7 @@ mod stat;
 mod stat_old;
 #[allow(dead_code, reason = "its users come one by one")]
 mod table;
+mod tasks;
 #[cfg(unix)]
 mod tee;
 mod timeline;
@@ -111,6 +117,11 @@ enum Command {
     Doctor(doctor::Args),
     Diff(diff::Args),
     Assert(Box<assert::Args>),
+    Goroutines(goroutines::Args),
+    Tasks(tasks::Args),
+    Regions(regions::Args),
+    Gc(gc::Args),
+    Pprof(pprof::Args),
     Assemble(assemble::Args),
     #[cfg(unix)]
     Record(record::Args),
@@ -146,6 +157,11 @@ pub fn main() -> ExitCode {
         Command::Leaks(args) => leaks::run(args),
         Command::At(args) => at::run(args),
         Command::Assert(args) => assert::run(*args),
+        Command::Goroutines(args) => goroutines::run(args),
+        Command::Tasks(args) => tasks::run(args),
+        Command::Regions(args) => regions::run(args),
+        Command::Gc(args) => gc::run(args),
+        Command::Pprof(args) => pprof::run(args),
         Command::Assemble(args) => assemble::run(args),
         #[cfg(unix)]
         Command::Record(args) => record::run(args),

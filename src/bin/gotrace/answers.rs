@@ -1,0 +1,141 @@
+//! Reading a trace for an answer: what the commands share that summarize events.
+
+use super::events::{Events, Source};
+use super::input::Memory;
+use super::output::{Failure, Result};
+use super::progress::Progress;
+use gotrace::analysis::states::{States, Visitor};
+use gotrace::select::{Filter, Moment, Verdict};
+use gotrace::{Event, GoId, Time};
+use std::path::Path;
+
+/// Which part of a trace an answer is about.
+// No documentation of the struct itself: it would take the place of the command's.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Filters")]
+pub struct Part {
+    /// Count only time from here on: 1.5s after the trace's first event, @NANOSECONDS as events have
+    /// it, or a time of day
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub from: Option<Moment>,
+
+    /// Count only time before this
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub to: Option<Moment>,
+
+    /// Count only what this goroutine does; of several, any
+    #[arg(long, short = 'g', value_name = "ID")]
+    pub goroutine: Vec<u64>,
+}
+
+impl Part {
+    pub fn goroutines(&self) -> Vec<GoId> {
+        let ids = self.goroutine.iter();
+        ids.filter_map(|id| GoId::new(*id)).collect()
+    }
+
+    fn filter(&self) -> Filter {
+        let mut filter = Filter::new();
+        if let Some(from) = self.from {
+            filter = filter.with_from(from);
+        }
+        if let Some(to) = self.to {
+            filter = filter.with_to(to);
+        }
+        filter
+    }
+}
+
+/// What answers a question: a visitor of states that also sees events.
+pub trait Question: Visitor {
+    /// Counting begins here: at the first event, unless the user says otherwise.
+    fn begin(&mut self, from: Time);
+
+    /// Sees an event before the states do.
+    fn event(&mut self, _event: &Event<'_, '_>, _states: &mut States) {}
+
+    /// Sees an event after the states did.
+    fn after(&mut self, _event: &Event<'_, '_>, _states: &States) {}
+}
+
+/// What was read.
+pub struct Answered {
+    pub states: States,
+    /// When the trace began: that is 0 for people.
+    pub start: Time,
+    /// What ended the reading, if it was not the end: what was read before counts.
+    pub failure: Option<Failure>,
+}
+
+/// Reads a trace for a question. Errors: the trace cannot be opened.
+pub fn ask(
+    file: &Path,
+    memory: &Memory,
+    part: &Part,
+    progress: &Progress,
+    question: &mut impl Question,
+) -> Result<Answered> {
+    let mut source = Source::open(file, memory, progress)?;
+    let mut events = source.events(file, None)?;
+    let filter = part.filter();
+    let mut selection = filter.selection();
+    let mut states = States::new();
+    let mut from = None;
+    let failure = read(file, &mut events, progress, |event| {
+        if from.is_none() || part.to.is_some() {
+            match selection.sees(event) {
+                Ok(Verdict::Over) => return Ok(false),
+                Ok(Verdict::Selected) if from.is_none() => {
+                    from = Some(event.time());
+                    question.begin(event.time());
+                }
+                Ok(_) => {}
+                Err(error) => return Err(Failure::file(file, error)),
+            }
+        }
+        if from.is_some() {
+            question.event(event, &mut states);
+        }
+        states.add(event, question);
+        question.after(event, &states);
+        Ok(true)
+    })?;
+    if from.is_none() {
+        // Nothing counts.
+        question.begin(states.last_time());
+    }
+    states.finish(question);
+    Ok(Answered {
+        start: states.first_time().unwrap_or(Time(0)),
+        states,
+        failure,
+    })
+}
+
+/// Reads events until `each` has seen enough; gives what ended the reading, if it was not the end.
+/// Errors: those of `each`.
+pub fn read(
+    file: &Path,
+    events: &mut Events<'_>,
+    progress: &Progress,
+    mut each: impl FnMut(&Event<'_, '_>) -> Result<bool>,
+) -> Result<Option<Failure>> {
+    let mut done = events.uncounted();
+    let mut since = 0u32;
+    loop {
+        let event = match events.next() {
+            Ok(Some(event)) => event,
+            Ok(None) => return Ok(events.end(file).err()),
+            Err(error) => return Ok(Some(events.failure(file, error))),
+        };
+        if !each(&event)? {
+            return Ok(None);
+        }
+        since = since.wrapping_add(1);
+        if since.trailing_zeros() >= 16 {
+            let offset = events.uncounted();
+            progress.add(usize::try_from(offset.saturating_sub(done)).unwrap_or(0));
+            done = offset;
+        }
+    }
+}
