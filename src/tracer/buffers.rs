@@ -33,6 +33,10 @@ impl State {
         ty: u8,
         numbers: &[u64],
     ) -> bool {
+        // In a child, nobody takes what is handed over, and locks may be held for ever.
+        if core.is_orphan() {
+            return false;
+        }
         self.hand_over_events(core);
         let time = Timestamp(at.time);
         let written = self.begin_batch(core, at)
@@ -46,9 +50,6 @@ impl State {
     pub(super) fn begin_batch(&mut self, core: &Core, at: Moment) -> bool {
         if self.spare.is_empty() {
             let mut size = self.size;
-            if core.is_orphan() {
-                return false;
-            }
             if !core.budget.take(size) {
                 if !self.forced {
                     core.fill_up(at.generation);
@@ -81,7 +82,12 @@ impl State {
             let part = Vec::from(buffer.get(..len).unwrap_or(&[]));
             core.budget.overdraw(part.capacity());
             core.hand_over(self.generation, part);
-            self.spare = buffer;
+            if len < buffer.len() / 16 && buffer.len() > SMALLEST {
+                core.budget.give_back(buffer.capacity());
+                self.size = (buffer.len() / 4).max(SMALLEST);
+            } else {
+                self.spare = buffer;
+            }
         } else {
             self.size = buffer.len().saturating_mul(2).min(LARGEST);
             buffer.truncate(len);
@@ -94,7 +100,8 @@ impl State {
             return;
         };
         if !self.texts.is_empty() {
-            let head = BatchHead::new(generation, self.number, Timestamp(0));
+            let time = Timestamp(self.texts_began);
+            let head = BatchHead::new(generation, self.number, time);
             let batch = batch_of(&head, &self.texts);
             core.budget.overdraw(batch.capacity());
             core.hand_over(self.generation, batch);
@@ -142,6 +149,9 @@ impl State {
         if next >= end {
             let next = core.names.block(at.generation);
             self.ids = (next, next.saturating_add(BLOCK));
+        }
+        if self.texts.is_empty() {
+            self.texts_began = at.time;
         }
         let id = self.ids.0;
         self.ids.0 = id.saturating_add(1);

@@ -3,7 +3,7 @@
 use super::core::{Core, OFF};
 use super::goroutines::{Go, Region, Told};
 use super::procs::ProcState;
-use super::running::{POLLS, Stop};
+use super::running::Stop;
 use super::thread::{Moment, State};
 use crate::ids::TaskId;
 use crate::wire::{Typed, timed};
@@ -17,33 +17,30 @@ impl State {
     /// A task begins to be polled.
     pub(super) fn poll_begin(&mut self, core: &Core, go: &Arc<Go>) {
         self.polled.push(Arc::clone(go));
-        self.why = None;
-        {
-            let mut state = go.lock();
-            state.woken = false;
-            if state.dead {
-                return;
-            }
-        }
         self.run_current(core);
     }
 
-    /// A task was polled: it waits, or has ended.
-    pub(super) fn poll_end(&mut self, core: &Core, go: &Arc<Go>, ended: bool) {
+    /// A task was polled: it waits, for `why`, or has ended.
+    pub(super) fn poll_end(&mut self, core: &Core, go: &Arc<Go>, why: &'static str) {
+        self.end_polling(go);
+        let running = self.running.as_ref();
+        if running.is_some_and(|running| Arc::ptr_eq(running, go))
+            && let Some(at) = self.now(core)
+        {
+            self.stop_running(core, at, Stop::Block(why));
+        }
+    }
+
+    /// A task was polled for the last time.
+    pub(super) fn poll_last(&mut self, core: &Core, go: &Arc<Go>) {
+        self.end_polling(go);
+        self.end_goroutine(core, go);
+    }
+
+    fn end_polling(&mut self, go: &Arc<Go>) {
         if let Some(place) = self.polled.iter().rposition(|p| Arc::ptr_eq(p, go)) {
             self.polled.truncate(place);
         }
-        let why = self.why.take();
-        let running = |s: &State| s.running.as_ref().is_some_and(|r| Arc::ptr_eq(r, go));
-        if !ended {
-            if running(self)
-                && let Some(at) = self.now(core)
-            {
-                self.stop_running(core, at, Stop::Block(why.unwrap_or("select")));
-            }
-            return;
-        }
-        self.end_goroutine(core, go);
     }
 
     /// A goroutine is over, wherever it is.
@@ -67,10 +64,10 @@ impl State {
             self.run_current(core);
             self.polled.pop();
         }
-        if self.running.as_ref().is_some_and(|r| Arc::ptr_eq(r, go)) {
-            if let Some(at) = self.now(core) {
-                self.stop_running(core, at, Stop::End);
-            }
+        if self.running.as_ref().is_some_and(|r| Arc::ptr_eq(r, go))
+            && let Some(at) = self.now(core)
+        {
+            self.stop_running(core, at, Stop::End);
         }
         // If that could not be written, the end of a generation says so.
         let before = core::mem::replace(&mut go.lock().dead, true);
@@ -124,11 +121,11 @@ impl State {
     /// The thread waits for work: its own goroutine does not run, and its proc is idle.
     #[cfg(any(feature = "tokio", test))]
     pub(super) fn park(&mut self, core: &Core) {
-        if self.running.is_some() || self.proc.is_some() {
-            if let Some(at) = self.now(core) {
-                self.stop_running(core, at, POLLS);
-                self.stop_proc(core, at);
-            }
+        if (self.running.is_some() || self.proc.is_some())
+            && let Some(at) = self.now(core)
+        {
+            self.stop_running(core, at, super::running::POLLS);
+            self.stop_proc(core, at);
         }
     }
 

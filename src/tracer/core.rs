@@ -13,7 +13,7 @@
 
 use super::clock::{self, Clock};
 use super::goroutines::{Alive, Go, GoState, Told};
-use super::names::Names;
+use super::names::{Name, Names};
 use super::procs::Procs;
 use super::thread::{State, Thread};
 use crate::emit::{Clocks, TableWriter};
@@ -405,7 +405,7 @@ impl Core {
             // Its thread says so.
             Told::Running | Told::Unborn | Told::Dead => return,
         };
-        let stack = self.names.stack(generation, &go.name);
+        let stack = to.stack(self, &go.name);
         to.add(self, &go_status(go, None, gstatus, stack));
         (state.generation, state.sequence) = (generation, 0);
     }
@@ -477,6 +477,8 @@ struct Statuses {
     generation: u64,
     head: Option<BatchHead>,
     bytes: Vec<u8>,
+    /// The stack that was asked for last: many goroutines have one name.
+    last: Option<(Arc<Name>, u64)>,
 }
 
 /// About so many bytes are in a batch.
@@ -493,11 +495,23 @@ impl Statuses {
             generation,
             head,
             bytes: Vec::new(),
+            last: None,
+        }
+    }
+
+    fn stack(&mut self, core: &Core, name: &Arc<Name>) -> u64 {
+        match &self.last {
+            Some((last, id)) if Arc::ptr_eq(last, name) => *id,
+            _ => {
+                let id = core.names.stack(self.generation, name);
+                self.last = Some((Arc::clone(name), id));
+                id
+            }
         }
     }
 
     fn add(&mut self, core: &Core, event: &crate::wire::TimedEvent) {
-        let mut buffer = [0; crate::wire::TimedEvent::MAX_LEN];
+        let mut buffer = [0; crate::wire::STAGE];
         let mut out = Encoder::new(&mut buffer);
         // There is room for the longest.
         if out.event(event).is_ok() {
@@ -538,7 +552,7 @@ pub(super) fn add_string(payload: &mut Vec<u8>, id: u64, text: &[u8]) {
         id,
         data: crate::string::GoStr::new(text),
     };
-    let mut buffer = [0; 32];
+    let mut buffer = [0; crate::wire::STAGE];
     let mut out = Encoder::new(&mut buffer);
     if out
         .string_head(record.id, crate::num::wide(text.len()))

@@ -3,8 +3,9 @@
 use super::annotations::{OfThread, Reason, TaskContext, begin_region, end_region};
 use super::core::Core;
 use super::goroutines::Go;
-use super::local::{is_on, with};
+use super::local::{is_on, replace_why, with};
 use super::names::Name;
+use super::short::Short;
 use super::thread::State;
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
@@ -15,7 +16,6 @@ use core::panic::Location;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
-use std::sync::{Mutex, PoisonError};
 
 pin_project! {
     /// A future that is a goroutine: made by [`goroutine`].
@@ -183,8 +183,10 @@ impl Life {
         if let Some(open) = &mut self.region {
             open.begin();
         }
+        let of = begun.flatten();
         Polling {
-            of: begun.flatten(),
+            why: of.as_ref().and_then(|_| replace_why(None)),
+            of,
             ended: false,
             thread: PhantomData,
         }
@@ -198,14 +200,12 @@ impl Life {
             none => {
                 let inner = Arc::new(GoWaker {
                     go: Arc::clone(go),
-                    wakes: Mutex::new(context.waker().clone()),
+                    wakes: Short::new(context.waker().clone()),
                 });
                 none.insert((Arc::clone(&inner), Waker::from(inner)))
             }
         };
-        let mut wakes = inner.wakes.lock().unwrap_or_else(PoisonError::into_inner);
-        wakes.clone_from(context.waker());
-        drop(wakes);
+        inner.wakes.lock().clone_from(context.waker());
         Some(waker)
     }
 
@@ -218,11 +218,6 @@ impl Life {
             open.end();
         }
     }
-
-    #[cfg(all(feature = "tokio", tokio_unstable))]
-    pub(super) fn has_ended(&mut self) {
-        self.go = None;
-    }
 }
 
 impl Drop for Life {
@@ -234,6 +229,8 @@ impl Drop for Life {
 /// A poll. Its end is told also if that is a panic.
 pub(super) struct Polling {
     of: Option<(Arc<Go>, u64)>,
+    /// What the poll around this one waits for.
+    why: Option<&'static str>,
     pub(super) ended: bool,
     thread: OfThread,
 }
@@ -241,9 +238,13 @@ pub(super) struct Polling {
 impl Drop for Polling {
     fn drop(&mut self) {
         if let Some((go, before)) = &self.of {
+            let why = replace_why(self.why).unwrap_or(Reason::SELECT.word());
             with(|thread, core| {
                 thread.task = *before;
-                thread.poll_end(core, go, self.ended);
+                match self.ended {
+                    true => thread.poll_last(core, go),
+                    false => thread.poll_end(core, go, why),
+                }
             });
         }
     }
@@ -252,7 +253,7 @@ impl Drop for Polling {
 #[derive(Debug)]
 struct GoWaker {
     go: Arc<Go>,
-    wakes: Mutex<Waker>,
+    wakes: Short<Waker>,
 }
 
 impl GoWaker {
@@ -270,10 +271,8 @@ impl Wake for GoWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.woken();
-        let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
         // What wakes may come back here.
-        let waker = wakes.clone();
-        drop(wakes);
+        let waker = self.wakes.lock().clone();
         waker.wake();
     }
 }
@@ -325,7 +324,11 @@ impl<F: Future> Future for Waiting<F> {
         let this = self.project();
         let result = this.future.poll(context);
         if result.is_pending() && is_on() {
-            with(|thread, _| thread.why.get_or_insert(this.reason.word()).len());
+            let before = replace_why(Some(this.reason.word()));
+            // The first to say it is the one.
+            if before.is_some() {
+                replace_why(before);
+            }
         }
         result
     }

@@ -1,8 +1,9 @@
 //! Goroutines: what a trace says of each, and those that are alive.
 
 use super::names::Name;
+use super::short::{Guard, Short};
 use crate::ids::GoId;
-use crate::locks::{Mutex, MutexGuard, lock};
+use crate::locks::{Mutex, lock};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct Go {
     pub(super) id: GoId,
     pub(super) name: Arc<Name>,
-    state: Mutex<GoState>,
+    state: Short<GoState>,
 }
 
 /// What the trace says of a goroutine, which is what a reader believes.
@@ -65,7 +66,7 @@ impl Go {
         Some(Arc::new(Go {
             id,
             name,
-            state: Mutex::new(GoState {
+            state: Short::new(GoState {
                 generation: 0,
                 sequence: 0,
                 told: Told::Unborn,
@@ -79,8 +80,8 @@ impl Go {
     }
 
     #[inline(always)]
-    pub(super) fn lock(&self) -> MutexGuard<'_, GoState> {
-        lock(&self.state)
+    pub(super) fn lock(&self) -> Guard<'_, GoState> {
+        self.state.lock()
     }
 }
 

@@ -23,12 +23,12 @@ use tracing_subscriber::registry::LookupSpan;
 /// those entered in it ends them, too, and they begin again at once. One that is exited on another
 /// thread than it was entered on ends when its goroutine does.
 ///
-/// [`layer`](Layer::layer) gives it with a filter that costs nothing while nothing is traced. Other
+/// [`while_traced`](Layer::while_traced) gives it with a filter that costs nothing while nothing is traced. Other
 /// filters are `tracing-subscriber`'s own.
 ///
 /// ```
 /// use tracing_subscriber::layer::SubscriberExt as _;
-/// let subscriber = tracing_subscriber::registry().with(gotrace::tracer::Layer::layer());
+/// let subscriber = tracing_subscriber::registry().with(gotrace::tracer::Layer::while_traced());
 /// tracing::subscriber::with_default(subscriber, || {
 ///     let trace = gotrace::tracer::start(Vec::new())?;
 ///     tracing::info_span!("request", path = "/").in_scope(|| tracing::info!("found"));
@@ -43,7 +43,8 @@ pub struct Layer;
 
 impl Layer {
     /// The layer, which is asked for nothing while nothing is traced.
-    pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>() -> Filtered<Layer, WhileTraced, S> {
+    pub fn while_traced<S: Subscriber + for<'a> LookupSpan<'a>>() -> Filtered<Layer, WhileTraced, S>
+    {
         Layer.with_filter(WhileTraced)
     }
 }

@@ -64,6 +64,8 @@ struct Local {
     thread: OnceCell<Arc<Thread>>,
     /// Numbers of user tasks: the next one, and the end.
     tasks: Cell<(u64, u64)>,
+    /// What the innermost poll waits for, if it said so.
+    why: Cell<Option<&'static str>>,
 }
 
 std::thread_local! {
@@ -72,6 +74,7 @@ std::thread_local! {
             busy: Cell::new(false),
             thread: OnceCell::new(),
             tasks: Cell::new((0, 0)),
+            why: Cell::new(None),
         }
     };
 }
@@ -133,7 +136,7 @@ fn lose() {
 /// Whoever ends a generation is looking at this thread; but in a child it may have been when the
 /// process was copied, and nobody is.
 #[cold]
-fn wait_for(thread: &Thread) -> Option<std::sync::MutexGuard<'_, State>> {
+fn wait_for(thread: &Thread) -> Option<super::short::Guard<'_, State>> {
     match is_forked() {
         true => None,
         false => Some(thread.lock()),
@@ -188,4 +191,10 @@ pub(super) fn new_task() -> u64 {
         next
     });
     next.unwrap_or_else(|_| block())
+}
+
+/// Sets what a poll waits for, and gives what was set before.
+pub(super) fn replace_why(why: Option<&'static str>) -> Option<&'static str> {
+    let before = LOCAL.try_with(|local| local.why.replace(why));
+    before.unwrap_or(None)
 }

@@ -48,8 +48,8 @@
 //!
 //! - **There may be any number of consumers**: writers, recorders and live readers, which
 //!   [`multiplexer`] feeds. The first to come starts the tracer, the last to leave stops it.
-//! - **Off, an annotation costs less than a nanosecond**; on, some ten to twenty, and no lock that
-//!   another thread holds for long. `benches/tracer` measures it beside Go's and others'.
+//! - **Off, an annotation costs about a nanosecond or less**; on, ten to fifty, by machine, and no lock
+//!   that another thread holds for long. `benches/tracer` measures it beside Go's.
 //! - **Memory is bounded**: by 64 MiB, or what [`configure`] says. Where that is used up, events are
 //!   counted in [`lost`] instead of recorded, until there is room; the trace goes on from what it had
 //!   said, and stays valid.
@@ -62,6 +62,9 @@
 //! the thread's name, or that given to [`goroutine`].
 //!
 //! [`Subscription::stop`]: crate::mux::Subscription::stop
+
+// What is left out there is what uses the rest.
+#![cfg_attr(loom, allow(dead_code))]
 
 // What `loom` tries out is the part of this that needs no thread of its own.
 #[cfg(not(loom))]
@@ -84,6 +87,7 @@ mod model;
 mod names;
 mod procs;
 mod running;
+mod short;
 #[cfg(not(loom))]
 mod source;
 #[cfg(feature = "backtrace")]

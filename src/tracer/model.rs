@@ -96,7 +96,7 @@ fn a_goroutine_moves_while_generations_end() {
                     let polls = lock(&turn);
                     thread.lock().poll_begin(&core, &go);
                     thread.lock().log(&core, 0, "polled", b"");
-                    thread.lock().poll_end(&core, &go, false);
+                    thread.lock().poll_end(&core, &go, "select");
                     drop(polls);
                 })
             })

@@ -191,6 +191,7 @@ impl State {
         }
         state.sequence = g_seq;
         state.told = Told::Running;
+        state.woken = false;
         self.running = Some(Arc::clone(go));
         core::mem::swap(&mut self.regions, &mut state.regions);
         if core::mem::replace(&mut state.losses, core.losses()) != core.losses() {
@@ -294,11 +295,11 @@ impl State {
             return None;
         }
         let current = self.current(core)?;
-        if let Some(running) = &self.running {
-            if Arc::ptr_eq(running, &current) {
-                let at = self.now(core)?;
-                return self.end_syscall(core, at).then_some(at);
-            }
+        if let Some(running) = &self.running
+            && Arc::ptr_eq(running, &current)
+        {
+            let at = self.now(core)?;
+            return self.end_syscall(core, at).then_some(at);
         }
         let mut state = current.lock();
         // On another thread, or ended, whatever this one thinks.

@@ -48,7 +48,7 @@ impl Symbols {
     /// a program counter of its own.
     pub(super) fn of(&mut self, address: usize) -> &[(u64, Symbol)] {
         let texts = &mut self.texts;
-        let symbols = self.known.entry(address).or_insert_with(|| {
+        self.known.entry(address).or_insert_with(|| {
             let mut symbols = Vec::new();
             // It is a return address: the call is before it.
             let call = core::ptr::without_provenance_mut(address.saturating_sub(1));
@@ -65,8 +65,7 @@ impl Symbols {
                 symbols.push((num::wide(address) ^ inlined, symbol));
             });
             symbols
-        });
-        symbols
+        })
     }
 }
 

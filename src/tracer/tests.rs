@@ -207,13 +207,13 @@ impl World {
             }
             Call::Pend => {
                 if let Some(go) = worker.polled.pop() {
-                    state.poll_end(core, &go, false);
+                    state.poll_end(core, &go, "select");
                     self.waiting.push(go);
                 }
             }
             Call::Finish => {
                 if let Some(go) = worker.polled.pop() {
-                    state.poll_end(core, &go, true);
+                    state.poll_last(core, &go);
                 }
             }
             Call::Wake(n) => {
@@ -232,7 +232,7 @@ impl World {
             Call::Park => state.park(core),
             Call::EndThread => {
                 for go in worker.polled.drain(..).rev() {
-                    state.poll_end(core, &go, false);
+                    state.poll_end(core, &go, "select");
                     self.waiting.push(go);
                 }
                 let over = state.end(core);

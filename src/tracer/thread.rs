@@ -9,8 +9,8 @@ use super::goroutines::{Go, Region};
 use super::names::{Cache, Name};
 use super::procs::{Proc, ProcState};
 use super::running::Stop;
+use super::short::{Guard, Short};
 use crate::ids::ThreadId;
-use crate::locks::{Mutex, MutexGuard, lock, try_lock};
 use crate::time::Timestamp;
 use crate::wire::{Filling, GoStatus, ProcStatus, TimedEvent, timed};
 use alloc::boxed::Box;
@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 /// A thread that traces.
 #[derive(Debug)]
 pub(super) struct Thread {
-    state: Mutex<State>,
+    state: Short<State>,
 }
 
 /// What a thread has, and what the trace says of it.
@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) forced: bool,
     /// The payload of a batch of strings.
     pub(super) texts: Vec<u8>,
+    /// The time of the first of them.
+    pub(super) texts_began: u64,
     /// Ids for texts: the next one, and the end.
     pub(super) ids: (u64, u64),
     pub(super) cache: Box<Cache>,
@@ -57,8 +59,6 @@ pub(super) struct State {
     pub(super) polled: Vec<Arc<Go>>,
     /// The user task of what happens.
     pub(super) task: u64,
-    /// What the innermost poll waits for, if it said so.
-    pub(super) why: Option<&'static str>,
     /// Numbers of regions that began here.
     pub(super) regions_begun: u64,
     /// The thread has ended, and could not say so.
@@ -68,7 +68,7 @@ pub(super) struct State {
 impl Thread {
     pub(super) fn new(number: Option<ThreadId>, name: Option<Arc<Name>>) -> Arc<Thread> {
         Arc::new(Thread {
-            state: Mutex::new(State {
+            state: Short::new(State {
                 number,
                 generation: 0,
                 buffer: Vec::new(),
@@ -77,6 +77,7 @@ impl Thread {
                 size: SMALLEST,
                 forced: false,
                 texts: Vec::new(),
+                texts_began: 0,
                 ids: (0, 0),
                 cache: Box::new(Cache::new()),
                 proc: None,
@@ -87,7 +88,6 @@ impl Thread {
                 name,
                 polled: Vec::new(),
                 task: 0,
-                why: None,
                 regions_begun: 0,
                 gone: false,
             }),
@@ -95,14 +95,14 @@ impl Thread {
     }
 
     #[inline(always)]
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+    pub(super) fn lock(&self) -> Guard<'_, State> {
+        self.state.lock()
     }
 
     /// As [`lock`](Thread::lock), where no other thread has it.
     #[inline(always)]
-    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
-        try_lock(&self.state)
+    pub(super) fn try_lock(&self) -> Option<Guard<'_, State>> {
+        self.state.try_lock()
     }
 }
 

@@ -36,6 +36,7 @@ pub fn instrument(builder: &mut Builder) -> &mut Builder {
 #[cfg(tokio_unstable)]
 mod tasks {
     use super::super::goroutines::Go;
+    use super::super::local::replace_why;
     use super::super::names::Name;
     use super::{Builder, is_on, with};
     use ::tokio::runtime::TaskMeta;
@@ -80,14 +81,15 @@ mod tasks {
             .on_after_task_poll(|task| {
                 let known = tasks(task.id()).and_then(|tasks| tasks.get(&task.id()).cloned());
                 if let Some(go) = known {
-                    with(|thread, core| thread.poll_end(core, &go, false));
+                    let why = replace_why(None).unwrap_or("select");
+                    with(|thread, core| thread.poll_end(core, &go, why));
                 }
             })
             // In the last poll, or from elsewhere.
             .on_task_terminate(|task| {
                 let known = tasks(task.id()).and_then(|mut tasks| tasks.remove(&task.id()));
                 if let Some(go) = known {
-                    with(|thread, core| thread.poll_end(core, &go, true));
+                    with(|thread, core| thread.poll_last(core, &go));
                 }
             });
     }

@@ -101,7 +101,7 @@ fn main() {
     let registry = tracing_subscriber::registry();
     tracing::subscriber::with_default(registry, || spans("tracing, registry alone"));
 
-    let layer = gotrace::tracer::Layer::layer();
+    let layer = gotrace::tracer::Layer::while_traced();
     let registry = tracing_subscriber::registry().with(layer);
     tracing::subscriber::with_default(registry, || {
         row("gotrace layer off, span", || {

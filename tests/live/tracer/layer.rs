@@ -8,7 +8,7 @@ use tracing::{info, info_span, warn};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 fn with_layer(run: impl FnOnce()) -> Vec<String> {
-    let subscriber = tracing_subscriber::registry().with(Layer::layer());
+    let subscriber = tracing_subscriber::registry().with(Layer::while_traced());
     let trace = tracing::subscriber::with_default(subscriber, || judged(Config::new(), run));
     let all = lines(&trace).into_iter();
     all.filter(|l| {
@@ -115,7 +115,7 @@ fn guards_that_leave_their_goroutine_are_mended() {
 #[test]
 fn off_nothing_is_asked() {
     let _alone = alone();
-    let subscriber = tracing_subscriber::registry().with(Layer::layer());
+    let subscriber = tracing_subscriber::registry().with(Layer::while_traced());
     tracing::subscriber::with_default(subscriber, || {
         while gotrace::tracer::is_enabled() {
             std::thread::yield_now();

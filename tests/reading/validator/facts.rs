@@ -2,7 +2,7 @@
 
 // Unit tests, which have no prelude, use this, too.
 #[allow(unused_imports)]
-use std::prelude::v1::*;
+use std::{borrow::ToOwned, format, string::String, string::ToString, vec::Vec};
 
 use gotrace::{
     Details, Event, GoId, ProcId, TaskId, ThreadId,
@@ -98,6 +98,8 @@ impl Fact {
                 Change::Proc { id, from, to } => What::Proc(id, from, to),
             },
             Details::Experimental(_) => What::Experimental,
+            // Within the crate there is none.
+            #[allow(unreachable_patterns)]
             other => panic!("a kind of event that the validator does not know: {other:?}"),
         };
         Fact {

@@ -34,7 +34,7 @@
 
 // Unit tests, which have no prelude, use this, too.
 #[allow(unused_imports)]
-use std::prelude::v1::*;
+use std::{borrow::ToOwned, format, string::String, string::ToString, vec::Vec};
 
 use super::facts::{Fact, Region, Task, What};
 use gotrace::{
