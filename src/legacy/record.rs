@@ -196,6 +196,9 @@ impl<'t> Records<'t> {
         while let Some(window) = number::window(self.bytes, at) {
             let [first, length, ..] = *window;
             let skip = skips.of(first);
+            if skip.args == 0 {
+                break;
+            }
             let numbers = match skip.length_first {
                 false => number::bytes(window, 1),
                 true => number::bytes(window, 2),
@@ -208,7 +211,7 @@ impl<'t> Records<'t> {
                 }
                 body.wrapping_add(2)
             } else {
-                let Some(len) = number::len(skip.args, ends) else {
+                let Some(len) = number::len(skip.more, ends) else {
                     break;
                 };
                 len.wrapping_add(1)
@@ -383,6 +386,8 @@ pub(super) struct Skips([Skip; 256]);
 struct Skip {
     /// How many arguments it has; 0 if it is not to be skipped.
     args: u8,
+    /// Whether it has more than one, and more than two.
+    more: [u8; 2],
     /// Their length precedes them.
     length_first: bool,
     /// The second is a goroutine that is created.
@@ -393,6 +398,7 @@ impl Skips {
     pub(super) fn new(version: Version) -> Skips {
         let mut skips = [Skip {
             args: 0,
+            more: [0; 2],
             length_first: false,
             creates: false,
         }; 256];
@@ -408,6 +414,7 @@ impl Skips {
             {
                 *skip = Skip {
                     args: num::low_byte(num::wide(ty.args())),
+                    more: [u8::from(count > 1), u8::from(count > 2)],
                     length_first: count == 4,
                     creates: ty == EventType::GO_CREATE,
                 };
@@ -422,6 +429,7 @@ impl Skips {
         let skip = skips.get(usize::from(first)).copied();
         skip.unwrap_or(Skip {
             args: 0,
+            more: [0; 2],
             length_first: false,
             creates: false,
         })
@@ -457,18 +465,15 @@ mod number {
         !bytes & TOPS
     }
 
-    /// How long so many numbers are, 1 to 3; `None` for another count, and if they are longer than
-    /// eight bytes.
+    /// How long one number is and as many `more` as are 1; `None` if they are longer than eight bytes.
+    ///
+    /// Without a jump, which nothing could predict.
     #[inline(always)]
-    pub(super) fn len(count: u8, ends: u64) -> Option<usize> {
-        let second = ends & ends.wrapping_sub(1);
-        let third = second & second.wrapping_sub(1);
-        let last = match count {
-            1 => ends,
-            2 => second,
-            3 => third,
-            _ => 0,
-        };
+    pub(super) fn len(more: [u8; 2], ends: u64) -> Option<usize> {
+        let mut last = ends;
+        for more in more {
+            last &= last.wrapping_sub(u64::from(more));
+        }
         if last == 0 {
             return None;
         }

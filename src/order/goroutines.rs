@@ -22,9 +22,9 @@ impl Goroutine {
             assists: false,
             region: NIL,
             range: NIL,
-            thread: NIL,
             #[cfg(feature = "std")]
             carried: false,
+            thread: NIL,
         }
     }
 }

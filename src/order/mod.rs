@@ -98,11 +98,11 @@ struct Goroutine {
     /// The innermost open region, and the stop-the-world range opened last, as nodes.
     region: u32,
     range: u32,
-    /// The thread on which it ran last, by slot.
-    thread: u32,
     /// It is assumed to have existed before the generation, with open regions that are not known.
     #[cfg(feature = "std")]
     carried: bool,
+    /// The thread on which it ran last, by slot.
+    thread: u32,
 }
 
 /// A proc.

@@ -184,6 +184,13 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
         self.slots.len()
     }
 
+    /// The entries, with their ids.
+    #[cfg(feature = "std")]
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &T)> {
+        let live = self.slots.iter().filter(|slot| slot.live);
+        live.map(|slot| (slot.id, &slot.value))
+    }
+
     /// A table of the same entries.
     #[cfg(feature = "alloc")]
     pub(crate) fn copied(&self) -> Result<Self, Full>
@@ -195,13 +202,6 @@ impl<T, L: List<Slot<T>>, H: List<u32>> IdTable<T, L, H> {
             heads: super::copied(&self.heads)?,
             ..*self
         })
-    }
-
-    /// The entries, with their ids.
-    #[cfg(feature = "std")]
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, &T)> {
-        let live = self.slots.iter().filter(|slot| slot.live);
-        live.map(|slot| (slot.id, &slot.value))
     }
 
     /// The values in use.

@@ -81,13 +81,13 @@ impl Capacities {
     /// 64-bit targets the same but for padding, on 32-bit targets it takes less.
     ///
     /// ```text
-    /// 1048 + 24 strings + 24 stacks + 24 samples + 32 batches + 288 threads
+    /// 1080 + 24 strings + 24 stacks + 24 samples + 32 batches + 288 threads
     ///     + 44 procs + 52 goroutines + 32 regions + 44 tasks
     /// ```
     pub const fn reader_size(&self) -> usize {
         let rows = self.rows();
         let mut rest: &[Row] = &rows;
-        let mut sum = 1048usize;
+        let mut sum = 1080usize;
         while let [(_, count, size), others @ ..] = rest {
             sum = sum.saturating_add(count.saturating_mul(*size));
             rest = others;

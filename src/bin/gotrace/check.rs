@@ -2,12 +2,15 @@
 
 use super::events::Source;
 use super::input::Memory;
+use super::needs;
 use super::output::{self, EndingJson, Failure, Result};
 use super::parallel;
 use super::progress::Progress;
 use gotrace::generation::Ending;
+
 use serde::Serialize;
 use std::io::Write;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 /// Read traces whole and check that they are consistent.
@@ -34,6 +37,11 @@ pub struct Args {
     /// with their offsets
     #[arg(long)]
     json: bool,
+
+    /// Threads to read with: files side by side, and a file that is not compressed by generations. By
+    /// default as many as there are processors
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
 
     #[command(flatten)]
     memory: Memory,
@@ -74,7 +82,7 @@ pub fn run(args: Args) -> Result {
     let mut out = output::styled();
     let mut failed: Option<Failure> = None;
     let work = |file: &PathBuf| check(file, &args, &progress);
-    parallel::in_order(&args.files, work, |file, report| -> Result {
+    parallel::in_order(&args.files, args.threads, work, |file, report| -> Result {
         if !report.ok {
             let now = match report.early {
                 Some(_) => Failure::ReportedEarly,
@@ -136,8 +144,20 @@ fn check(file: &Path, args: &Args, progress: &Progress) -> Report {
         file: file.to_string_lossy().into_owned(),
         ..Report::default()
     };
-    let result = Source::open(file, &args.memory, progress)
-        .and_then(|mut source| read(file, &mut source, args.keep_going, progress, &mut report));
+    let result = Source::open(file, &args.memory, progress).and_then(|mut source| {
+        let threads = parallel::threads(args.threads) / args.files.len().max(1);
+        if let Source::Mapped(mapped) = &source
+            && threads > 1
+            && let Some((events, outcome)) = needs::at_once(mapped.bytes(), threads, progress)
+        {
+            (report.events, report.generations) = (events, outcome.generations);
+            if let Some(ending) = outcome.ending {
+                report.ends(ending);
+            }
+            return Ok(());
+        }
+        read(file, &mut source, args.keep_going, progress, &mut report)
+    });
     match result {
         Err(Failure::File { error, offset, .. }) => report.errors.push(Damage { error, offset }),
         Err(Failure::Ending { ending, .. }) => report.ends(ending),

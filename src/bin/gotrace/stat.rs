@@ -162,7 +162,7 @@ pub fn run(args: Args) -> Result {
     let mut failed: Option<Failure> = None;
     let mut first = true;
     let work = |file: &PathBuf| summarize(file, &args.memory, &progress);
-    parallel::in_order(&args.files, work, |_, (summary, result)| -> Result {
+    parallel::in_order(&args.files, None, work, |_, (summary, result)| -> Result {
         if args.json {
             output::json_line(&mut out, &summary)?;
         } else if summary.version.is_some() {
@@ -303,7 +303,7 @@ impl Summary {
             // A pipe cannot be read again.
             self.events_at_least = !file.metadata().is_ok_and(|file| file.is_file());
             if !self.events_at_least {
-                self.events = needs::in_order(file, memory)?.0;
+                self.events = needs::count(file, memory)?;
             }
         }
         result

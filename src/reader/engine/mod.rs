@@ -596,13 +596,13 @@ impl<S: Storage, M: Mode> Engine<S, M> {
 
     /// Goes on to the next generation, or to the end of the trace: either is a sync event.
     fn next_generation(&mut self, input: &Pieces<'_>, last: bool) -> Result<(), Error> {
-        if M::LENIENT && self.version.has_generations() {
-            return M::load(self, input, last);
-        }
         #[cfg(feature = "std")]
         if self.single && self.read > 0 {
             self.phase = Phase::Done;
             return Ok(());
+        }
+        if M::LENIENT && self.version.has_generations() {
+            return M::load(self, input, last);
         }
         match self.after {
             After::Error(error) => {

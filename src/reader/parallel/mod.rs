@@ -42,7 +42,7 @@ use super::explain::Explanation;
 use crate::Growing;
 use crate::error::Error;
 use crate::event::Event;
-use crate::generation::Trace;
+use crate::generation::{Ending, Trace};
 use crate::ids::Offset;
 use crate::num;
 use crate::order::{Assumption, Before};
@@ -77,6 +77,8 @@ pub struct Outcome {
     pub generations: u64,
     /// How many of them were read again, because they did not begin as was assumed.
     pub read_again: u64,
+    /// How the trace ends; `None` if a closure ended the reading before that.
+    pub ending: Option<Ending>,
 }
 
 /// Why the reading ended before the trace did.
@@ -95,7 +97,7 @@ impl<'t> Parallel<'t> {
     /// A reader of all events of a trace, on as many threads as there are processors.
     pub fn new(trace: &Trace<'t>) -> Parallel<'t> {
         Parallel {
-            trace: trace.clone(),
+            trace: *trace,
             threads: thread::available_parallelism().map_or(1, NonZero::get),
             in_flight: None,
         }
@@ -169,6 +171,7 @@ impl<'t> Parallel<'t> {
                 outcome: Outcome {
                     generations: 0,
                     read_again: 0,
+                    ending: None,
                 },
                 failed: None,
             }),
@@ -456,11 +459,15 @@ where
             });
             return ControlFlow::Break(());
         }
-        sequence.carried = Some(read.engine.into_carried());
-        match read.broke || !goes_on {
-            true => ControlFlow::Break(()),
-            false => enough,
+        if read.broke || enough.is_break() {
+            return ControlFlow::Break(());
         }
+        if !goes_on {
+            sequence.outcome.ending = Some(read.engine.ending(None));
+            return ControlFlow::Break(());
+        }
+        sequence.carried = Some(read.engine.into_carried());
+        ControlFlow::Continue(())
     }
 
     /// What was read, if the generation began as was assumed: from now on as if it had been read from

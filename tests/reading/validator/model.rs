@@ -23,7 +23,8 @@
 //! what a timer, the network or the system does happens on a proc without a thread, a goroutine in a
 //! system call is not bound to a thread, and one goroutine may start the world that another stopped.
 //! So what a thread has is not checked, nor that a stopped world is started where it was stopped;
-//! an assist may end that began before the trace.
+//! an assist may end that began before the trace; and a task without a parent has the background task
+//! for one at its end.
 //!
 //! Of every trace without an error the last event is a sync event without clocks.
 //!
@@ -238,6 +239,15 @@ impl Validator {
                     ty: Vec::new(),
                 };
                 let begun = self.tasks.remove(&task.id).unwrap_or(unknown);
+                // Converted, one without a parent is said to be the background task's at its end.
+                let begun = match self.is_converted() && task.parent.is_some_and(|id| id.get() == 0)
+                {
+                    true => Task {
+                        parent: task.parent,
+                        ..begun
+                    },
+                    false => begun,
+                };
                 need(begun == *task, "a task ends as it began")
             }
             What::RegionBegin(region) => {
