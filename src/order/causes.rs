@@ -169,6 +169,12 @@ impl<S: Storage> Scheduler<S> {
                 }
             }
             EventType::GO_STATUS | EventType::GO_STATUS_STACK
+                if GoStatus(num::low_byte(raw.arg(2))) == GoStatus::SYSCALL
+                    && ThreadId::new(raw.arg(1)).is_none() =>
+            {
+                return super::fault(ErrorKind::SyscallWithoutThread, id);
+            }
+            EventType::GO_STATUS | EventType::GO_STATUS_STACK
                 if damaged && GoStatus(num::low_byte(raw.arg(2))) == GoStatus::RUNNING =>
             {
                 let bound = self.threads.get(slot).and_then(|thread| thread.go);
@@ -454,6 +460,9 @@ impl<S: Storage> Scheduler<S> {
             }
             EventType::USER_REGION_END => {
                 first!(self.own_or_none(slot, epoch, made));
+                if self.learn_region(raw, slot, tables) {
+                    return CORRECTED;
+                }
                 Ok(self.outer_region(raw, slot, tables, input))
             }
             EventType::HEAP_ALLOC | EventType::HEAP_GOAL => match (raw.thread, running) {
@@ -851,7 +860,7 @@ impl<S: Storage> Scheduler<S> {
         all: bool,
     ) -> Option<Cause> {
         let known = self.gc != Collector::Undetermined;
-        if known && !again && number <= self.gc_sequence {
+        if known && !again && number <= self.gc_sequence && ty != EventType::GC_ACTIVE {
             return Some(Cause::None);
         }
         let before = number.wrapping_sub(1);
@@ -871,6 +880,14 @@ impl<S: Storage> Scheduler<S> {
                 self.gc_sequence = before;
                 Some(Cause::Corrected)
             }
+            (
+                EventType::GC_ACTIVE | EventType::GC_END,
+                Collector::Idle | Collector::Undetermined,
+            ) if all => {
+                self.gc_sequence = number.wrapping_sub(2);
+                let begin = event(EventType::GC_BEGIN, before, 0, 0);
+                Some(Cause::Event(begin, slot))
+            }
             _ => {
                 // What it says is known from now on, but for a beginning that is left out.
                 self.gc_sequence = number;
@@ -880,6 +897,29 @@ impl<S: Storage> Scheduler<S> {
                 Some(Cause::None)
             }
         }
+    }
+
+    /// The innermost region's name is not known, or that of the one that ends: they are taken for the same.
+    fn learn_region(&mut self, raw: &Raw, slot: u32, tables: &Tables<S>) -> bool {
+        use crate::generation::Lookup;
+        let [task, name, ..] = raw.event.args;
+        let go = self
+            .running_slot(slot)
+            .and_then(|go| self.goroutines.get(go));
+        let region = go.map_or(NIL, |go| go.region);
+        let (Some(node), Some(name)) =
+            (self.nodes.get_mut(num::index(region)), tables.string(name))
+        else {
+            return false;
+        };
+        let unknown = [node.name, name]
+            .iter()
+            .any(|name| name.piece == Span::NAMES);
+        let learns = unknown && node.id == task && node.name != name;
+        if learns {
+            node.name = name;
+        }
+        learns
     }
 
     /// A region ends that is not the innermost: the inner ones end first, if it is open at all.

@@ -383,3 +383,148 @@ fn replace(record: &mut Vec<u8>, which: u8, other: impl Fn(u64) -> u64) -> Optio
     record.splice(range, bytes[..len].iter().copied());
     Some(value)
 }
+
+/// What happens to traces as they are written, copied and kept. What is not touched by it can be read.
+#[derive(Debug, Clone, Copy)]
+pub enum Accident {
+    /// The trace ends here.
+    Cut(Place),
+    /// A byte is another.
+    Byte(Place, u8),
+    /// Up to a kilobyte is zeros.
+    Zeros(Place, u16),
+    /// The program printed a line of text.
+    Line(Place),
+    /// A batch is missing.
+    Lost(Place),
+    /// A batch is there twice, one after the other.
+    Doubled(Place),
+    /// Two generations have changed places.
+    Swapped(Place),
+    /// Another trace follows, or the same again.
+    Joined,
+}
+
+/// A trace that had an accident.
+#[derive(Debug)]
+pub struct Wreck {
+    pub bytes: Vec<u8>,
+    /// Where each generation that was not touched was, and where it is now.
+    pub whole: Vec<(std::ops::Range<usize>, usize)>,
+}
+
+impl Accident {
+    /// The accident that these numbers stand for.
+    pub fn from_random([kind, a, b, _]: [u64; 4]) -> Accident {
+        let place = Place(a as u32);
+        match kind % 8 {
+            0 => Accident::Cut(place),
+            1 => Accident::Byte(place, b as u8),
+            2 => Accident::Zeros(place, (b % 1024) as u16),
+            3 => Accident::Line(place),
+            4 => Accident::Lost(place),
+            5 => Accident::Doubled(place),
+            6 => Accident::Swapped(place),
+            _ => Accident::Joined,
+        }
+    }
+
+    /// Cuts the trace at this byte.
+    pub fn cut(trace: &[u8], at: usize) -> Wreck {
+        let ranges = generations(trace);
+        let whole = ranges.into_iter().filter(|range| range.end <= at);
+        Wreck {
+            bytes: trace[..at].to_vec(),
+            whole: whole.map(|range| (range.clone(), range.start)).collect(),
+        }
+    }
+
+    /// The trace after this accident; it has a header, and at least a generation.
+    pub fn apply(&self, trace: &[u8]) -> Wreck {
+        let ranges = generations(trace);
+        let body = trace.len() - HEADER_LEN;
+        let at = |place: Place| HEADER_LEN + place.of(body);
+        // Bytes that are replaced by others.
+        let replaced = |range: std::ops::Range<usize>, by: &[u8]| {
+            let mut bytes = trace.to_vec();
+            bytes.splice(range.clone(), by.iter().copied());
+            let whole = ranges.iter().filter_map(|generation| {
+                let now = if generation.end <= range.start {
+                    generation.start
+                } else if generation.start >= range.end {
+                    generation.start + by.len() - range.len()
+                } else {
+                    return None;
+                };
+                Some((generation.clone(), now))
+            });
+            Wreck {
+                bytes,
+                whole: whole.collect(),
+            }
+        };
+        let batch = |place: Place| {
+            let trace = gotrace::Trace::new(trace).expect("a header");
+            let batches = trace.batches().filter_map(|chunk| match chunk.ok()? {
+                Chunk::Batch(batch) => Some(batch.offset.0 as usize..batch.end().0 as usize),
+                Chunk::EndOfGeneration(_) => None,
+            });
+            let mut batches: Vec<_> = batches.collect();
+            batches.swap_remove(place.of(batches.len()))
+        };
+        match *self {
+            Accident::Cut(place) => Accident::cut(trace, at(place)),
+            Accident::Byte(place, byte) => replaced(at(place)..at(place) + 1, &[byte]),
+            Accident::Zeros(place, len) => {
+                let range = at(place)..trace.len().min(at(place) + 1 + usize::from(len));
+                replaced(range.clone(), &vec![0; range.len()])
+            }
+            Accident::Line(place) => replaced(at(place)..at(place), b"listening on :8080\n"),
+            Accident::Lost(place) => replaced(batch(place), &[]),
+            Accident::Doubled(place) => {
+                let range = batch(place);
+                let twice = [&trace[range.clone()], &trace[range.clone()]].concat();
+                replaced(range, &twice)
+            }
+            Accident::Swapped(place) => {
+                if ranges.len() < 2 {
+                    return Accident::Joined.apply(trace);
+                }
+                let first = place.of(ranges.len() - 1);
+                let (a, b) = (ranges[first].clone(), ranges[first + 1].clone());
+                let bytes = [
+                    &trace[..a.start],
+                    &trace[b.clone()],
+                    &trace[a.clone()],
+                    &trace[b.end..],
+                ];
+                let now = |range: &std::ops::Range<usize>| match range.start {
+                    start if start == a.start => a.start + b.len(),
+                    start if start == b.start => a.start,
+                    start => start,
+                };
+                Wreck {
+                    bytes: bytes.concat(),
+                    whole: ranges.iter().map(|r| (r.clone(), now(r))).collect(),
+                }
+            }
+            Accident::Joined => Wreck {
+                bytes: [trace, trace].concat(),
+                whole: ranges
+                    .iter()
+                    .flat_map(|r| [(r.clone(), r.start), (r.clone(), r.start + trace.len())])
+                    .collect(),
+            },
+        }
+    }
+}
+
+/// Where the generations of a sound trace are.
+pub fn generations(trace: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let trace = gotrace::Trace::new(trace).expect("a header");
+    let generations = trace.generations().map_while(Result::ok);
+    let generations = generations.filter(|generation| generation.complete);
+    generations
+        .map(|generation| generation.start.0 as usize..generation.end.0 as usize)
+        .collect()
+}

@@ -494,16 +494,22 @@ impl<S: Storage> Engine<S, Lenient> {
         if self.mode.planned.is_none() {
             self.gather(input, true);
         }
-        let (tail, ends) = self.mode.planned.take().unwrap_or((Tail::Sound, true));
-        self.mode.over = ends && last;
-        let plan = mem::take(&mut self.mode.plan);
         self.forget();
+        let plan = mem::take(&mut self.mode.plan);
+        let mut parts = plan.iter();
         let mut loading = Loading::default();
-        for part in &plan {
+        for part in parts.by_ref() {
             self.load_part(input, part, &mut loading)?;
+            if let Part::NewTrace { .. } = part {
+                // It is told of before anything of it is given.
+                self.mode.plan = parts.as_slice().to_vec();
+                return Ok(());
+            }
         }
         self.mode.plan = plan;
         self.mode.plan.clear();
+        let (tail, ends) = self.mode.planned.take().unwrap_or((Tail::Sound, true));
+        self.mode.over = ends && last;
         let Some((number, first_time)) = loading.generation else {
             return Ok(());
         };
@@ -723,7 +729,7 @@ impl<S: Storage> Engine<S, Lenient> {
         self.mode.last_batch = None;
         self.frequency = Frequency::from_hertz(0);
         self.last_time = Time(0);
-        (self.number, self.first) = (0, 0);
+        (self.number, self.first, self.syncs) = (0, 0, 0);
     }
 
     fn tell_gap(&mut self, from: u64, to: u64, error: Error) {
