@@ -52,6 +52,7 @@ mod model;
 mod names;
 mod output;
 mod repair;
+mod start;
 mod writer;
 
 pub use repair::{Change, Changed, Repaired, Repairer, repair};
@@ -70,6 +71,9 @@ pub struct Report {
     pub events: u64,
     /// Events that were made up, by the reader or the writer.
     pub made_up: u64,
+    /// States that were announced where the trace begins in the middle of another: see
+    /// [`Writer::skip`].
+    pub announced: u64,
     /// Events that were given and left out, because they contradict those before.
     pub left_out: u64,
     /// Events that were given and left out, because the version being written has nothing for them.

@@ -227,6 +227,9 @@ pub(super) fn insert<T>(table: &mut Table<T>, id: u64, value: T) -> u32 {
 impl Writer {
     /// Writes an event that is made up.
     pub(super) fn make_up(&mut self, thread: u32, ty: EventType, args: [u64; 4]) {
+        if self.silent {
+            return;
+        }
         self.report.made_up = self.report.made_up.saturating_add(1);
         let time = self.tick();
         self.emit(thread, time, ty, &args);
@@ -234,6 +237,9 @@ impl Writer {
 
     /// The stack of what is made up.
     fn sign(&mut self) -> u64 {
+        if self.silent {
+            return 0;
+        }
         let time = self.start;
         self.names.made_up(&mut self.out, time)
     }

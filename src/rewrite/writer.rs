@@ -27,7 +27,11 @@ pub struct Writer {
     /// What times are multiplied by.
     factor: u32,
     /// The clocks of the last generation.
-    clock: Option<ClockSnapshot>,
+    pub(super) clock: Option<ClockSnapshot>,
+    /// The generation of the events that were skipped before the first that is written.
+    pub(super) skipped: Option<GenerationId>,
+    /// What is made up is not written.
+    pub(super) silent: bool,
     /// The thread of the last event: most events are on the same one as the one before.
     last: (Option<ThreadId>, u32),
     /// How many of the events that come next are part of the last record.
@@ -58,6 +62,8 @@ impl Writer {
             now: 0,
             factor: 1,
             clock: None,
+            skipped: None,
+            silent: false,
             last: (None, NIL),
             part_of_record: 0,
             ids,
@@ -181,6 +187,11 @@ impl Writer {
             return;
         };
         self.end();
+        if self.skipped.take().is_some() {
+            // A generation says itself what is so when it begins.
+            self.model = Model::new();
+            self.last = (None, NIL);
+        }
         self.begin(Some(number), event.time(), sync.clock);
         for batch in sync.experimental_batches() {
             if self.out.version.has_experiments() {
@@ -192,7 +203,12 @@ impl Writer {
     }
 
     /// Begins a generation: of the same number if the version lets it have any.
-    fn begin(&mut self, number: Option<GenerationId>, time: Time, clock: Option<ClockSnapshot>) {
+    pub(super) fn begin(
+        &mut self,
+        number: Option<GenerationId>,
+        time: Time,
+        clock: Option<ClockSnapshot>,
+    ) {
         let last = self.out.generation;
         let next = match number {
             number if self.report.generations == 0 => number,
@@ -252,6 +268,9 @@ impl Writer {
 
     /// A generation must have begun.
     fn begun(&mut self, time: Time) {
+        if self.skipped.is_some() {
+            self.begin_amid(time);
+        }
         if self.number == 0 {
             self.begin(None, time, None);
         }

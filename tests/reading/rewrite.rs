@@ -12,6 +12,7 @@ use gotrace::wire::{Batch, Chunk, Contents, EventType, Record, Version};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::{LazyLock, Mutex};
 
@@ -374,4 +375,52 @@ fn reasons_are_known_from_earlier_generations() {
         "{reasons:?}"
     );
     assert!(text.contains("(not recorded)"));
+}
+
+/// A trace from any of its events on: the same events, but for what ends that has no beginning.
+#[test]
+fn traces_begin_anywhere() {
+    let traces: Vec<(String, Vec<u8>)> = today().map(|f| (f.name.clone(), f.bytes())).collect();
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    for n in 0..cases(80) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let (name, bytes) = &traces[n as usize % traces.len()];
+        let trace = Trace::new(bytes).unwrap();
+        let mut lines = Vec::new();
+        let mut reader = trace.reader();
+        while let Some(event) = reader.next().unwrap() {
+            lines.push((event.time(), event.line().to_string()));
+        }
+        let from = random as usize % lines.len();
+        let mut reader = trace.reader();
+        let mut writer = Writer::new(trace.version()).unwrap();
+        let mut read = 0;
+        while let Some(event) = reader.next().unwrap() {
+            match read < from {
+                true => writer.skip(&event),
+                false => writer.event(&event),
+            }
+            read += 1;
+        }
+        writer.finish();
+        let report = writer.report();
+        assert_eq!(report.made_up, 0, "{name} from {from}: {report:?}");
+        judge(writer.bytes(), Trust::Program).unwrap_or_else(|e| panic!("{name} from {from}: {e}"));
+        let kept: HashSet<String> = events(writer.bytes())
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        // Of a record that gives several events all are cut, or none.
+        let mut missing = lines[from..]
+            .iter()
+            .skip(3)
+            .filter(|(_, line)| !kept.contains(line));
+        // What is known of a task is gone with its beginning; and a world may be stopped already.
+        let known = [" Sync ", " TaskEnd ", "stop-the-world"];
+        let new = missing.find(|(_, line)| !known.iter().any(|word| line.contains(word)));
+        assert_eq!(new, None, "{name} from {from}");
+    }
 }

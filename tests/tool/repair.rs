@@ -242,3 +242,67 @@ fn a_generation_in_progress_is_recovered_in_one_go() {
         "{before:?} {after:?}"
     );
 }
+
+#[test]
+fn a_part_of_a_trace_is_a_trace() {
+    let dir = directory("a_part_of_a_trace_is_a_trace");
+    let (file, out) = (fixtures_dir().join("http-go1.27.trace"), dir.join("out"));
+    let all =
+        String::from_utf8(run(arguments(&["dump", "--stacks", "none"], &[&file])).ok()).unwrap();
+    let times = ["--from", "10ms", "--to", "20ms"];
+    let cut = run(arguments(
+        &["cut", times[0], times[1], times[2], times[3]],
+        &[&file, &out],
+    ));
+    assert_eq!((cut.status, cut.stderr.as_str()), (0, ""));
+    sound(&out);
+    let part =
+        String::from_utf8(run(arguments(&["dump", "--stacks", "none"], &[&out])).ok()).unwrap();
+    let shown: std::collections::HashSet<&str> = part.lines().collect();
+    let wanted = run(arguments(
+        &[
+            "dump", "--stacks", "none", times[0], times[1], times[2], times[3],
+        ],
+        &[&file],
+    ));
+    let wanted = String::from_utf8(wanted.ok()).unwrap();
+    assert!(wanted.lines().count() > 100);
+    for line in wanted.lines().filter(|line| !line.contains(" TaskEnd ")) {
+        assert!(shown.contains(line), "{line}");
+    }
+    assert!(part.len() < all.len() / 2);
+    let nothing = run(arguments(&["cut"], &[&file, &out]));
+    assert_eq!(nothing.status, 2);
+}
+
+#[test]
+fn a_trace_becomes_one_of_another_version() {
+    let dir = directory("a_trace_becomes_one_of_another_version");
+    for (name, to, left_out) in [
+        ("http-go1.27.trace", "1.22", false),
+        ("coro-go1.27.trace", "1.23", false),
+        ("alloc-go1.27.trace", "1.22", true),
+        ("annotate-go1.21.trace", "1.26", false),
+    ] {
+        let (file, out) = (fixtures_dir().join(name), dir.join(name));
+        let converted = run(arguments(&["convert", "--to", to], &[&file, &out]));
+        assert_eq!(converted.status, 0, "{}", converted.stderr);
+        assert_eq!(
+            converted
+                .stderr
+                .contains("events left out that Go 1.22 has nothing for"),
+            left_out
+        );
+        sound(&out);
+        let bytes = std::fs::read(&out).unwrap();
+        assert!(bytes.starts_with(format!("go {to} trace").as_bytes()));
+    }
+    let file = fixtures_dir().join("http-go1.27.trace");
+    let old = run(arguments(
+        &["convert", "--to", "1.21"],
+        &[&file, &dir.join("old")],
+    ));
+    assert_eq!(old.status, 2);
+    let same = run(arguments(&["convert", "--to", "1.22"], &[&file, &file]));
+    assert_eq!(same.status, 1);
+}

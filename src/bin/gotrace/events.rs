@@ -6,6 +6,7 @@ use super::output::{self, Failure, Result};
 use super::progress::Progress;
 use gotrace::generation::Ending;
 use gotrace::tables::Capacities;
+use gotrace::wire::Version;
 use gotrace::{Event, Growing, ReadError, Reader, StreamReader, Trace, ids::GenerationId};
 use std::path::Path;
 
@@ -119,6 +120,14 @@ impl Events<'_> {
             Events::Stream(reader) => (reader.version(), reader.needs()),
         };
         version.has_generations().then_some(needs)
+    }
+
+    /// The version of the format.
+    pub fn version(&self) -> Version {
+        match self {
+            Events::Memory(reader) => reader.version(),
+            Events::Stream(reader) => reader.version(),
+        }
     }
 
     /// How many generations were read so far.

@@ -17,6 +17,7 @@ mod assert;
 mod at;
 mod blocked;
 mod check;
+mod convert;
 #[cfg(unix)]
 mod copy;
 mod diff;
@@ -129,6 +130,8 @@ enum Command {
     Repair(repair::Args),
     #[cfg(unix)]
     Tee(tee::Args),
+    Cut(convert::Cut),
+    Convert(convert::Convert),
     Completions(docs::Completions),
     Man(docs::Man),
 }
@@ -169,6 +172,8 @@ pub fn main() -> ExitCode {
         Command::Repair(args) => repair::run(args),
         #[cfg(unix)]
         Command::Tee(args) => tee::run(args),
+        Command::Cut(args) => convert::cut(args),
+        Command::Convert(args) => convert::convert(args),
         Command::Completions(args) => docs::completions(args),
         Command::Man(args) => docs::man(args),
     };
