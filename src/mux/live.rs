@@ -39,7 +39,7 @@ pub struct LiveReader<S: Storage = Growing> {
     next: Option<Window<S>>,
     held: Vec<SharedBatches>,
     lost: Lost,
-    /// How many traces have begun that are read.
+    /// The number of the source's trace.
     traces: u64,
     /// What is to be given when the window is read to its end.
     failure: Option<LiveError>,
@@ -63,7 +63,7 @@ impl<S: Storage> LiveReader<S> {
             next: None,
             held: Vec::new(),
             lost: Lost::default(),
-            traces: 0,
+            traces: 1,
             failure: None,
         }
     }
@@ -104,8 +104,8 @@ impl<S: Storage> LiveReader<S> {
         self.lost
     }
 
-    /// How many traces have begun, the one being read included. When this changes, the event that was
-    /// given is the first of another trace: nothing that was known from before holds any more.
+    /// The number of the source's trace that the events are of, from 1 on. When this changes, the event
+    /// that was given is the first of another trace: nothing that was known from before holds any more.
     pub const fn traces(&self) -> u64 {
         self.traces
     }
@@ -131,10 +131,7 @@ impl<S: Storage> LiveReader<S> {
             }
             match window.step() {
                 Ok(true) => return Ok(true),
-                Ok(false) => {
-                    self.window = self.next.take();
-                    self.traces = self.traces.saturating_add(u64::from(self.window.is_some()));
-                }
+                Ok(false) => self.window = self.next.take(),
                 Err(error) => {
                     (self.window, self.next, self.failure) = (None, None, None);
                     self.receiver.handle.end();
@@ -146,17 +143,16 @@ impl<S: Storage> LiveReader<S> {
 
     fn take(&mut self, signal: Signal) {
         match (signal, &mut self.window) {
-            (Signal::Header(version), None) => {
-                self.window = Some(Window::new(version));
-                self.traces = self.traces.saturating_add(1);
-            }
+            (Signal::Header(version), None) => self.window = Some(Window::new(version)),
             (Signal::Header(version), Some(window)) => {
                 self.held.clear();
                 window.finish();
                 self.next = Some(Window::new(version));
             }
+            // What is in the window was read by now.
             (Signal::Restart(_), window) => {
                 self.held.clear();
+                self.traces = self.traces.saturating_add(1);
                 match window {
                     Some(window) if window.generation().is_some() => window.finish(),
                     // A trace without a generation is damaged for others.

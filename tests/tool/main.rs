@@ -23,6 +23,8 @@ mod legacy;
 #[cfg(feature = "cli")]
 mod oncall;
 #[cfg(all(feature = "cli", target_os = "linux"))]
+mod oncall_go;
+#[cfg(all(feature = "cli", target_os = "linux"))]
 mod open;
 #[cfg(feature = "cli")]
 mod record;
@@ -34,3 +36,5 @@ mod stub;
 mod summaries;
 #[cfg(feature = "cli")]
 mod tee;
+#[cfg(feature = "cli")]
+mod triggers;

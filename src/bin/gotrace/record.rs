@@ -1,14 +1,20 @@
 //! `gotrace record`: the last seconds of a live trace, kept until someone wants them.
 
 use super::arena::{self, Keeper, Memory};
+use super::control::{self, Orders};
+use super::follow::QUEUE;
 use super::live::{self, Live, Source, both};
 use super::output::{Failure, Result, name, note};
 use super::recover::write;
 use super::signals;
-use super::snapshots::{Seen, Snapshots, Snapshotter, losses};
-use gotrace::mux::{EndReason, QueueConfig, Subscriber, SubscriberError, TraceMultiplexer};
+use super::snapshots::{Seen, Snapshots, losses};
+use super::snapshotter::{self, Request, Snapshotter};
+use super::trigger::{self, Firing, Keeping, Why};
+use gotrace::mux::{
+    EndReason, LiveError, QueueConfig, Subscriber, SubscriberError, TraceMultiplexer,
+};
 use gotrace::recorder::{
-    ArenaError, Damage, FlightRecorder, FlightRecorderConfig, Recovered, SharedError,
+    ArenaError, Damage, FlightRecorder, FlightRecorderConfig, LossReason, Recovered, SharedError,
     SharedRecorder, Status, arena_size_for,
 };
 use gotrace::source::{SharedBatches, SourceError, TraceSource};
@@ -50,6 +56,7 @@ use std::time::{Duration, Instant};
 Examples:
   curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=86400' | gotrace record - &
   kill -USR1 $!
+  gotrace record --on 'task(\"checkout\") > 300ms' --max-snapshots 20 unix-listen:/run/app.sock
   gotrace record --arena /var/tmp/app.arena --out 'app-{{time}}.trace' unix-listen:/run/app.sock",
 Live::HELP)))]
 pub struct Args {
@@ -75,6 +82,9 @@ pub struct Args {
     out: String,
 
     #[command(flatten)]
+    on: trigger::Args,
+
+    #[command(flatten)]
     input: live::Input,
 }
 
@@ -89,6 +99,10 @@ enum Message {
     Damaged(gotrace::Error),
     /// One trace ended, as it should or for this reason; the input waits for another.
     Restarted(Option<SourceError>),
+    /// An event fits a trigger.
+    Fired(Box<Firing>),
+    /// No events are looked at any more; the error says why, if that is not the end.
+    Unwatched(std::result::Result<(), LiveError>),
     /// Nothing more is recorded.
     Ended(EndReason),
 }
@@ -117,24 +131,44 @@ pub fn run(args: Args) -> Result {
         recorder,
         snapshots,
         seen: Arc::default(),
+        keeping: Keeping::new(&args.on, &args.out)?,
         failed: AtomicBool::new(false),
     });
     let taking = Arc::clone(&keep);
-    let snapshotter = Snapshotter::start(&keep.recorder, &keep.seen, move || {
+    let how = snapshotter::Config {
+        after: args.on.after.unwrap_or_default(),
+        max_overlap: args.on.max_overlap,
+    };
+    let snapshotter = Snapshotter::start(how, &keep.recorder, &keep.seen, move |why| {
         // A full disk now is no reason to give up what is recorded later.
-        taking.try_take(false);
+        taking.try_take(&why)
     })?;
+    let _bound = match &args.on.control {
+        None => None,
+        Some(address) => {
+            let (snapshotter, of) = (snapshotter.clone(), Arc::clone(&keep));
+            let status = Box::new(move || of.status());
+            control::serve(
+                address,
+                Orders {
+                    snapshotter,
+                    status,
+                },
+            )?
+        }
+    };
     input.open_aside(*idle, *once, &sender, Message::Opened)?;
     let mut session = Session {
         keep: Arc::clone(&keep),
         snapshotter,
         sender,
+        on: args.on.clone(),
         input: input.name(),
         live: None,
     };
     let result = session.run(&messages);
     session.leave(&messages);
-    let snapshot = keep.take(true);
+    let snapshot = keep.take(&Why::End, true);
     let file = snapshot.as_ref().ok().and_then(Option::as_deref);
     let mut written = match &result {
         Ok(()) => Ok(()),
@@ -147,8 +181,12 @@ pub fn run(args: Args) -> Result {
         keep.recorder.with(FlightRecorder::restart).ok();
     }
     keep.recorder.stop();
+    keep.keeping.finish(COMMANDS);
     both(result, written)
 }
+
+/// How long commands that were begun may take when this leaves.
+const COMMANDS: Duration = Duration::from_secs(10);
 
 /// The recorder, started; what a killed one left in its arena is saved before.
 fn start(args: &Args, config: FlightRecorderConfig, snapshots: &Snapshots) -> Result<Shared> {
@@ -299,20 +337,56 @@ struct Keep {
     snapshots: Snapshots,
     keeper: Keeper,
     seen: Arc<Seen>,
+    /// What is done with those that were written.
+    keeping: Keeping,
     /// A snapshot could not be written, which was reported.
     failed: AtomicBool,
 }
 
 impl Keep {
     /// Writes a snapshot of what checks out.
-    fn take(&self, last: bool) -> Result<Option<PathBuf>> {
+    fn take(&self, why: &Why, last: bool) -> Result<Option<PathBuf>> {
         self.keeper.mind(&self.recorder, true);
-        self.snapshots.take(&self.recorder, &self.seen, last)
+        let taken = self.snapshots.take(&self.recorder, &self.seen, why, last)?;
+        let Some(taken) = taken else { return Ok(None) };
+        if self.snapshots.are_files() {
+            let trace = self.seen.traces.load(Ordering::Relaxed);
+            self.keeping
+                .written(&taken.file, taken.bytes, &taken.status, trace, why);
+        }
+        Ok(Some(taken.file))
+    }
+
+    /// What is recorded, as a line of JSON.
+    fn status(&self) -> String {
+        let status = self.recorder.status().ok();
+        let lost = status.map(|status| {
+            let of = |reason: &LossReason| status.losses.of(*reason).generations;
+            let all = LossReason::ALL
+                .iter()
+                .map(|r| (r.to_string(), of(r).into()));
+            serde_json::Value::Object(all.collect())
+        });
+        let status = serde_json::json!({
+            "trace": self.seen.traces.load(Ordering::Relaxed),
+            "live": self.seen.live.load(Ordering::Relaxed),
+            "bytes": self.seen.bytes.load(Ordering::Relaxed),
+            "window": status.map(|s| serde_json::json!({
+                "generations": s.window.generations,
+                "bytes": s.window.bytes,
+                "newest": s.newest.map(|number| number.get()),
+                "seconds": s.span().map(|span| span.as_secs_f64()),
+            })),
+            "largest_generation": status.map(|s| s.largest),
+            "lost_generations": lost,
+            "snapshots": self.snapshots.written(),
+        });
+        format!("{status}\n")
     }
 
     /// The same, where a failure is reported and remembered.
-    fn try_take(&self, last: bool) -> Option<PathBuf> {
-        self.take(last)
+    fn try_take(&self, why: &Why) -> Option<PathBuf> {
+        self.take(why, false)
             .map_err(|failure| {
                 super::output::report(&failure);
                 self.failed.store(true, Ordering::Relaxed);
@@ -338,7 +412,7 @@ impl Keep {
         let recorded = self.recorder.status().map_or(0, |s| s.recorded.generations);
         let snapshot = match recorded == *saved {
             true => None,
-            false => self.try_take(false),
+            false => self.try_take(&Why::Restart),
         };
         *saved = recorded;
         if broken && let Err(failure) = self.incomplete(snapshot.as_deref()) {
@@ -366,10 +440,14 @@ struct Session {
     keep: Arc<Keep>,
     snapshotter: Snapshotter,
     sender: Sender<Message>,
+    on: trigger::Args,
     /// The input's name.
     input: String,
     live: Option<(TraceMultiplexer, JoinHandle<()>)>,
 }
+
+/// How long it may take to look at the events that are left when this leaves.
+const LAST_EVENTS: Duration = Duration::from_secs(10);
 
 /// How often the file of an arena is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -398,7 +476,16 @@ impl Session {
             line.clear();
             match message {
                 Message::Opened(source) => self.follow(*source?)?,
-                Message::Snapshot => self.snapshotter.ask(),
+                Message::Snapshot => self.snapshotter.ask(Request::Signal),
+                Message::Fired(firing) => self.snapshotter.ask(Request::Fired(firing)),
+                Message::Unwatched(Err(LiveError::Trace(error))) => {
+                    note(format_args!(
+                        "{}: {error}: triggers look at events from the next generation on",
+                        self.input
+                    ));
+                    self.watch()?;
+                }
+                Message::Unwatched(_) => {}
                 Message::Damaged(error) => note_damage(&self.input, error),
                 Message::Restarted(reason) => live::note_restart(&self.input, reason.as_ref()),
                 Message::Stop | Message::Ended(EndReason::Finished) => return Ok(()),
@@ -425,6 +512,7 @@ impl Session {
             }),
         };
         let mux = TraceMultiplexer::new(source).map_err(thread)?;
+        let hold = mux.hold();
         let subscription = mux.subscribe(feed, QueueConfig::default());
         let subscription = subscription.map_err(thread)?;
         let sender = self.sender.clone();
@@ -436,7 +524,23 @@ impl Session {
             })
             .map_err(thread)?;
         self.live = Some((mux, end));
+        self.watch()?;
+        drop(hold);
         Ok(())
+    }
+
+    /// Looks at the events, if there are triggers.
+    fn watch(&self) -> Result {
+        match &self.live {
+            Some((mux, _)) if !self.on.on.is_empty() => trigger::watch(
+                mux.events(QUEUE),
+                &self.on,
+                &self.sender,
+                Message::Fired,
+                Message::Unwatched,
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Ends the reading; what was read is recorded.
@@ -445,12 +549,24 @@ impl Session {
             drop(mux);
             // It does not panic.
             end.join().ok();
-        }
-        for message in messages.try_iter() {
-            match message {
-                Message::Damaged(error) => note_damage(&self.input, error),
-                Message::Restarted(reason) => live::note_restart(&self.input, reason.as_ref()),
-                _ => {}
+            // The events of all that came are still looked at.
+            let mut unwatched = self.on.on.is_empty();
+            signals::wait_until(LAST_EVENTS, || {
+                for message in messages.try_iter() {
+                    match message {
+                        Message::Fired(firing) => self.snapshotter.ask(Request::Fired(firing)),
+                        Message::Unwatched(_) => unwatched = true,
+                        Message::Damaged(error) => note_damage(&self.input, error),
+                        Message::Restarted(reason) => {
+                            live::note_restart(&self.input, reason.as_ref());
+                        }
+                        _ => {}
+                    }
+                }
+                unwatched
+            });
+            if !self.on.on.is_empty() {
+                self.snapshotter.flush();
             }
         }
     }
@@ -557,16 +673,29 @@ mod tests {
         let (sender, messages) = channel();
         let recorder = Arc::new(recorder);
         let seen = Arc::default();
+        let on = trigger::Args {
+            on: Vec::new(),
+            after: None,
+            cooldown: Duration::from_secs(10),
+            max_overlap: 100,
+            max_snapshots: None,
+            max_disk: None,
+            exec: None,
+            control: None,
+        };
         let mut session = Session {
-            snapshotter: Snapshotter::start(&recorder, &seen, || {}).unwrap(),
+            snapshotter: Snapshotter::start(Default::default(), &recorder, &seen, |_| None)
+                .unwrap(),
             keep: Arc::new(Keep {
                 recorder,
                 snapshots: Snapshots::new("none", 0).unwrap(),
                 keeper: Keeper::default(),
                 seen,
+                keeping: Keeping::new(&on, "none").unwrap(),
                 failed: AtomicBool::new(false),
             }),
             sender,
+            on,
             input: "the input".to_owned(),
             live: None,
         };

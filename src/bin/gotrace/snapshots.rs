@@ -2,6 +2,7 @@
 
 use super::output::{Failure, Result, directory, is_stdin, name, note, sync, temporary};
 use super::signals;
+use super::trigger::Why;
 use gotrace::recorder::{LossReason, SharedError, SharedRecorder, Status};
 use gotrace::time::WallTime;
 use std::fs::File;
@@ -9,8 +10,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Where snapshots are written.
@@ -37,6 +37,14 @@ enum Target {
     Special(PathBuf),
     /// Files whose names follow this pattern.
     Files(String),
+}
+
+/// A snapshot that was written.
+pub struct Taken {
+    pub file: PathBuf,
+    pub bytes: u64,
+    /// What the recorder said.
+    pub status: Status,
 }
 
 /// What is known of the input, for those who take snapshots of it.
@@ -72,7 +80,7 @@ impl Snapshots {
             turn: Mutex::default(),
         };
         if let Target::Files(_) = snapshots.target {
-            let path = snapshots.names().next().unwrap_or_default();
+            let path = snapshots.names(&Why::End).next().unwrap_or_default();
             clean(directory(&path));
             // Now, not at the moment that counts.
             temporary(&path).map_err(|e| Failure::file(&path, e))?;
@@ -106,8 +114,9 @@ impl Snapshots {
         &self,
         recorder: &SharedRecorder<A>,
         seen: &Seen,
+        why: &Why,
         last: bool,
-    ) -> Result<Option<PathBuf>>
+    ) -> Result<Option<Taken>>
     where
         A: AsRef<[u8]> + AsMut<[u8]> + Send,
     {
@@ -145,7 +154,7 @@ impl Snapshots {
                 let bytes = to_special(path, write).map_err(|e| Failure::file(path, e))?;
                 (path.clone(), bytes)
             }
-            Target::Files(_) => write_new(self.names(), write)?,
+            Target::Files(_) => write_new(self.names(why), write)?,
         };
         turn.written += 1;
         let shown = match is_stdin(&file) {
@@ -158,13 +167,22 @@ impl Snapshots {
             staleness(&status, seen)
         ));
         self.advise(&status);
-        Ok(Some(file))
+        Ok(Some(Taken {
+            file,
+            bytes,
+            status,
+        }))
+    }
+
+    /// Whether they are files of their own.
+    pub fn are_files(&self) -> bool {
+        matches!(self.target, Target::Files(_))
     }
 
     /// Writes a file that did not exist; gives its name, and what `write` gives: its length.
     pub fn write(&self, write: impl FnOnce(&File) -> io::Result<u64>) -> Result<(PathBuf, u64)> {
         let mut turn = self.turn();
-        let written = write_new(self.names(), write)?;
+        let written = write_new(self.names(&Why::Restart), write)?;
         turn.written += 1;
         Ok(written)
     }
@@ -178,7 +196,10 @@ impl Snapshots {
     ) -> Result<(PathBuf, u64)> {
         let _turn = self.turn();
         let Some(snapshot) = snapshot.filter(|path| !is_stdin(path)) else {
-            return write_new(self.names().map(|path| incomplete(&path)), write);
+            return write_new(
+                self.names(&Why::Restart).map(|path| incomplete(&path)),
+                write,
+            );
         };
         let name = incomplete(snapshot);
         write_new((0..).map(|n| with_number(&name, n)), write)
@@ -186,13 +207,21 @@ impl Snapshots {
 
     /// Names for a snapshot that are free: no incomplete generation has them either, which would
     /// seem to belong to it. Where snapshots are no files, what else there is has names of its own.
-    fn names(&self) -> impl Iterator<Item = PathBuf> {
+    fn names(&self, why: &Why) -> impl Iterator<Item = PathBuf> {
         let pattern = match &self.target {
             Target::Files(pattern) => pattern,
             _ => "snapshot-{number}.trace",
         };
         let pattern = pattern.replace("{time}", &now());
-        let all = (0..).map(move |n| numbered(&pattern, n));
+        let label = match pattern.contains("{trigger}") {
+            true => None,
+            false => why.label().map(str::to_owned),
+        };
+        let pattern = pattern.replace("{trigger}", why.name());
+        let all = (0..).map(move |n| match &label {
+            Some(label) => with_label(&numbered(&pattern, n), label),
+            None => numbered(&pattern, n),
+        });
         all.filter(|path| is_free(path) && is_free(&incomplete(path)))
     }
 
@@ -239,44 +268,8 @@ fn staleness(status: &Status, seen: &Seen) -> String {
     }
 }
 
-/// Writes a snapshot when it is asked for, once it has in it what happens at that moment.
-pub struct Snapshotter {
-    asked: Sender<()>,
-}
-
-/// How long a snapshot waits for the generation in progress: a program that stands still ends none.
+/// How long a pipe may have no reader.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-impl Snapshotter {
-    /// A thread that waits, and then calls `take`.
-    pub fn start<A>(
-        recorder: &Arc<SharedRecorder<A>>,
-        seen: &Arc<Seen>,
-        take: impl Fn() + Send + 'static,
-    ) -> Result<Snapshotter>
-    where
-        A: AsRef<[u8]> + AsMut<[u8]> + Send + 'static,
-    {
-        let (asked, requests): (Sender<()>, Receiver<()>) = channel();
-        let (recorder, seen) = (Arc::clone(recorder), Arc::clone(seen));
-        signals::spawn("snapshots", move || {
-            while requests.recv().is_ok() {
-                // Who asks twice before it begins is served by one.
-                while requests.try_recv().is_ok() {}
-                if seen.live.load(Ordering::Acquire) {
-                    // What it gives is known when the snapshot is taken.
-                    recorder.wait_for_generation(PATIENCE).ok();
-                }
-                take();
-            }
-        })?;
-        Ok(Snapshotter { asked })
-    }
-
-    pub fn ask(&self) {
-        self.asked.send(()).ok();
-    }
-}
 
 /// Writes to the standard output, of which the lock is not held: others print there as well.
 fn to_stdout(write: impl FnOnce(&File) -> io::Result<u64>) -> io::Result<u64> {
@@ -411,12 +404,30 @@ pub fn with_number(path: &Path, before: u64) -> PathBuf {
     }
 }
 
-/// `20261121T080901Z`
-fn now() -> String {
+/// The name with a word before its extension.
+fn with_label(path: &Path, label: &str) -> PathBuf {
+    let Some(stem) = path.file_stem() else {
+        return path.join(label);
+    };
+    let mut name = stem.to_owned();
+    name.push(format!("-{label}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// `2026-11-21T08:09:01Z`
+pub fn utc() -> String {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs());
-    let text = WallTime::new(seconds, 0).to_string();
-    text.replace(['-', ':'], "")
+    WallTime::new(seconds, 0).to_string()
+}
+
+/// `20261121T080901Z`
+fn now() -> String {
+    utc().replace(['-', ':'], "")
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use super::output::{Failure, Result, note, report};
 use super::pulse::{self, WatchError};
 use super::record::{Feed, note_damage};
 use super::signals;
-use super::snapshots::{Seen, Snapshots, Snapshotter};
+use super::snapshots::{Seen, Snapshots};
+use super::snapshotter::{self, Request, Snapshotter};
+use super::trigger::Why;
 use gotrace::analysis::live::Pulse;
 use gotrace::mux::{
     Callback, EndReason, LiveError, QueueConfig, Signal, Subscription, TraceMultiplexer,
@@ -160,8 +162,8 @@ struct Keep {
 
 impl Keep {
     /// Writes a snapshot; a full disk now is no reason to give up what comes later.
-    fn try_take(&self) {
-        if let Err(failure) = self.snapshots.take(&self.recorder, &self.seen, false) {
+    fn try_take(&self, why: &Why) {
+        if let Err(failure) = self.snapshots.take(&self.recorder, &self.seen, why, false) {
             report(&failure);
             self.failed.store(true, Ordering::Relaxed);
         }
@@ -185,8 +187,13 @@ impl Recording {
             failed: AtomicBool::new(false),
         });
         let taking = Arc::clone(&keep);
+        let config = snapshotter::Config::default();
+        let take = move |why| {
+            taking.try_take(&why);
+            None
+        };
         Ok(Recording {
-            snapshotter: Snapshotter::start(&keep.recorder, &keep.seen, move || taking.try_take())?,
+            snapshotter: Snapshotter::start(config, &keep.recorder, &keep.seen, take)?,
             keep,
             subscription: None,
             failed: false,
@@ -205,7 +212,7 @@ impl Recording {
             restarts: Box::new(move |_| {
                 let recorded = keep.recorder.status().map_or(0, |s| s.recorded.generations);
                 if recorded != saved {
-                    keep.try_take();
+                    keep.try_take(&Why::Restart);
                 }
                 saved = recorded;
             }),
@@ -290,7 +297,7 @@ impl Tee {
                 Message::Pulse(pulse) => note(pulse::line(&pulse)),
                 Message::Snapshot => match &self.recorder {
                     None => note("nothing is recorded without --record: no snapshot"),
-                    Some(recording) => recording.snapshotter.ask(),
+                    Some(recording) => recording.snapshotter.ask(Request::Signal),
                 },
                 Message::Restarted(reason) => {
                     live::note_restart(&self.input, reason.as_ref());
@@ -419,7 +426,9 @@ impl Tee {
             }
         }
         let keep = &recording.keep;
-        let taken = keep.snapshots.take(&keep.recorder, &keep.seen, true);
+        let taken = keep
+            .snapshots
+            .take(&keep.recorder, &keep.seen, &Why::End, true);
         let lost = keep
             .recorder
             .status()

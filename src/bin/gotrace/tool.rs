@@ -19,6 +19,8 @@ mod blocked;
 mod check;
 mod convert;
 #[cfg(unix)]
+mod control;
+#[cfg(unix)]
 mod copy;
 mod diff;
 mod docs;
@@ -58,6 +60,8 @@ mod repair;
 mod signals;
 #[cfg(unix)]
 mod snapshots;
+#[cfg(unix)]
+mod snapshotter;
 mod stat;
 mod stat_old;
 #[allow(dead_code, reason = "its users come one by one")]
@@ -66,6 +70,8 @@ mod tasks;
 #[cfg(unix)]
 mod tee;
 mod timeline;
+#[cfg(unix)]
+mod trigger;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};

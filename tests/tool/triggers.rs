@@ -1,0 +1,292 @@
+//! `gotrace record --on`: snapshots that take themselves.
+#![cfg(unix)]
+
+use crate::common;
+
+use common::fixture;
+use common::live::generations;
+use common::tool::{Run, clean, gotrace, signal, wait_for};
+use gotrace::Trace;
+use serde_json::Value;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = gotrace(args);
+    command.current_dir(dir).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[track_caller]
+fn end(child: Child) -> String {
+    let run = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    run.stderr
+}
+
+/// The snapshots of a directory with what the files beside them say.
+fn snapshots(dir: &Path) -> Vec<(PathBuf, Value)> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut found: Vec<(PathBuf, Value)> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .map(|path| {
+            let side = std::fs::read(&path).unwrap();
+            (
+                path.with_extension(""),
+                serde_json::from_slice(&side).unwrap(),
+            )
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+/// Whether a trace has an event with this time that displays so.
+fn has(trace: &[u8], time: i64, text: &str) -> bool {
+    let trace = Trace::new(trace).unwrap();
+    let mut reader = trace.reader();
+    while let Some(event) = reader.next().unwrap() {
+        if event.time().0 == time && event.to_string() == text {
+            return true;
+        }
+    }
+    false
+}
+
+/// Every kind of thing that a person waits for, by what the fixtures have of it.
+#[test]
+fn every_kind_of_event_can_be_waited_for() {
+    for (name, expression, kind) in [
+        ("annotate-go1.27", r#"category == "plain""#, "Log"),
+        ("annotate-go1.27", r#"message contains "quotes""#, "Log"),
+        ("annotate-go1.25", r#"task("plain") > 1ns"#, "TaskEnd"),
+        (
+            "annotate-go1.22",
+            r#"region("nested plain") > 1ns"#,
+            "RegionEnd",
+        ),
+        ("gc-go1.27", "gc > 1us", "RangeEnd"),
+        ("gc-go1.22", "stw > 1us", "RangeEnd"),
+        ("gc-go1.27", "heap > 1MiB", "Metric"),
+        ("gc-go1.25", "goroutines > 3", "StateTransition"),
+        ("http-go1.27", "waiting > 1us", "StateTransition"),
+        ("http-go1.27", "runnable > 1us", "StateTransition"),
+        (
+            "block-go1.23",
+            r#"kind == "GoBlock" && duration > 1us"#,
+            "StateTransition",
+        ),
+    ] {
+        let dir = clean("trigger-kinds");
+        let trace = fixture(name).bytes();
+        std::fs::write(dir.join("in"), &trace).unwrap();
+        let on = format!("found: {expression}");
+        let args = [
+            "record",
+            "--min-age",
+            "1h",
+            "--idle",
+            "200ms",
+            "--on",
+            &on,
+            "in",
+        ];
+        let child = command(&dir, &args).spawn().unwrap();
+        end(child);
+        let all = snapshots(&dir);
+        let fired = all.iter().find(|(_, side)| side["why"] == "found");
+        let (path, side) = fired.unwrap_or_else(|| panic!("{name}: {expression}: {all:?}"));
+        assert!(path.ends_with("snapshot-1-found.trace"), "{path:?}");
+        assert_eq!(side["fired"]["expression"], expression);
+        assert_eq!(side["fired"]["kind"], kind, "{expression}");
+        let snapshot = std::fs::read(path).unwrap();
+        assert_eq!(side["bytes"], snapshot.len());
+        let time = side["fired"]["time"].as_i64().unwrap();
+        let event = side["fired"]["event"].as_str().unwrap();
+        assert!(has(&snapshot, time, event), "{name}: {event}");
+    }
+    // What makes no sense is refused, and where is said.
+    let dir = clean("trigger-usage");
+    for (on, said) in [
+        ("duration > 1", "column 12"),
+        ("slow: nonsense > 1ms", "nonsense"),
+    ] {
+        let run = Run::of(
+            command(&dir, &["record", "--on", on, "-"])
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(run.status, 2);
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
+}
+
+/// Many programs that each do it, one after the other in a file.
+#[test]
+fn a_budget_is_kept_over_many_snapshots() {
+    let dir = clean("trigger-budget");
+    let trace = fixture("annotate-go1.27").bytes();
+    let programs = std::env::var("GOTRACE_CASES").ok();
+    let programs = programs.and_then(|n| n.parse().ok()).unwrap_or(200u64);
+    let out = dir.join("many");
+    let mut file = std::fs::File::create(&out).unwrap();
+    for _ in 0..programs {
+        file.write_all(&trace).unwrap();
+    }
+    drop(file);
+    let args = [
+        "record",
+        "--on",
+        r#"log: category == "plain""#,
+        "--max-snapshots",
+        "7",
+        "--max-disk",
+        "60KB",
+        "--exec",
+        "echo \"$1\" >>ran",
+        "--out",
+        "s-{number}.trace",
+        "--idle",
+        "500ms",
+        "many",
+    ];
+    // Another recorder's, and what is no snapshot, stay.
+    std::fs::write(dir.join("other.trace"), &trace).unwrap();
+    std::fs::write(dir.join("other.trace.json"), "{}").unwrap();
+    for _ in 0..2 {
+        let child = command(&dir, &args).spawn().unwrap();
+        let told = end(child);
+        let written = told.lines().filter(|line| line.starts_with("s-")).count();
+        assert!(written > 100, "{written}");
+        let mut all = snapshots(&dir);
+        all.retain(|(path, _)| !path.ends_with("other.trace"));
+        let bytes: u64 = all.iter().map(|(p, _)| p.metadata().unwrap().len()).sum();
+        assert!((1..=7).contains(&all.len()) && bytes <= 60_000, "{bytes}");
+        for (path, _) in &all {
+            generations(&std::fs::read(path).unwrap());
+        }
+        assert!(dir.join("other.trace").exists());
+    }
+    let ran = std::fs::read_to_string(dir.join("ran")).unwrap();
+    assert!(ran.lines().count() > 50, "{ran}");
+}
+
+#[test]
+fn what_comes_after_the_event_is_waited_for() {
+    let dir = clean("trigger-after");
+    let trace = fixture("annotate-go1.27").bytes();
+    let whole = generations(&trace);
+    let first = 16 + whole[0].1.len();
+    let args = [
+        "record",
+        "--min-age",
+        "1h",
+        "--on",
+        r#"category == "plain""#,
+        "--after",
+        "1s",
+        "--out",
+        "s-{trigger}.trace",
+        "-",
+    ];
+    let mut child = command(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&trace[..first]).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!dir.join("s-trigger1.trace").exists());
+    input.write_all(&trace[first..]).unwrap();
+    let written = dir.join("s-trigger1.trace.json");
+    wait_for(|| written.exists());
+    assert!(std::fs::read(dir.join("s-trigger1.trace")).unwrap() == trace);
+    let side: Value = serde_json::from_slice(&std::fs::read(written).unwrap()).unwrap();
+    assert!(side["fired"]["after"].as_f64().unwrap() >= 1.0, "{side}");
+    drop(input);
+    end(child);
+    let side = std::fs::read(dir.join("s-end.trace.json")).unwrap();
+    let side: Value = serde_json::from_slice(&side).unwrap();
+    assert_eq!(
+        (&side["why"], &side["fired"]),
+        (&"end".into(), &Value::Null)
+    );
+}
+
+#[test]
+fn orders_come_over_a_socket() {
+    let dir = clean("trigger-control");
+    let trace = fixture("flight-go1.27").bytes();
+    let address = {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().to_string()
+    };
+    for control in ["control", &address] {
+        let out = format!("{}-{{number}}", control.replace(':', "-"));
+        let args = [
+            "record",
+            "--min-age",
+            "1h",
+            "--control",
+            control,
+            "--out",
+            &out,
+            "unix-listen:s",
+        ];
+        let child = command(&dir, &args).spawn().unwrap();
+        wait_for(|| match control {
+            "control" => UnixStream::connect(dir.join("control")).is_ok(),
+            _ => TcpStream::connect(control).is_ok(),
+        });
+        let ask = |request: &str| -> String {
+            let mut answer = String::new();
+            if control == "control" {
+                let mut stream = UnixStream::connect(dir.join("control")).unwrap();
+                stream.write_all(request.as_bytes()).unwrap();
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                stream.read_to_string(&mut answer).unwrap();
+            } else {
+                let mut stream = TcpStream::connect(control).unwrap();
+                stream.write_all(request.as_bytes()).unwrap();
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                stream.read_to_string(&mut answer).unwrap();
+            }
+            answer
+        };
+        assert_eq!(ask("snapshot\n"), "error no snapshot\n");
+        let mut program = UnixStream::connect(dir.join("s")).unwrap();
+        program.write_all(&trace).unwrap();
+        wait_for(|| ask("status\n").contains("\"generations\":3"));
+        let first = out.replace("{number}", "1");
+        assert_eq!(
+            ask("snapshot\nnonsense\n").lines().next().unwrap(),
+            format!("ok {first}")
+        );
+        assert!(std::fs::read(dir.join(&first)).unwrap() == trace);
+        let answer = ask("POST /snapshot HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["file"], out.replace("{number}", "2"));
+        for (request, status) in [
+            ("GET /status HTTP/1.0\r\n\r\n", "200 OK"),
+            ("GET /snapshot HTTP/1.1\r\n\r\n", "405 Method Not Allowed"),
+            ("GET / HTTP/1.1\r\n\r\n", "404 Not Found"),
+        ] {
+            let answer = ask(request);
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+                "{answer}"
+            );
+        }
+        // A line without end is no order.
+        assert_eq!(ask(&"x".repeat(10_000)), "");
+        drop(program);
+        signal(&child, "-TERM");
+        end(child);
+        assert!(!dir.join("control").exists());
+    }
+}
