@@ -20,6 +20,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
+use super::explain::is_causal;
 use super::histogram::Histogram;
 use super::names::{NameId, StackRef};
 use super::states::{Goroutine, States, Stay, Visitor};
@@ -36,6 +37,8 @@ pub struct Blocked {
     with_system: bool,
     places: Vec<Place>,
     by_stack: BTreeMap<(GoState, NameId, Option<StackRef>), usize>,
+    /// By the stack's number, 0 for none: the place that was asked for last.
+    recent: Vec<Option<(GoState, NameId, usize)>>,
     by_line: BTreeMap<(GoState, NameId, NameId, NameId, u64), usize>,
     longest: Vec<Wait>,
     most: usize,
@@ -111,7 +114,8 @@ pub struct Wait {
     pub open: bool,
     /// Where.
     pub stack: Option<StackRef>,
-    /// Who ended it, if it was another goroutine, and the function that one started with.
+    /// Who ended it, if it was another goroutine, and the function that one started with. Nobody does where
+    /// what is waited for comes from outside, as from the network or a timer.
     pub waker: Option<(GoId, NameId)>,
 }
 
@@ -185,6 +189,12 @@ impl Blocked {
         &self.longest
     }
 
+    /// The longest single waits, which are forgotten: of those that end from now on the longest are
+    /// kept.
+    pub fn take_longest(&mut self) -> Vec<Wait> {
+        core::mem::take(&mut self.longest)
+    }
+
     fn place(
         &mut self,
         states: &States,
@@ -196,9 +206,34 @@ impl Blocked {
             GoState::Waiting => reason,
             _ => NameId::EMPTY,
         };
-        if let Some(at) = self.by_stack.get(&(state, reason, stack)) {
-            return *at;
+        let number = stack.map_or(0, StackRef::index);
+        if let Some(Some(recent)) = self.recent.get(number)
+            && (recent.0, recent.1) == (state, reason)
+        {
+            return recent.2;
         }
+        let at = match self.by_stack.get(&(state, reason, stack)) {
+            Some(at) => *at,
+            None => self.new_stack(states, state, reason, stack),
+        };
+        if self.recent.len() <= number {
+            self.recent.resize(number.saturating_add(1), None);
+        }
+        if let Some(recent) = self.recent.get_mut(number) {
+            *recent = Some((state, reason, at));
+        }
+        at
+    }
+
+    /// The place of a stack that was not seen before: one for all with the same innermost line outside
+    /// the runtime.
+    fn new_stack(
+        &mut self,
+        states: &States,
+        state: GoState,
+        reason: NameId,
+        stack: Option<StackRef>,
+    ) -> usize {
         let names = states.names();
         let frame = stack.and_then(|stack| names.user_leaf(stack));
         let id = |text| names.find(text).unwrap_or_default();
@@ -285,7 +320,10 @@ impl Visitor for Blocked {
         if self.is_counted(states, goroutine, stay.state) {
             let stack = stay.own_stack.or(stay.stack);
             let at = self.place(states, stay.state, stay.reason, stack);
-            let waker = stay.ended_by.and_then(|id| states.goroutine(id));
+            // Whoever hands on what comes from outside did not end it.
+            let is_causal = is_causal(states.names(), stay.reason);
+            let waker = stay.ended_by.filter(|_| is_causal);
+            let waker = waker.and_then(|id| states.goroutine(id));
             let time = stay.nanoseconds();
             let wait = Wait {
                 id: stay.id,
@@ -417,5 +455,74 @@ mod tests {
                 .iter()
                 .any(|place| text(place.reason) == "network")
         );
+    }
+
+    /// Events of a program that is made up: goroutines 1 to `count` that take turns with a lock, so that one
+    /// has it and all others wait. Either each hands it to the next, or goroutine 99 wakes them all.
+    fn turns(count: u64, rounds: u64, is_handed_on: bool) -> Blocked {
+        use crate::event::{EventRecord, TestTables};
+        use crate::generation::Frame;
+        use crate::wire::{EventType, TimedEvent};
+        let mut tables = TestTables::new();
+        let reason = tables.string("sync").get();
+        let frame = |func: &'static str| Frame {
+            pc: 1,
+            func: func.into(),
+            file: "main.go".into(),
+            line: 7,
+        };
+        let frames = [
+            frame("sync.(*Mutex).Lock"),
+            frame("main.work"),
+            frame("main.run"),
+        ];
+        let stack = tables.stack(&frames).get();
+        let (mut states, mut blocked) = (States::new(), Blocked::new(3));
+        let mut time = 0;
+        let mut happen = |by: u64, ty: EventType, args: [u64; 4]| {
+            time += 10;
+            let record = EventRecord::new(Time(time), TimedEvent::new(ty, 0, args))
+                .with_goroutine(GoId::new(by));
+            states.add(&tables.event(&record), &mut blocked);
+        };
+        happen(99, EventType::GO_START, [99, 0, 0, 0]);
+        for id in 1..=count {
+            happen(99, EventType::GO_CREATE, [id, stack, 0, 0]);
+            happen(u64::MAX, EventType::GO_START, [id, 0, 0, 0]);
+            if id > 1 {
+                happen(id, EventType::GO_BLOCK, [reason, stack, 0, 0]);
+            }
+        }
+        for turn in 0..rounds * count {
+            let (id, next) = (turn % count + 1, (turn + 1) % count + 1);
+            let waker = if is_handed_on { id } else { 99 };
+            happen(waker, EventType::GO_UNBLOCK, [next, 0, 0, 0]);
+            happen(id, EventType::GO_BLOCK, [reason, stack, 0, 0]);
+            happen(u64::MAX, EventType::GO_START, [next, 0, 0, 0]);
+        }
+        states.finish(&mut blocked);
+        blocked
+    }
+
+    #[test]
+    fn a_lock_that_is_handed_on_is_a_convoy() {
+        let blocked = turns(6, 20, true);
+        let [place] = blocked.places()[..] else {
+            panic!("one place");
+        };
+        assert!(place.is_convoy(), "{place:?}");
+        // All but the one that has it.
+        assert_eq!(place.most, 5);
+        let queue = place.mean_queue();
+        assert!((4.0..=5.0).contains(&queue), "{queue}");
+        // All but the first round, in which each waits for the first time.
+        assert!(place.handed_on >= 6 * 19 - 6 && place.longest_chain >= 6 * 18);
+        assert_eq!(place.times.len(), 6 * 20);
+        // One goroutine that wakes all others is none, however many wait.
+        let blocked = turns(6, 20, false);
+        let place = blocked.places()[0];
+        assert!(!place.is_convoy() && place.mean_queue() > 4.0 && place.handed_on == 0);
+        // Nor are two that take turns.
+        assert!(!turns(2, 20, true).places()[0].is_convoy());
     }
 }

@@ -231,3 +231,100 @@ impl Visitor for Leaks {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Trace;
+
+    fn of(bytes: &[u8]) -> (States, Leaks) {
+        let trace = Trace::new(bytes).unwrap();
+        let (mut states, mut leaks) = (States::new(), Leaks::new());
+        let mut reader = trace.reader();
+        while let Some(event) = reader.next().unwrap() {
+            states.add(&event, &mut leaks);
+        }
+        states.finish(&mut leaks);
+        (states, leaks)
+    }
+
+    #[test]
+    fn all_that_waits_at_the_end_is_there() {
+        for bytes in [
+            &include_bytes!("../../tests/fixtures/block-go1.27.trace")[..],
+            include_bytes!("../../tests/fixtures/block-go1.22.trace"),
+            include_bytes!("../../tests/fixtures/http-go1.27.trace"),
+        ] {
+            let (states, leaks) = of(bytes);
+            let waits = states.goroutines().filter(|g| {
+                matches!(g.state, GoState::Waiting | GoState::Syscall)
+                    && !g.is_system(&states)
+                    && states.names().text(g.reason) != *"system goroutine wait"
+            });
+            let mut expected: Vec<GoId> = waits.map(|g| g.id).collect();
+            let mut found: Vec<GoId> = leaks.goroutines.iter().map(|left| left.id).collect();
+            expected.sort();
+            found.sort();
+            assert_eq!(found, expected);
+            let groups = leaks.groups(0);
+            let count: u64 = groups.iter().map(|group| group.count).sum();
+            assert_eq!(count, num::wide(found.len()));
+            // The older, the fewer; what waits for ever is always there.
+            let mut before = count;
+            for age in [1_000, 1_000_000, 10_000_000, 100_000_000, i64::MAX] {
+                let groups = leaks.groups(age);
+                let now: u64 = groups.iter().map(|group| group.count).sum();
+                assert!(now <= before);
+                before = now;
+                assert!(groups.iter().all(|g| g.nanoseconds >= age || g.is_forever));
+            }
+            let forever = leaks
+                .goroutines
+                .iter()
+                .filter(|left| left.is_forever)
+                .count();
+            assert_eq!(before, num::wide(forever));
+        }
+    }
+
+    /// As far as a trace was read, tasks and regions are open that began and did not end.
+    #[test]
+    fn tasks_and_regions_that_did_not_end() {
+        use crate::event::Details;
+        let bytes = include_bytes!("../../tests/fixtures/annotate-go1.27.trace");
+        let trace = Trace::new(bytes).unwrap();
+        let (mut most_tasks, mut most_regions) = (0, 0);
+        for events in (20..600).step_by(20) {
+            let (mut states, mut leaks) = (States::new(), Leaks::new());
+            let mut tasks = std::collections::BTreeSet::new();
+            let mut regions: BTreeMap<Option<GoId>, usize> = BTreeMap::new();
+            let mut reader = trace.reader();
+            for _ in 0..events {
+                let Some(event) = reader.next().unwrap() else {
+                    break;
+                };
+                states.add(&event, &mut leaks);
+                match event.details() {
+                    Details::TaskBegin(task) => drop(tasks.insert(task.id)),
+                    Details::TaskEnd(task) => drop(tasks.remove(&task.id)),
+                    Details::RegionBegin(_) => *regions.entry(event.goroutine()).or_default() += 1,
+                    Details::RegionEnd(_) => {
+                        let open = regions.entry(event.goroutine()).or_default();
+                        *open = open.saturating_sub(1);
+                    }
+                    _ => {}
+                }
+            }
+            states.finish(&mut leaks);
+            let open: Vec<_> = states.tasks().map(|task| Some(task.id)).collect();
+            assert_eq!(open, tasks.into_iter().collect::<Vec<_>>());
+            assert_eq!(leaks.regions.len(), regions.values().sum::<usize>());
+            most_tasks = most_tasks.max(open.len());
+            most_regions = most_regions.max(leaks.regions.len());
+        }
+        assert!(
+            most_tasks > 2 && most_regions > 2,
+            "{most_tasks} {most_regions}"
+        );
+    }
+}

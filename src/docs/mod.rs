@@ -1,5 +1,5 @@
 //! Chapters: what a trace is made of, coming from Go, tracing a Rust program, memory, bare metal,
-//! differences from Go.
+//! questions and what answers them, differences from Go.
 //!
 //! Nothing but text. The reference is in the modules.
 
@@ -15,11 +15,16 @@ pub mod bare_metal {}
 #[doc = include_str!("coming_from_go.md")]
 pub mod coming_from_go {}
 
+#[cfg(feature = "std")]
+#[doc = include_str!("questions.md")]
+pub mod questions {}
+
 #[doc = include_str!("differences.md")]
 pub mod differences {}
+
+#[doc = include_str!("expressions.md")]
+pub mod expressions {}
 
 #[cfg(feature = "tracer")]
 #[doc = include_str!("tracing.md")]
 pub mod tracing {}
-#[doc = include_str!("expressions.md")]
-pub mod expressions {}

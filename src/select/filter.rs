@@ -344,7 +344,8 @@ impl Selection<'_> {
             return Ok(true);
         };
         let end = self.end.ok_or(SelectError::NoEnd)?;
-        Ok(end - time <= last)
+        let left = end.checked_duration_since(time);
+        Ok(left.is_none_or(|left| left <= last))
     }
 
     fn passes_stacks(&self, event: &Event<'_, '_>) -> bool {

@@ -144,16 +144,65 @@ fn at() {
     );
 }
 
+#[test]
+fn summary() {
+    snapshot("summary", &["http-go1.27.trace"]);
+    snapshot(
+        "summary-all",
+        &["summary", "--all", "annotate-go1.25.trace"],
+    );
+    snapshot(
+        "summary-old",
+        &[
+            "summary",
+            "legacy/block-go1.21.trace",
+            "annotate-go1.21.trace",
+        ],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn top() {
+    snapshot(
+        "top",
+        &["top", "--once", "--idle", "10ms", "http-go1.27.trace"],
+    );
+    // A generation a line, and what they say is what happened.
+    let trace = path("annotate-go1.27");
+    let trace = trace.to_str().unwrap();
+    let lines = run(["top", "--json", "--idle", "10ms", trace]).json();
+    assert!(lines.len() > 1);
+    let sum = |key: &str| -> u64 { lines.iter().map(|line| line[key].as_u64().unwrap()).sum() };
+    let whole = &run(["summary", "--json", trace]).json()[0];
+    for (live, all) in [
+        ("created", "created"),
+        ("ended", "ended"),
+        ("sched_count", "sched_count"),
+        ("syscalls", "syscalls"),
+        ("gc_collections", "gc_collections"),
+    ] {
+        assert_eq!(sum(live), whole[all].as_u64().unwrap(), "{live}");
+    }
+    let last = lines.last().unwrap();
+    assert_eq!(last["goroutines"], whole["goroutines"]);
+    let once = run(["top", "--json", "--once", "--idle", "10ms", trace]).json();
+    assert_eq!(once, lines[..1]);
+}
+
 /// What is counted in one form is counted in the others.
 #[test]
 fn the_forms_agree() {
     let trace = path("http-go1.27");
     let trace = trace.to_str().unwrap();
-    for (command, list) in [
-        (&["blocked"][..], "places"),
-        (&["latency"], "functions"),
-        (&["leaks", "--min-age", "1ms"], "goroutines"),
-        (&["at", "10ms"], "goroutines"),
+    let other = path("block-go1.27");
+    let other = other.to_str().unwrap();
+    for (command, list, trace) in [
+        (&["summary"][..], "functions", trace),
+        (&["blocked"], "places", trace),
+        (&["latency"], "functions", trace),
+        (&["leaks", "--min-age", "1ms"], "goroutines", other),
+        (&["at", "10ms"], "goroutines", trace),
     ] {
         let with = |options: &[&str]| run(command.iter().chain(options).chain([&trace]));
         let json = with(&["--json"]).json();
@@ -198,7 +247,7 @@ fn what_is_not_there_is_said() {
         (&["explain", "-g", "987654"], "there is no goroutine 987654"),
         (
             &["at", "1h"],
-            "the trace ends before 3600s: it is 7.345ms long",
+            "the trace ends before 3600s: it is 1.597ms long",
         ),
     ] {
         let run = run(args.iter().chain([&trace]));

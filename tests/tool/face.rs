@@ -16,10 +16,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: &[&str] = &[
     "dump",
     "check",
     "stat",
+    "doctor",
+    "diff",
+    "assert",
+    "explain",
+    "blocked",
+    "latency",
+    "leaks",
+    "at",
     "goroutines",
     "tasks",
     "regions",
@@ -28,7 +36,10 @@ const COMMANDS: [&str; 14] = [
     "assemble",
     "record",
     "recover",
+    "repair",
     "tee",
+    "cut",
+    "convert",
     "completions",
     "man",
 ];
@@ -350,9 +361,9 @@ fn stat_and_check_count_the_same_events() {
 fn a_file_alone_is_summarized() {
     let trace = fixture("gc-go1.27").path;
     let other = fixture("coro-go1.27").path;
-    let expected = text(run([Path::new("stat"), &trace, &other]));
+    let expected = text(run([Path::new("summary"), &trace, &other]));
     assert_eq!(text(run([&trace, &other])), expected);
-    let json = text(run([Path::new("stat"), "--json".as_ref(), &trace]));
+    let json = text(run([Path::new("summary"), "--json".as_ref(), &trace]));
     assert_eq!(text(run([&*trace, "--json".as_ref()])), json);
     // A file without an extension, in the directory of work.
     let plain = file("face_plain", "trace", &fixture("gc-go1.27").bytes());
@@ -421,7 +432,7 @@ fn examples(help: &str) -> Vec<&str> {
 
 #[test]
 fn no_width_breaks_an_example() {
-    for command in COMMANDS.into_iter().chain([""]) {
+    for command in COMMANDS.iter().copied().chain([""]) {
         let widest = help(command, "--help", 1000);
         let all = examples(&widest);
         assert!(!all.is_empty(), "{command}");
@@ -462,7 +473,7 @@ fn no_width_breaks_an_example() {
 /// No example in the help is refused by the tool's own parser.
 #[test]
 fn examples_are_good_usage() {
-    for command in COMMANDS.into_iter().chain([""]) {
+    for command in COMMANDS.iter().copied().chain([""]) {
         let page = help(command, "--help", 80);
         for example in examples(&page) {
             for part in example.split(['|', '&', '>']) {
@@ -501,7 +512,7 @@ fn formatted(page: &str) -> Option<String> {
 
 #[test]
 fn manual_pages_show_examples_and_tables_as_they_are() {
-    for command in COMMANDS.into_iter().chain([""]) {
+    for command in COMMANDS.iter().copied().chain([""]) {
         let source = page(command);
         assert!(
             !source.contains("help(1)") && !source.contains("\\-help (1)"),
@@ -530,7 +541,7 @@ fn manual_pages_show_examples_and_tables_as_they_are() {
         }
     }
     let source = page("");
-    for command in COMMANDS {
+    for &command in COMMANDS {
         assert!(
             source.contains(&format!("gotrace\\-{command}(1)")),
             "{command}"

@@ -13,6 +13,8 @@ mod cli_events;
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(feature = "cli")]
+mod doctor;
+#[cfg(feature = "cli")]
 mod endings;
 #[cfg(feature = "cli")]
 mod endurance;

@@ -50,6 +50,7 @@ mod path;
 mod tests;
 
 pub use find::{Finder, Found, Subject, What};
+pub(super) use path::is_causal;
 
 use super::names::{NameId, Names, StackRef};
 use super::states::{Goroutine, OpenRegion, OpenTask, RegionEnd, States, Stay, TaskEnd, Visitor};
@@ -96,6 +97,19 @@ pub struct Explanation {
     pub path: Vec<Step>,
     /// What the time of the path was spent on: in sum the duration.
     pub path_times: Times,
+    /// Of a goroutine: who created it, if the trace shows that.
+    pub creator: Option<Creator>,
+}
+
+/// Who created a goroutine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Creator {
+    /// The goroutine.
+    pub id: GoId,
+    /// The function that it started with.
+    pub name: NameId,
+    /// Where it did so.
+    pub stack: Option<StackRef>,
 }
 
 /// A goroutine that worked for what is explained.
@@ -131,7 +145,8 @@ pub struct Part {
     pub spent: Spent,
     /// Where it waits, if the trace says it.
     pub stack: Option<StackRef>,
-    /// Who ended it, if it was another goroutine.
+    /// Who ended it, if it was another goroutine. Nobody does where what is waited for comes from
+    /// outside, as from the network or a timer.
     pub waker: Option<GoId>,
 }
 
@@ -238,6 +253,7 @@ struct Case {
     work: BTreeMap<LifeId, Effort>,
     beginner: Option<LifeId>,
     ender: Option<LifeId>,
+    creator: Option<Creator>,
 }
 
 /// What a goroutine does for a task.
@@ -286,6 +302,7 @@ impl Case {
             work: BTreeMap::new(),
             beginner: None,
             ender: None,
+            creator: None,
         }
     }
 
@@ -420,6 +437,11 @@ impl Visitor for Collector {
                 let start = case.found.start;
                 case.beginner = Some(life);
                 case.effort(life).begin(start);
+                case.creator = goroutine.creator.map(|id| Creator {
+                    id,
+                    name: states.goroutine(id).map_or(NameId::EMPTY, |by| by.name),
+                    stack: goroutine.stack,
+                });
             }
             let works_for_it = case.found.what == What::Task
                 && case.is_open(time)
@@ -436,6 +458,8 @@ impl Visitor for Collector {
             return;
         }
         let waker = life_of(states, stay.ended_by);
+        let waker = waker
+            .filter(|_| stay.state == GoState::Waiting && is_causal(states.names(), stay.reason));
         let stack = match stay.state {
             GoState::Waiting | GoState::Syscall => stay.own_stack.or(stay.stack),
             _ => None,
@@ -446,7 +470,7 @@ impl Visitor for Collector {
             state: stay.state,
             reason: stay.reason,
             stack,
-            waker: waker.filter(|_| stay.state == GoState::Waiting),
+            waker,
         });
     }
 
@@ -565,6 +589,7 @@ fn explain(case: Case, lives: &Lives, names: &Names) -> Explanation {
         work,
         beginner,
         ender,
+        creator,
         ..
     } = case;
     let (start, end) = (found.start, found.end);
@@ -617,6 +642,7 @@ fn explain(case: Case, lives: &Lives, names: &Names) -> Explanation {
         times,
         path,
         path_times,
+        creator,
     }
 }
 

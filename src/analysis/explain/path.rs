@@ -56,7 +56,7 @@ impl Life {
 
 /// Whether the goroutine that ends such a wait is what was waited for. What comes from outside, as
 /// data from the network or a timer, is handed on by whichever goroutine happens to run.
-fn is_causal(names: &Names, reason: NameId) -> bool {
+pub(in crate::analysis) fn is_causal(names: &Names, reason: NameId) -> bool {
     let reason = names.text(reason);
     !(reason == *"network"
         || reason == *"sleep"

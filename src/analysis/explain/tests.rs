@@ -183,8 +183,19 @@ fn what_is_asked_for_is_found() {
     assert_eq!(find(Subject::Task(TaskId::new(u64::MAX - 1).unwrap())), []);
     let slowest = &find(Subject::Tasks(None))[0];
     let id = slowest.task.unwrap();
-    assert_eq!(find(Subject::Task(id)), [slowest.clone()]);
+    assert_eq!(find(Subject::Task(id)), core::slice::from_ref(slowest));
     let main = &find(Subject::Goroutine(GoId::new(1).unwrap()))[..];
     assert_eq!(main.len(), 1);
     assert!(!main[0].has_start && main[0].start < Time(i64::MAX));
+    // One that it created.
+    let explained = explained(bytes, Subject::Goroutine(GoId::new(26).unwrap()), 1);
+    let [one] = &explained.list[..] else {
+        panic!("one life");
+    };
+    assert!(one.found.has_start);
+    let creator = one.creator.unwrap();
+    assert_eq!(creator.id.get(), 1);
+    assert_eq!(explained.names.text(creator.name), *"main.main");
+    let place = explained.names.user_leaf(creator.stack.unwrap()).unwrap();
+    assert!(place.func == *"main.main" && place.line > 10);
 }

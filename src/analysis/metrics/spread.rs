@@ -28,18 +28,18 @@ fn bucket(n: u64) -> usize {
     let length = u64::BITS.saturating_sub(n.leading_zeros());
     // The numbers below 128 have a bucket each.
     let shift = length.saturating_sub(BITS.saturating_add(1));
-    let octave = u64::from(shift) << BITS;
-    num::narrow(octave.saturating_add(n >> shift))
+    let octave = u64::from(shift).wrapping_shl(BITS);
+    num::narrow(octave.saturating_add(n.wrapping_shr(shift)))
 }
 
 /// The greatest number of a bucket.
 fn last_of(bucket: usize) -> u64 {
     let bucket = num::wide(bucket);
-    let octave = (bucket >> BITS).saturating_sub(1);
-    let steps = bucket.saturating_sub(octave << BITS);
+    let octave = bucket.wrapping_shr(BITS).saturating_sub(1);
+    let steps = bucket.saturating_sub(octave.wrapping_shl(BITS));
     // Buckets come from numbers of 64 bits.
     let shift = u32::try_from(octave).unwrap_or(0).min(63);
-    let next = u128::from(steps).saturating_add(1) << shift;
+    let next = u128::from(steps).saturating_add(1).wrapping_shl(shift);
     u64::try_from(next.saturating_sub(1)).unwrap_or(u64::MAX)
 }
 

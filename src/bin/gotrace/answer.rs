@@ -3,7 +3,8 @@
 
 use super::events::Source;
 use super::input::Memory;
-use super::output::Result;
+use super::output::{self, Failure, Result};
+use super::parallel;
 use super::progress::Progress;
 use super::table::{
     Cell, FAINT, INDENT, Options, Printer, Table, function, head, printable, printer,
@@ -35,7 +36,7 @@ pub fn read(
                     return Ok(());
                 }
             }
-            Ok(None) => return Ok(()),
+            Ok(None) => return events.end(path),
             Err(error) => return Err(events.failure(path, error)),
         }
         count = count.wrapping_add(1);
@@ -47,15 +48,20 @@ pub fn read(
     }
 }
 
-/// The first failure is the result; others are printed.
+/// Of two failures the worse is the result, and the other is printed: that a trace ends early is the
+/// lesser one.
 pub fn first_failure(result: &mut Result, next: Result) {
     let before = std::mem::replace(result, Ok(()));
     *result = match (before, next) {
         (Ok(()), next) => next,
         (before, Ok(())) => before,
-        (Err(before), Err(next)) => {
-            super::output::report(&before);
+        (Err(before @ Failure::Ending { .. }), Err(next)) => {
+            output::report(&before);
             Err(next)
+        }
+        (Err(before), Err(next)) => {
+            output::report(&next);
+            Err(before)
         }
     };
 }
@@ -223,7 +229,7 @@ impl Page {
                 file,
                 limit: options.limit(),
             };
-            return super::output::json_line(printer.out(), &json);
+            return output::json_line(printer.out(), &json);
         }
         if options.csv {
             return match self.tables.first() {
@@ -277,27 +283,31 @@ impl Serialize for JsonPage<'_> {
     }
 }
 
-/// Asks each of several traces, one after the other: `ask` gives a page, and what went wrong while the
-/// events were read, after which the page has what was read before.
+/// Asks each of several traces, as many at a time as there are processors: `ask` gives a page, and what went wrong while the
+/// events were read, after which the page has what was read before. The trace's name is printed if there
+/// are several, or if `named`.
 pub fn pages(
     files: &[PathBuf],
     options: &Options,
-    mut ask: impl FnMut(&Path, &Progress) -> (Option<Page>, Result),
+    named: bool,
+    ask: impl Fn(&Path, &Progress) -> (Option<Page>, Result) + Sync,
 ) -> Result {
     let progress = Progress::new(files, false);
-    let mut printer = printer(options, files.len() > 1);
+    let mut printer = printer(options, named || files.len() > 1);
     let mut result = Ok(());
-    for file in files {
-        let (page, asked) = ask(file, &progress);
+    let work = |file: &PathBuf| ask(file, &progress);
+    parallel::in_order(files, None, work, |file, (page, asked)| -> Result {
         if let Some(page) = page {
             printer.begin(file)?;
             page.print(&mut printer, file)?;
         }
         if asked.is_err() {
+            // Both streams may be one terminal.
             printer.flush()?;
         }
         first_failure(&mut result, asked);
-    }
+        Ok(())
+    })?;
     drop(progress);
     printer.flush()?;
     result

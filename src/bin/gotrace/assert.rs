@@ -159,7 +159,7 @@ pub fn run(args: Args) -> Result {
     let mut suites = Report::new("gotrace");
     let (mut wrong, mut unsound) = (false, None);
     let several = files.len() > 1;
-    parallel::in_order(&files, work, |file, result| -> Result {
+    parallel::in_order(&files, None, work, |file, result| -> Result {
         let (judged, metrics) = match result {
             Ok(done) => done,
             Err(failure) => (Judged::of(file, Some(failure)), None),

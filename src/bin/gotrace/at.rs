@@ -77,12 +77,15 @@ pub struct Args {
 pub fn run(args: Args) -> Result {
     let filter = Filter::new().with_to(args.time);
     if !args.output.json && !args.stacks {
-        return pages(&args.files, &args.output, |file, progress| {
-            match snapshot(file, &args, &filter, progress) {
+        return pages(
+            &args.files,
+            &args.output,
+            false,
+            |file, progress| match snapshot(file, &args, &filter, progress) {
                 Ok(snapshot) => (Some(page(&snapshot)), Ok(())),
                 Err(failure) => (None, Err(failure)),
-            }
-        });
+            },
+        );
     }
     let progress = Progress::new(&args.files, false);
     let mut printer = printer(&args.output, args.files.len() > 1);
@@ -242,7 +245,7 @@ fn page(snapshot: &Snapshot) -> answer::Page {
             Column::text("reason").least(8).rank(1),
             Column::number("for_ns", "for"),
             Column::text("proc").heading("P").least(1),
-            Column::text("thread").heading("M").least(1).rank(3),
+            Column::text("thread").heading("M").least(6).rank(3),
             Column::name("place").heading("at").least(20),
         ],
     );

@@ -64,7 +64,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result {
-    pages(&args.files, &args.output, |file, progress| {
+    pages(&args.files, &args.output, false, |file, progress| {
         ask(file, &args, progress)
     })
 }
@@ -103,6 +103,7 @@ fn most(states: &States, sums: &BTreeMap<NameId, i64>) -> Cell {
 fn reason(states: &States, state: GoState, reason: NameId) -> Cell {
     match state {
         GoState::Syscall => Cell::text("system call"),
+        _ if reason.is_empty() => Cell::None,
         _ => Cell::text(states.names().text(reason).to_string()),
     }
 }

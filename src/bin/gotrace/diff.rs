@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 const EXAMPLES: &str = "\
 Examples:
   gotrace diff before.trace after.trace
-  gotrace diff runs/v1/ runs/v2/           all traces in two folders
+  gotrace diff runs/v1/ runs/v2/
   gotrace diff --before a1.trace a2.trace --after b1.trace b2.trace
   gotrace diff --per task:request v1/ v2/
 
+Of a folder, all files are taken for traces.
 With six traces and more on each side, each trace counts once
 (Mann-Whitney U test). With fewer, the traces are compared by blocks of
 100 ms, and the result is only indicative: what differs from run to run
@@ -87,7 +88,7 @@ pub fn run(args: Args) -> Result {
     let progress = Progress::new(&all, false);
     let mut profiles = Vec::new();
     let work = |file: &PathBuf| profile(file, &args.memory, &progress);
-    parallel::in_order(&all, work, |_, profile| -> Result {
+    parallel::in_order(&all, None, work, |_, profile| -> Result {
         profiles.push(profile?);
         Ok(())
     })?;

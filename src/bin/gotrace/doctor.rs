@@ -144,7 +144,7 @@ pub fn run(args: Args) -> Result {
     let work = |file: &PathBuf| look(file, &args, &limits, &progress);
     let (mut worst, mut unsound) = (None, None);
     let mut is_first = true;
-    parallel::in_order(&args.files, work, |file, result| -> Result {
+    parallel::in_order(&args.files, None, work, |file, result| -> Result {
         let examined = match result {
             Ok(examined) => examined,
             Err(failure) => {

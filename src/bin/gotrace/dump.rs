@@ -79,8 +79,8 @@ JSON schema:
 /// If no event passes the filters, nothing is printed, the exit status is 0, and on a terminal a note
 /// says so.
 #[derive(clap::Args)]
-#[command(after_help = help::page(&format!("{}\n\n{EXAMPLES}", filter::TIME)))]
-#[command(after_long_help = help::page(&format!("{}\n\n{EXAMPLES}\n\n{SCHEMA}", filter::TIME)))]
+#[command(after_help = help::page(&format!("{}\n\n{}\n\n{EXAMPLES}", filter::TIME, filter::EXPR)))]
+#[command(after_long_help = help::page(&format!("{}\n\n{}\n\n{EXAMPLES}\n\n{SCHEMA}", filter::TIME, filter::EXPR)))]
 pub struct Args {
     /// Print the events in order; this is the default
     #[arg(long, conflicts_with = "wire")]

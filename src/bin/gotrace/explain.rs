@@ -29,7 +29,8 @@ JSON schema:
   file, what (task, region or goroutine), type, task, goroutine,
   time (of its start, as events have it), start_ns (since the trace
   began), duration_ns, has_start and has_end (false: it goes on
-  beyond the trace), and
+  beyond the trace), created_by and created_at (of a goroutine: by
+  which, and the stack of that), and
 
   path        what each moment was spent on, in order: from_ns and
               to_ns (since the trace began), goroutine, function,
@@ -51,7 +52,8 @@ JSON schema:
 /// Shows what the time went to: running, waiting for a processor, waiting for other goroutines or
 /// for the outside, system calls; the goroutines that worked for it, with a timeline; where they
 /// waited and who woke them; and the critical path: what was being done at each moment, or was being
-/// waited for. Where a goroutine waited for another, the path shows what that one did meanwhile.
+/// waited for. Where a goroutine waited for another, the path shows what that one did meanwhile: these are
+/// the others.
 ///
 /// Without --task, --region or --goroutine it explains the slowest task of the trace, or region if there
 /// are no tasks. The trace is read twice; what is no file is held in memory for that.
@@ -220,7 +222,7 @@ fn each(
                     return Ok(());
                 }
             }
-            Ok(None) => return Ok(()),
+            Ok(None) => return output::ends(file, reader.ending(None)),
             Err(error) => return Err(Failure::trace(file, error)),
         }
         let offset = reader.offset().0;
@@ -296,6 +298,8 @@ struct Json {
     duration_ns: i64,
     has_start: bool,
     has_end: bool,
+    created_by: Option<GoId>,
+    created_at: Option<Vec<JsonFrame>>,
     path: Vec<JsonStep>,
     path_times: Vec<JsonTimes>,
     goroutines: Vec<JsonWorker>,
@@ -333,6 +337,8 @@ impl View<'_> {
             duration_ns: found.duration(),
             has_start: found.has_start,
             has_end: found.has_end,
+            created_by: explanation.creator.map(|creator| creator.id),
+            created_at: json_stack(self.names, explanation.creator.and_then(|by| by.stack)),
             path: (explanation.path.iter())
                 .map(|step| JsonStep {
                     from_ns: self.since(step.from),
@@ -397,12 +403,6 @@ impl View<'_> {
             _ => String::new(),
         };
         let from = Cell::Time(self.since(found.start));
-        let until = match (found.has_start, found.has_end) {
-            (true, true) => "",
-            (false, true) => ", begun before the trace",
-            (true, false) => ", not ended in the trace",
-            (false, false) => ", begun before and not ended in the trace",
-        };
         let of = match (found.what, found.goroutine) {
             (What::Region, Some(id)) => format!(", in G{id}"),
             _ => String::new(),
@@ -414,7 +414,7 @@ impl View<'_> {
         let what = super::table::printable(&what).into_owned();
         let length = duration(found.duration());
         let from = from.shown();
-        format!("{what}: {length}, from {from} on{of}, {goroutines}{until}")
+        format!("{what}: {length}, from {from} on{of}, {goroutines}")
     }
 
     fn print(&self, out: &mut impl Write, explanation: &Explanation) -> Result {
@@ -423,6 +423,21 @@ impl View<'_> {
         let width = super::table::terminal_width();
         let title = self.title(found, explanation.workers.len());
         writeln!(out, "{TITLE}{}{TITLE:#}", answer::line_of(&title))?;
+        let beyond = match (found.has_start, found.has_end) {
+            (true, true) => None,
+            (false, true) => Some("it began before the trace"),
+            (true, false) => Some("it did not end within the trace"),
+            (false, false) => Some("it began before the trace and did not end within it"),
+        };
+        if let Some(beyond) = beyond {
+            writeln!(out, "{INDENT}{beyond}")?;
+        }
+        if let Some(creator) = &explanation.creator {
+            let who = self.name(creator.id, creator.name);
+            let at = answer::place(self.names, creator.stack);
+            let line = format!("{INDENT}created by {who} at {}", at.shown());
+            writeln!(out, "{}", answer::line_of(&line))?;
+        }
         writeln!(out)?;
         self.path_times(explanation).print(out, limit, width)?;
         writeln!(out)?;
@@ -443,7 +458,7 @@ impl View<'_> {
         let mut table = Table::new(
             title,
             [
-                Column::text("spent").heading("spent on").least(30),
+                Column::text("spent").heading("spent on").least(34),
                 Column::number("ns", "time"),
                 Column::number("share", "share"),
                 Column::text("bar").heading("").rank(1),
@@ -461,7 +476,7 @@ impl View<'_> {
             let what = match (self.spent(spent), by_others, nobody) {
                 (_, false, true) => "no goroutine at work".to_owned(),
                 (what, false, _) => what,
-                (what, true, _) => format!("others it waited for, {what}"),
+                (what, true, _) => format!("others: {what}"),
             };
             let part = ns as f64 / whole;
             table.row([

@@ -62,14 +62,15 @@ pub struct Options {
     condition: Option<EventCondition>,
 }
 
-/// What TIME and EXPR are.
+/// What TIME is.
 pub const TIME: &str = r#"TIME is one of:
   20ms, 1.5s, 300us, 2m, ...    after the trace's first event
   @1251353149760                as events have it (Time=1251353149760)
   2026-11-20T23:36:43.5Z        on the wall clock, as "gotrace stat"
-                                prints it (since Go 1.25)
+                                prints it (since Go 1.25)"#;
 
-EXPR compares what an event has with values, by == != < <= > >=
+/// What EXPR is.
+pub const EXPR: &str = r#"EXPR compares what an event has with values, by == != < <= > >=
 =~ (a regular expression) !~ contains in, joined with && || ! ( ):
   kind == "GoBlock" && reason == "network" && g in 1..20
   running > 10ms || runnable > 1ms || waiting("chan send") > 1s

@@ -65,7 +65,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result {
-    pages(&args.files, &args.output, |file, progress| {
+    pages(&args.files, &args.output, false, |file, progress| {
         ask(file, &args, progress)
     })
 }

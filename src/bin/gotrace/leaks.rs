@@ -83,7 +83,7 @@ fn age(text: &str) -> std::result::Result<i64, String> {
 }
 
 pub fn run(args: Args) -> Result {
-    pages(&args.files, &args.output, |file, progress| {
+    pages(&args.files, &args.output, false, |file, progress| {
         ask(file, &args, progress)
     })
 }
@@ -108,11 +108,12 @@ fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) 
     page.fact("duration_ns", "", Cell::Duration(length));
     page.fact("min_age_ns", "", Cell::Duration(at_least));
     let (goroutines, waiting) = goroutines(&states, &leaks, at_least);
-    let text = format!(
-        "{waiting} goroutines have waited for {} or longer when the trace ends, after {}",
-        duration(at_least),
-        duration(length)
-    );
+    let text = match waiting {
+        1 => "1 goroutine".to_owned(),
+        n => format!("{n} goroutines"),
+    };
+    let (age, length) = (duration(at_least), duration(length));
+    let text = format!("{text} waiting for {age} or longer at the end, after {length}");
     page.figure(answer::line_of(&text));
     page.fact("waiting", "", Cell::Count(waiting));
     page.table("goroutines", goroutines);

@@ -22,7 +22,9 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Summarize traces: version, times, threads, and what takes how many bytes.
+/// Show what a trace file is made of: version, times, threads, and what takes how many bytes.
+///
+/// What the program did is what "gotrace summary" shows. This is the file: its batches, records and bytes.
 ///
 /// The table has a row for each type of event, with bytes and shares of the trace as
 /// "go tool trace -d=footprint" counts them. "padding" is what Go pads the headers of batches with,
@@ -51,9 +53,13 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Count the records and bytes of the file; this is the default
+    #[arg(long)]
+    wire: bool,
+
     /// Show one live trace as it comes, until it ends
     #[cfg(unix)]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wire")]
     follow: bool,
 
     /// With --follow, stop when nothing was added to the file for this long
@@ -63,7 +69,7 @@ pub struct Args {
 
     /// Print the capacities that tables of fixed size need to read these traces, as the text for
     /// Rust's "gotrace::tables!"
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wire")]
     tables: bool,
 
     #[command(flatten)]

@@ -17,9 +17,9 @@ mod assert;
 mod at;
 mod blocked;
 mod check;
-mod convert;
 #[cfg(unix)]
 mod control;
+mod convert;
 #[cfg(unix)]
 mod copy;
 mod diff;
@@ -30,6 +30,7 @@ mod events;
 mod explain;
 mod figures;
 mod filter;
+mod first;
 #[cfg(unix)]
 mod follow;
 mod gc;
@@ -64,12 +65,14 @@ mod snapshots;
 mod snapshotter;
 mod stat;
 mod stat_old;
-#[allow(dead_code, reason = "its users come one by one")]
 mod table;
 mod tasks;
 #[cfg(unix)]
 mod tee;
 mod timeline;
+mod top;
+#[cfg(unix)]
+mod top_screen;
 #[cfg(unix)]
 mod trigger;
 
@@ -79,7 +82,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Reads, summarizes, records and assembles Go execution traces.
+/// Reads, explains, records and assembles Go execution traces.
 ///
 /// FILE is a trace as runtime/trace, net/http/pprof or a flight recorder writes it, or one
 /// compressed with gzip or zstd. "-" is the standard input.
@@ -89,7 +92,7 @@ use std::process::ExitCode;
     version,
     arg_required_else_help = true,
     max_term_width = 100,
-    override_usage = "gotrace <COMMAND>\n       gotrace <FILE>...    as \"gotrace stat <FILE>...\""
+    override_usage = "gotrace <COMMAND>\n       gotrace <FILE>...    as \"gotrace summary <FILE>...\""
 )]
 #[command(after_help = help::page("\
 Examples:
@@ -113,22 +116,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Summary(first::Args),
     Dump(dump::Args),
     Check(check::Args),
     Stat(stat::Args),
+    Doctor(doctor::Args),
+    Diff(diff::Args),
+    Assert(Box<assert::Args>),
     Explain(explain::Args),
     Blocked(blocked::Args),
     Latency(latency::Args),
     Leaks(leaks::Args),
     At(at::Args),
-    Doctor(doctor::Args),
-    Diff(diff::Args),
-    Assert(Box<assert::Args>),
     Goroutines(goroutines::Args),
     Tasks(tasks::Args),
     Regions(regions::Args),
     Gc(gc::Args),
     Pprof(pprof::Args),
+    #[cfg(unix)]
+    Top(top::Args),
     Assemble(assemble::Args),
     #[cfg(unix)]
     Record(record::Args),
@@ -155,22 +161,25 @@ pub fn main() -> ExitCode {
     let args = with_default(std::env::args_os().collect());
     let cli = Cli::try_parse_from(args).unwrap_or_else(|error| help::exit(&advise(error)));
     let result = match cli.command {
+        Command::Summary(args) => first::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Check(args) => check::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Stat(args) => stat::run(args),
+        Command::Assert(args) => assert::run(*args),
         Command::Explain(args) => explain::run(args),
         Command::Blocked(args) => blocked::run(args),
         Command::Latency(args) => latency::run(args),
         Command::Leaks(args) => leaks::run(args),
         Command::At(args) => at::run(args),
-        Command::Assert(args) => assert::run(*args),
         Command::Goroutines(args) => goroutines::run(args),
         Command::Tasks(args) => tasks::run(args),
         Command::Regions(args) => regions::run(args),
         Command::Gc(args) => gc::run(args),
         Command::Pprof(args) => pprof::run(args),
+        #[cfg(unix)]
+        Command::Top(args) => top::run(args),
         Command::Assemble(args) => assemble::run(args),
         #[cfg(unix)]
         Command::Record(args) => record::run(args),
@@ -186,13 +195,13 @@ pub fn main() -> ExitCode {
     output::exit_code(guard::verdict(result))
 }
 
-/// Puts in the command that is meant where a file is given instead of one: `stat`.
+/// Puts in the command that is meant where a file is given instead of one: `summary`.
 ///
 /// A command's name is always a command. What is not one is a file if there is one, or if it looks as
 /// the name of one; a plain word that is neither is a command mistyped.
 fn with_default(mut args: Vec<OsString>) -> Vec<OsString> {
     if args.get(1).is_some_and(|arg| is_file(arg)) {
-        args.insert(1, "stat".into());
+        args.insert(1, "summary".into());
     }
     args
 }

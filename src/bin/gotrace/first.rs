@@ -1,0 +1,415 @@
+//! `gotrace summary`, which is what `gotrace FILE` does: the first screen, in the words of Go.
+
+use super::answer::{self, Page, pages, read};
+use super::help;
+use super::input::Memory;
+use super::output::Result;
+use super::progress::Progress;
+use super::table::{Cell, Column, Options, Table, bytes, duration, goroutine, share};
+use gotrace::Details;
+use gotrace::analysis::blocked::Blocked;
+use gotrace::analysis::histogram::Histogram;
+use gotrace::analysis::leaks::Leaks;
+use gotrace::analysis::overview::{self, Overview};
+use gotrace::analysis::states::States;
+use gotrace::event::GoState;
+use gotrace::time::ClockSnapshot;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  gotrace app.trace
+  gotrace summary --all app.trace
+  gotrace summary --json *.trace | jq '[.file, .sched_p99_ns]'";
+
+const SCHEMA: &str = "\
+JSON schema:
+  Each line is an object for one trace: file; start (of the first
+  event, RFC 3339, or null), duration_ns, generations, events;
+  goroutines (at the end), created, ended, goroutines_most; procs,
+  busy, busy_program, busy_gc, busy_runtime, busy_syscalls (parts of
+  all processors' time, 0 to 1); sched_count, sched_p50_ns,
+  sched_p99_ns, sched_longest_ns (waits for a processor);
+  gc_collections, gc_marking (a part of the time, 0 to 1), stw_count,
+  stw_total_ns, stw_longest_ns; heap_bytes, heap_most_bytes; syscalls;
+  and lists:
+
+  tasks     type, count, open, p50_ns, p99_ns, longest_ns, slowest
+            (its id), total_ns
+  functions function, count, alive, running_ns, runnable_ns,
+            waiting_ns, syscall_ns
+  places    in_sum_ns, count, reason, place, woken_by
+  warnings  warning, command (that shows more)
+
+  With --csv there are the functions. Members may be added.";
+
+/// Show the first screen of a trace: what the program did, how busy it was, and what to look at.
+///
+/// Duration, goroutines, processors and what they were used for, how long goroutines waited for them, the
+/// garbage collector, the slowest tasks, the functions whose goroutines ran the longest, and where
+/// goroutines waited the longest. This is what "gotrace FILE" does. "gotrace stat" shows what the file is made
+/// of: records and bytes.
+///
+/// A warning names the command that shows more.
+#[derive(clap::Args)]
+#[command(after_help = help::page(EXAMPLES))]
+#[command(after_long_help = help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+pub struct Args {
+    #[command(flatten)]
+    output: Options,
+
+    #[command(flatten)]
+    memory: Memory,
+
+    /// The traces; "-" is the standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+pub fn run(args: Args) -> Result {
+    let mut output = args.output.clone();
+    if output.is_text() && !output.all && output.top.is_none() {
+        // A screen has room for so much.
+        output.top = Some(5);
+    }
+    pages(&args.files, &output, true, |file, progress| {
+        ask(file, &args, progress)
+    })
+}
+
+/// What else is counted.
+#[derive(Default)]
+struct Counts {
+    events: u64,
+    clock: Option<ClockSnapshot>,
+}
+
+fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) {
+    let mut states = States::new();
+    let mut visitors = (Overview::new(), (Blocked::new(0), Leaks::new()));
+    let mut counts = Counts::default();
+    let result = read(file, &args.memory, progress, |event| {
+        counts.events += 1;
+        if event.wire_type().is_none()
+            && let Details::Sync(sync) = event.details()
+        {
+            counts.clock = counts.clock.or(sync.clock);
+        }
+        states.add(event, &mut visitors);
+        true
+    });
+    let (overview, rest) = &mut visitors;
+    let seen = overview.take(&states);
+    states.finish(rest);
+    let (blocked, leaks) = rest;
+    let Some(seen) = seen else {
+        return (None, result);
+    };
+    let mut page = Page::default();
+    facts(&mut page, &states, &seen, &counts);
+    let warnings = warnings(&states, &seen, blocked, leaks);
+    if args.output.is_text() {
+        if !seen.tasks.is_empty() {
+            page.table("tasks", tasks(&states, &seen));
+        }
+        page.table("functions", functions(&states, &seen));
+        page.table("places", places(&states, blocked));
+        if warnings.len() > 0 {
+            page.table("warnings", warnings);
+        }
+    } else {
+        page.table("functions", functions(&states, &seen));
+        page.table("tasks", tasks(&states, &seen));
+        page.table("places", places(&states, blocked));
+        page.table("warnings", warnings);
+    }
+    (Some(page), result)
+}
+
+fn quantile(times: &Histogram, part: f64) -> Cell {
+    Cell::duration(times.quantile(part))
+}
+
+fn facts(page: &mut Page, states: &States, seen: &overview::Page, counts: &Counts) {
+    let length = seen.nanoseconds();
+    let start = counts
+        .clock
+        .map(|clock| clock.wall_at(seen.from).to_string());
+    let began = start
+        .as_ref()
+        .map_or(String::new(), |start| format!(", from {start} on"));
+    page.fact(
+        "",
+        "duration",
+        Cell::Text(format!("{}{began}", duration(length))),
+    );
+    page.fact("start", "", start.map_or(Cell::None, Cell::Text));
+    page.fact("duration_ns", "", Cell::Duration(length));
+    page.fact(
+        "generations",
+        "",
+        Cell::Count(states.syncs().saturating_sub(1).max(1)),
+    );
+    page.fact("events", "", Cell::Count(counts.events));
+
+    let [running, runnable, waiting, syscall] = seen.states;
+    let alive: u64 = seen.states.iter().sum();
+    let text = format!(
+        "{} created, {} ended, at most {} at a time; at the end {alive}: {running} running, \
+         {runnable} runnable, {waiting} waiting, {syscall} in system calls",
+        seen.created, seen.ended, seen.most
+    );
+    page.fact("", "goroutines", Cell::Text(text));
+    page.fact("goroutines", "", Cell::Count(alive));
+    page.fact("created", "", Cell::Count(seen.created));
+    page.fact("ended", "", Cell::Count(seen.ended));
+    page.fact("goroutines_most", "", Cell::Count(seen.most));
+
+    let used = &seen.used;
+    let part = |time| share(seen.part(time));
+    let text = match seen.gomaxprocs {
+        Some(procs) => format!(
+            "{procs}, {} busy: program {}, GC {}, runtime {}, system calls {}",
+            part(used.total()),
+            part(used.program),
+            part(used.gc),
+            part(used.runtime),
+            part(used.syscalls)
+        ),
+        None => format!("unknown; goroutines ran for {}", duration(used.total())),
+    };
+    page.fact("", "processors", Cell::Text(text));
+    page.fact("procs", "", seen.gomaxprocs.map_or(Cell::None, Cell::Count));
+    for (key, time) in [
+        ("busy", used.total()),
+        ("busy_program", used.program),
+        ("busy_gc", used.gc),
+        ("busy_runtime", used.runtime),
+        ("busy_syscalls", used.syscalls),
+    ] {
+        page.fact(key, "", Cell::Share(seen.part(time)));
+    }
+
+    let sched = &seen.sched;
+    let mut text = format!(
+        "{} times, p50 {}, p99 {}, longest {}",
+        sched.len(),
+        quantile(sched, 0.5).shown(),
+        quantile(sched, 0.99).shown(),
+        quantile(sched, 1.0).shown()
+    );
+    if let Some((id, name, _)) = seen.longest_sched {
+        let who = goroutine(id, &states.names().text(name).to_string());
+        text.push_str(&format!(" ({who})"));
+    }
+    page.fact("", "waited for them", Cell::Text(text));
+    page.fact("sched_count", "", Cell::Count(sched.len()));
+    page.fact("sched_p50_ns", "", quantile(sched, 0.5));
+    page.fact("sched_p99_ns", "", quantile(sched, 0.99));
+    page.fact("sched_longest_ns", "", quantile(sched, 1.0));
+
+    let gc = &seen.gc;
+    let marking = gc.marking as f64 / length.max(1) as f64;
+    let text = format!(
+        "{} collections, marking {} of the time",
+        gc.collections,
+        share(marking)
+    );
+    page.fact("", "GC", Cell::Text(text));
+    let text = match gc.stops {
+        0 => "never".to_owned(),
+        stops => format!(
+            "{stops} times, {} in sum, longest {} ({})",
+            duration(gc.stopped),
+            duration(gc.longest_stop),
+            states.names().text(gc.longest_reason)
+        ),
+    };
+    page.fact("", "stopped the world", Cell::Text(text));
+    page.fact("gc_collections", "", Cell::Count(gc.collections));
+    page.fact("gc_marking", "", Cell::Share(marking.min(1.0)));
+    page.fact("stw_count", "", Cell::Count(gc.stops));
+    page.fact("stw_total_ns", "", Cell::Duration(gc.stopped));
+    page.fact("stw_longest_ns", "", Cell::Duration(gc.longest_stop));
+    if let (Some(heap), Some(most)) = (seen.heap, seen.heap_most) {
+        let text = format!("{} at the end, {} at most", bytes(heap), bytes(most));
+        page.fact("", "heap", Cell::Text(text));
+    }
+    page.fact("heap_bytes", "", seen.heap.map_or(Cell::None, Cell::Bytes));
+    page.fact(
+        "heap_most_bytes",
+        "",
+        seen.heap_most.map_or(Cell::None, Cell::Bytes),
+    );
+    page.fact("syscalls", "system calls", Cell::Count(seen.syscalls));
+    let text = format!(
+        "{} in {}; \"gotrace stat\" shows what takes the bytes",
+        counts.events,
+        match states.syncs().saturating_sub(1) {
+            0 | 1 => "1 generation".to_owned(),
+            n => format!("{n} generations"),
+        }
+    );
+    page.fact("", "events", Cell::Text(text));
+}
+
+fn tasks(states: &States, seen: &overview::Page) -> Table {
+    let mut table = Table::new(
+        "Tasks",
+        [
+            Column::text("type"),
+            Column::count("count").heading("ended"),
+            Column::count("open").rank(3),
+            Column::number("p50_ns", "p50").rank(2),
+            Column::number("p99_ns", "p99"),
+            Column::number("longest_ns", "longest"),
+            Column::count("slowest").heading("which is").rank(1),
+            Column::number("total_ns", "in sum"),
+        ],
+    );
+    for task in &seen.tasks {
+        table.row([
+            Cell::text(states.names().text(task.ty).to_string()),
+            Cell::Count(task.times.len()),
+            Cell::Count(task.open),
+            quantile(&task.times, 0.5),
+            quantile(&task.times, 0.99),
+            quantile(&task.times, 1.0),
+            task.slowest
+                .map_or(Cell::None, |(id, _)| Cell::Count(id.get())),
+            Cell::Duration(task.times.sum()),
+        ]);
+    }
+    table
+}
+
+fn functions(states: &States, seen: &overview::Page) -> Table {
+    let mut table = Table::new(
+        "Goroutines by the function they started with",
+        [
+            Column::name("function"),
+            Column::count("count").heading("number"),
+            Column::count("alive").rank(3),
+            Column::number("running_ns", "running"),
+            Column::number("runnable_ns", "runnable"),
+            Column::number("waiting_ns", "waiting"),
+            Column::number("syscall_ns", "syscall").rank(2),
+        ],
+    );
+    for function in &seen.functions {
+        let sums = &function.sums;
+        let name = states.names().text(function.name).to_string();
+        table.row([
+            if name.is_empty() {
+                Cell::None
+            } else {
+                Cell::Text(name)
+            },
+            Cell::Count(function.count),
+            Cell::Count(function.alive),
+            Cell::Duration(sums.running),
+            Cell::Duration(sums.runnable),
+            Cell::Duration(sums.waiting),
+            Cell::Duration(sums.syscall.saturating_add(sums.syscall_without_proc)),
+        ]);
+    }
+    table
+}
+
+fn places(states: &States, blocked: &Blocked) -> Table {
+    let mut table = Table::new(
+        "Where goroutines waited",
+        [
+            Column::number("in_sum_ns", "in sum"),
+            Column::count("count").heading("times"),
+            Column::text("reason").least(8),
+            Column::name("place").heading("at"),
+            Column::name("woken_by").heading("woken by").rank(1),
+        ],
+    );
+    for place in blocked.places() {
+        let most = place.wakers.iter().max_by_key(|(_, time)| **time);
+        let waker = most.map(|(name, _)| states.names().text(*name).to_string());
+        table.row([
+            Cell::Duration(i64::try_from(place.total()).unwrap_or(i64::MAX)),
+            Cell::Count(place.times.len() + place.still),
+            match place.state {
+                GoState::Syscall => Cell::text("system call"),
+                _ if place.reason.is_empty() => Cell::None,
+                _ => Cell::text(states.names().text(place.reason).to_string()),
+            },
+            answer::place(states.names(), place.stack),
+            match waker {
+                Some(name) if !name.is_empty() => Cell::Text(name),
+                _ => Cell::None,
+            },
+        ]);
+    }
+    table
+}
+
+/// What a user should look at.
+fn warnings(states: &States, seen: &overview::Page, blocked: &Blocked, leaks: &Leaks) -> Table {
+    let mut table = Table::new(
+        "Look at",
+        [
+            Column::text("warning").heading("what").least(30),
+            Column::text("command").heading("with"),
+        ],
+    );
+    let mut warn = |what: String, command: &str| {
+        table.row([Cell::Text(what), Cell::text(command)]);
+    };
+    // Go preempts a goroutine after 10 ms: what waits longer waits for more than one.
+    if let Some(p99) = seen.sched.quantile(0.99).filter(|p99| *p99 >= 10_000_000) {
+        let p99 = duration(i64::try_from(p99).unwrap_or(i64::MAX));
+        warn(
+            format!("1 % of the waits for a processor took {p99} or longer"),
+            "gotrace latency",
+        );
+    }
+    if seen.gc.longest_stop >= 10_000_000 {
+        let longest = duration(seen.gc.longest_stop);
+        warn(format!("the world was stopped for {longest}"), "gotrace gc");
+    }
+    let gc = seen.part(seen.used.gc);
+    // A quarter is what the collector takes while it marks.
+    if gc >= 0.25 {
+        warn(
+            format!("the garbage collector took {} of all processors", share(gc)),
+            "gotrace gc",
+        );
+    }
+    for place in blocked
+        .places()
+        .into_iter()
+        .filter(|place| place.is_convoy())
+    {
+        let at = answer::place(states.names(), place.stack);
+        let queue = place.mean_queue();
+        warn(
+            format!("a convoy of {queue:.1} goroutines at {}", at.shown()),
+            "gotrace blocked",
+        );
+    }
+    let forever = leaks
+        .goroutines
+        .iter()
+        .filter(|left| left.is_forever)
+        .count();
+    if forever > 0 {
+        let what = match forever {
+            1 => "a goroutine waits for ever".to_owned(),
+            n => format!("{n} goroutines wait for ever"),
+        };
+        warn(what, "gotrace leaks");
+    }
+    let dead = leaks.regions.iter().filter(|region| region.is_dead).count();
+    if dead > 0 {
+        warn(
+            format!("{dead} regions were open when their goroutine ended"),
+            "gotrace leaks",
+        );
+    }
+    table
+}
