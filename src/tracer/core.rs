@@ -45,6 +45,8 @@ pub(super) struct Core {
     last: AtomicU64,
     /// When each of the last two generations ended.
     ended: [AtomicU64; 2],
+    /// The last generation that ended because memory was full.
+    settled: AtomicU64,
     /// How often memory was full.
     losses: AtomicU64,
     /// Events that were not written.
@@ -119,6 +121,7 @@ impl Core {
             first: AtomicU64::new(1),
             last: AtomicU64::new(0),
             ended: [AtomicU64::new(0), AtomicU64::new(0)],
+            settled: AtomicU64::new(0),
             losses: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             budget: Budget {
@@ -146,6 +149,14 @@ impl Core {
     #[inline(always)]
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// The last generation in which anything was traced; [`OFF`] if nothing is.
+    pub(super) fn latest(&self) -> u64 {
+        match self.generation() {
+            FULL => self.last.load(Ordering::Acquire),
+            generation => generation,
+        }
     }
 
     /// The first generation of this trace.
@@ -276,11 +287,18 @@ impl Core {
         self.generation.store(next, Ordering::Release);
     }
 
-    /// Goes on where memory was full, with the next generation.
-    pub(super) fn resume(&self) {
-        let next = self.last.load(Ordering::Acquire).saturating_add(1);
+    /// Goes on with the next generation, if memory was full in the last one and that was ended. Whether
+    /// it does.
+    pub(super) fn resume(&self) -> bool {
+        let last = self.last.load(Ordering::Acquire);
+        // A generation in which memory is full, but that was not ended yet, is ended first.
+        if self.generation() != FULL || self.settled.load(Ordering::Acquire) != last {
+            return false;
+        }
+        let next = last.saturating_add(1);
         self.last.store(next, Ordering::Release);
         self.generation.store(next, Ordering::Release);
+        true
     }
 
     /// Ends a trace; what was written of the open generation is forgotten. Only who ends generations
@@ -341,6 +359,7 @@ impl Core {
             Err(_) => return None,
         };
         if full {
+            self.settled.store(ending, Ordering::Release);
             self.losses.fetch_add(1, Ordering::AcqRel);
         }
 

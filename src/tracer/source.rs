@@ -99,8 +99,8 @@ impl Shared {
 
     /// Waits until the multiplexer's generation is the one that is open now, or later.
     fn catch_up(&self, core: &Core) {
-        let now = core.generation();
-        if now == OFF || now == FULL || local::is_child() {
+        let now = core.latest();
+        if now == OFF || local::is_child() {
             return;
         }
         let mut state = self.lock();
@@ -160,11 +160,10 @@ impl Source {
 
     /// Goes on where memory was full. All was handed out: what is left are the buffers of threads.
     fn resume(&mut self, core: &Core) {
-        if core.generation() == FULL {
+        if core.resume() {
+            self.began = Instant::now();
             // Should these be too many, generations follow each other as slowly as this.
             std::thread::sleep(Duration::from_millis(1));
-            core.resume();
-            self.began = Instant::now();
         }
     }
 }
@@ -179,7 +178,7 @@ impl TraceSource for Source {
         core.start();
         local::switch(true);
         rebuild_interest();
-        SHARED.turn(core.generation(), false);
+        SHARED.turn(core.latest(), false);
         Ok(Version::CURRENT)
     }
 
@@ -187,7 +186,7 @@ impl TraceSource for Source {
         let core = core();
         if self.parts.is_empty() && self.ended.is_none() {
             self.resume(core);
-            SHARED.turn(core.generation(), false);
+            SHARED.turn(core.latest(), false);
             self.wait(core)?;
             self.began = Instant::now();
             let Some((number, parts)) = core.end_generation() else {

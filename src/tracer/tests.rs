@@ -46,6 +46,7 @@ enum Call {
     Advance,
     Fill,
     Resume,
+    Look,
     Stop,
     Start,
 }
@@ -74,6 +75,7 @@ fn call() -> impl Strategy<Value = (usize, Call)> {
         8 => Just(Advance),
         1 => Just(Fill),
         2 => Just(Resume),
+        1 => Just(Look),
         1 => Just(Stop),
         2 => Just(Start),
     ];
@@ -246,9 +248,7 @@ impl World {
                 drop(state);
                 if core.generation() != OFF {
                     self.end_generation();
-                    if self.core.generation() == FULL {
-                        self.core.resume();
-                    }
+                    self.core.resume();
                 }
             }
             Call::Fill => {
@@ -263,6 +263,10 @@ impl World {
                     self.end_generation();
                     self.core.resume();
                 }
+            }
+            // What is full, and was not ended, is not left out.
+            Call::Look => {
+                core.resume();
             }
             Call::Stop => {
                 drop(state);
