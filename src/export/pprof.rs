@@ -367,7 +367,10 @@ mod tests {
             folded += n.parse::<i64>().unwrap();
         }
         assert_eq!(folded, time);
-        assert!(text.contains("runtime.main;main.main"), "{text}");
+        assert!(
+            text.contains("main.main.func1.1;main.main.func10;io.Copy"),
+            "{text}"
+        );
     }
 
     #[test]

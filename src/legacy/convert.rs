@@ -1,4 +1,6 @@
 //! Each event of the old format becomes none, one or two of today's.
+//!
+//! The file is long because what becomes of each type of event is one table, read from top to bottom.
 
 use super::check::{Checks, Happening, Proc, Task};
 use super::cursor::Occurrence;
