@@ -320,7 +320,7 @@ impl Visitor for Blocked {
         if self.is_counted(states, goroutine, stay.state) {
             let stack = stay.own_stack.or(stay.stack);
             let at = self.place(states, stay.state, stay.reason, stack);
-            // Whoever hands on what comes from outside did not end it.
+            // The goroutine that hands on what comes from outside did not end it.
             let is_causal = is_causal(states.names(), stay.reason);
             let waker = stay.ended_by.filter(|_| is_causal);
             let waker = waker.and_then(|id| states.goroutine(id));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Time, Trace};
+use crate::{TaskId, Time, Trace};
 use proptest::prelude::*;
 use std::string::{String, ToString as _};
 use std::vec::Vec as Rows;

@@ -362,7 +362,7 @@ fn warnings(states: &States, seen: &overview::Page, blocked: &Blocked, leaks: &L
     };
     // Go preempts a goroutine after 10 ms: what waits longer waits for more than one.
     if let Some(p99) = seen.sched.quantile(0.99).filter(|p99| *p99 >= 10_000_000) {
-        let p99 = duration(i64::try_from(p99).unwrap_or(i64::MAX));
+        let p99 = duration(p99);
         warn(
             format!("1 % of the waits for a processor took {p99} or longer"),
             "gotrace latency",

@@ -16,6 +16,7 @@ mod assemble;
 mod assert;
 mod at;
 mod blocked;
+mod cell;
 mod check;
 #[cfg(unix)]
 mod control;
@@ -28,6 +29,7 @@ mod doctor;
 mod dump;
 mod events;
 mod explain;
+mod explain_json;
 mod figures;
 mod filter;
 mod first;
