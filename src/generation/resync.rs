@@ -507,7 +507,7 @@ fn trace_header(rest: &[u8], ended: bool) -> Option<Option<Version>> {
         return None;
     }
     match Version::from_header(rest) {
-        Ok(version) => Some(Some(version)),
+        Ok(version) => version.has_generations().then_some(Some(version)),
         Err(error) if error.kind() == ErrorKind::UnexpectedEnd && !ended => Some(None),
         Err(_) => None,
     }

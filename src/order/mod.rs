@@ -597,14 +597,6 @@ const IDS: [u8; 256] = {
     ids
 };
 
-/// Whether the strings and stacks exist that an event names.
-#[cfg(feature = "alloc")]
-#[inline(always)]
-pub(crate) fn has_ids<S: Storage>(raw: &Raw, tables: &Tables<S>) -> bool {
-    let ids = IDS.get(usize::from(raw.event.ty.0)).copied().unwrap_or(0);
-    ids == 0 || check_ids(ids, raw, tables).is_ok()
-}
-
 /// Gives the strings and the stacks that an event names.
 #[cfg(feature = "alloc")]
 pub(crate) fn named_by(

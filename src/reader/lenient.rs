@@ -5,6 +5,7 @@ use crate::event::Event;
 use crate::ids::{GenerationId, Offset, ThreadId};
 use crate::time::Frequency;
 use crate::wire::Version;
+use core::fmt;
 
 /// Reads on behind damage: the mode of a reader that [`Reader::lenient`](crate::Reader::lenient) gives.
 #[derive(Clone, Copy, Debug, Default)]
@@ -158,5 +159,120 @@ impl Losses {
             && self.gaps == 0
             && self.incomplete == 0
             && self.new_traces == 0
+    }
+}
+
+/// As in `bytes 5659 to 5888, of generation 4, are lost: expected a batch, found event type 255, at byte 5693`.
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bytes {} to {}", self.from, self.to)?;
+        if let Some(generation) = self.generation {
+            write!(f, ", of generation {generation}")?;
+        }
+        if let Some(thread) = self.thread {
+            write!(f, ", thread {thread}")?;
+        }
+        write!(f, ", are lost: {}", self.error)
+    }
+}
+
+/// As in `generation 2 lacks 52 strings, 13 stacks, its end`.
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "generation {}", self.generation)?;
+        let mut words = " lacks";
+        let mut lacks =
+            |f: &mut fmt::Formatter<'_>| f.write_str(core::mem::replace(&mut words, ","));
+        for (count, one, more) in [
+            (self.strings, "string", "strings"),
+            (self.stacks, "stack", "stacks"),
+        ] {
+            if count > 0 {
+                lacks(f)?;
+                write!(f, " {count} {}", if count == 1 { one } else { more })?;
+            }
+        }
+        if let Some(frequency) = self.assumed_frequency {
+            lacks(f)?;
+            write!(
+                f,
+                " its clock frequency (taken for {} Hz)",
+                frequency.hertz()
+            )?;
+        }
+        if self.unended {
+            lacks(f)?;
+            f.write_str(" its end")?;
+        }
+        if self.after_missing {
+            lacks(f)?;
+            f.write_str(" the generation before it")?;
+        }
+        Ok(())
+    }
+}
+
+/// As in `another trace begins at byte 17074: Go 1.26`.
+impl fmt::Display for NewTrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "another trace begins at byte {}: {}",
+            self.offset, self.version
+        )
+    }
+}
+
+/// As in `485 events, 3 made up, 0 left out; 1 gap of 229 bytes, 32.0 ms; 0 incomplete generations`.
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = |n: u64| if n == 1 { "" } else { "s" };
+        let (whole, part) = (self.time_lost / 1_000_000, self.time_lost / 100_000 % 10);
+        write!(
+            f,
+            "{} event{}, {} made up, {} left out; {} gap{} of {} byte{}, {whole}.{part} ms; {} incomplete generation{}",
+            self.events,
+            s(self.events),
+            self.made_up,
+            self.left_out,
+            self.gaps,
+            s(self.gaps),
+            self.bytes_lost,
+            s(self.bytes_lost),
+            self.incomplete,
+            s(self.incomplete),
+        )?;
+        match self.new_traces {
+            0 => Ok(()),
+            n => write!(f, "; {n} other trace{} in the file", s(n)),
+        }
+    }
+}
+
+#[cfg(feature = "defmt")]
+macro_rules! format_as_display {
+    ($($name:ident)*) => {$(
+        impl defmt::Format for $name {
+            fn format(&self, f: defmt::Formatter<'_>) {
+                defmt::write!(f, "{}", defmt::Display2Format(self));
+            }
+        }
+    )*};
+}
+
+#[cfg(feature = "defmt")]
+format_as_display! { Gap Incomplete NewTrace Losses }
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Item<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self {
+            Item::Event(event) => defmt::write!(f, "{}", event),
+            Item::MadeUp(event, error) => defmt::write!(f, "made up: {} ({})", event, error),
+            Item::LeftOut(event, error) => defmt::write!(f, "left out: {} ({})", event, error),
+            Item::Gap(gap) => defmt::write!(f, "{}", gap),
+            Item::Incomplete(lack) => defmt::write!(f, "{}", lack),
+            Item::NewTrace(new) => defmt::write!(f, "{}", new),
+        }
     }
 }

@@ -2,12 +2,13 @@
 
 use super::events::Source;
 use super::input::Memory;
+use super::lenient::{self, Findings, Items, MOST};
 use super::needs;
 use super::output::{self, EndingJson, Failure, Result};
 use super::parallel;
 use super::progress::Progress;
 use gotrace::generation::Ending;
-
+use gotrace::reader::{Item, Losses};
 use serde::Serialize;
 use std::io::Write;
 use std::num::NonZero;
@@ -32,6 +33,11 @@ pub struct Args {
     /// After an error, go on with the next generation that can be found
     #[arg(long)]
     keep_going: bool,
+
+    /// Read on behind damage, and say what is lost, made up and left out: bytes that cannot be read,
+    /// names that are missing, and events that the others need and the trace lacks
+    #[arg(long, conflicts_with = "keep_going")]
+    lenient: bool,
 
     /// Print one JSON object a trace, each on a line: file, ok, events, generations, and errors
     /// with their offsets
@@ -64,7 +70,18 @@ struct Report {
     generations: u64,
     /// How it ends; null if that is not known, because the file could not be read.
     ending: Option<EndingJson>,
+    /// At most a hundred, and with --lenient a hundred of each kind.
     errors: Vec<Damage>,
+    /// How many more there are.
+    more_errors: u64,
+    /// With --lenient, what was given and lost.
+    losses: Option<Losses>,
+    /// Of a trace that fails, what --lenient would give.
+    #[serde(skip)]
+    leniently: Option<String>,
+    /// What is found is printed at once.
+    #[serde(skip)]
+    at_once: bool,
     /// As people see it, if it ends early.
     #[serde(skip)]
     early: Option<Ending>,
@@ -112,9 +129,24 @@ pub fn run(args: Args) -> Result {
         }
         // Both streams may be one terminal.
         out.flush()?;
-        let several = report.early.is_none();
+        let several = report.early.is_none() && !report.at_once;
         for damage in report.errors.iter().filter(|_| several) {
             output::report(&Failure::file(file, &damage.error));
+        }
+        match report.more_errors {
+            0 => {}
+            n => output::note(format_args!(
+                "{}: {n} more are not listed",
+                output::name(file)
+            )),
+        }
+        match (&report.losses, &report.leniently) {
+            (Some(losses), _) => {
+                let name = output::name(file);
+                output::note(format_args!("{name}: read leniently: {losses}"));
+            }
+            (None, Some(text)) => output::note(format_args!("{}: {text}", output::name(file))),
+            (None, None) => {}
         }
         if let Some(ending) = report.early {
             output::report(&Failure::file(file, ending));
@@ -133,6 +165,18 @@ pub fn run(args: Args) -> Result {
 }
 
 impl Report {
+    /// Adds what is wrong, if not too much is.
+    fn add(&mut self, file: &Path, error: String, offset: Option<u64>) {
+        if self.errors.len() as u64 >= MOST && self.losses.is_none() {
+            self.more_errors += 1;
+            return;
+        }
+        if self.at_once {
+            output::report(&Failure::file(file, &error));
+        }
+        self.errors.push(Damage { error, offset });
+    }
+
     fn ends(&mut self, ending: Ending) {
         self.ending = Some(ending.into());
         self.early = Some(ending).filter(Ending::is_early);
@@ -144,7 +188,12 @@ fn check(file: &Path, args: &Args, progress: &Progress) -> Report {
         file: file.to_string_lossy().into_owned(),
         ..Report::default()
     };
+    // Of several files, each has its turn.
+    report.at_once = !args.json && args.files.len() == 1 && (args.keep_going || args.lenient);
     let result = Source::open(file, &args.memory, progress).and_then(|mut source| {
+        if args.lenient {
+            return read_leniently(file, source, progress, &mut report);
+        }
         let threads = parallel::threads(args.threads) / args.files.len().max(1);
         if let Source::Mapped(mapped) = &source
             && threads > 1
@@ -156,10 +205,16 @@ fn check(file: &Path, args: &Args, progress: &Progress) -> Report {
             }
             return Ok(());
         }
-        read(file, &mut source, args.keep_going, progress, &mut report)
+        let result = read(file, &mut source, args.keep_going, progress, &mut report);
+        if let Source::Mapped(mapped) = &source
+            && !report.errors.is_empty()
+        {
+            report.leniently = lenient::would_give(mapped.bytes());
+        }
+        result
     });
     match result {
-        Err(Failure::File { error, offset, .. }) => report.errors.push(Damage { error, offset }),
+        Err(Failure::File { error, offset, .. }) => report.add(file, error, offset),
         Err(Failure::Ending { ending, .. }) => report.ends(ending),
         _ => {}
     }
@@ -197,8 +252,7 @@ fn read(
                     true => ending.to_string(),
                     false => events.message(file, &error),
                 };
-                let offset = Some(trace.offset().0);
-                report.errors.push(Damage { error, offset });
+                report.add(file, error, Some(trace.offset().0));
                 report.ends(ending);
                 if !keep_going {
                     return Ok(());
@@ -217,4 +271,36 @@ fn read(
             done = offset;
         }
     }
+}
+
+/// Reads all that can be read.
+fn read_leniently(file: &Path, source: Source, progress: &Progress, report: &mut Report) -> Result {
+    let mut source = Some(source);
+    let mut items = Items::new(file, &mut source)?;
+    let mut findings = Findings::default();
+    report.losses = Some(items.losses());
+    let mut done = 0;
+    loop {
+        let item = match items.next() {
+            Ok(Some(item)) => item,
+            Ok(None) => break,
+            Err(error) => return Err(Failure::trace(file, error)),
+        };
+        if let Item::Event(event) = &item {
+            if event.wire_type().is_some() {
+                continue;
+            }
+        } else if let Some((text, offset)) = findings.describe(&item) {
+            report.add(file, text, Some(offset));
+            continue;
+        }
+        let offset = items.uncounted();
+        progress.add(usize::try_from(offset.saturating_sub(done)).unwrap_or(0));
+        done = offset;
+    }
+    report.events = items.losses().events;
+    report.generations = items.generations_read();
+    report.more_errors = findings.others();
+    report.losses = Some(items.losses());
+    Ok(())
 }

@@ -4,6 +4,7 @@ use super::events::Source;
 use super::filter;
 use super::help;
 use super::input::{Memory, Stream, Whole};
+use super::lenient::{Findings, Items};
 use super::output::{self, Failure, Result, Text};
 use super::progress::Progress;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -11,7 +12,7 @@ use gotrace::export::json::{Lines, Stacks};
 use gotrace::generation::Ends;
 use gotrace::legacy::Records;
 use gotrace::reader::StreamBatches;
-use gotrace::select::{Filter, Moment, Verdict};
+use gotrace::select::{Filter, Moment, Selection, Verdict};
 use gotrace::wire::Chunk;
 use gotrace::wire::text::HeaderLine;
 use gotrace::{Details, Event, EventKind, Stack, Time, event::StateTransition, ids::StackId};
@@ -112,6 +113,12 @@ pub struct Args {
     #[arg(long, conflicts_with = "parsed", requires = "wire")]
     header: bool,
 
+    /// Read on behind damage, and print what is lost or made up to standard error: bytes that cannot be
+    /// read, names that are missing, and events that the others need and the trace lacks, which are
+    /// printed among the others
+    #[arg(long, conflicts_with_all = ["wire", "generation"])]
+    lenient: bool,
+
     #[command(flatten)]
     memory: Memory,
 
@@ -154,7 +161,19 @@ pub fn run(args: Args) -> Result {
     let mut source = Source::open(&args.file, &args.memory, &progress)?;
     let mut out = Text::stdout();
     let mut found = Found::default();
-    let result = parsed(&args, &filter, &mut source, &mut out, &progress, &mut found);
+    let selection = filter::selection(&filter, &source, &args.file, &args.memory)?;
+    let mut printer = Printer {
+        args: &args,
+        selection,
+        lines: Lines::new(args.stacks.unwrap_or_default()),
+        stacks: StackTexts::default(),
+        out: &mut out,
+        found: &mut found,
+    };
+    let result = match args.lenient {
+        true => leniently(&mut printer, &mut Some(source), &progress),
+        false => parsed(&mut printer, &mut source, &progress),
+    };
     drop(progress);
     out.flush()?;
     if result.is_ok() && args.limit != Some(0) && std::io::stderr().is_terminal() {
@@ -261,53 +280,23 @@ fn old_wire(args: &Args, trace: &Whole, out: &mut Text, progress: &Progress) -> 
 }
 
 /// Prints the events selected, up to the first error.
-fn parsed(
-    args: &Args,
-    filter: &Filter,
-    source: &mut Source,
-    out: &mut Text,
-    progress: &Progress,
-    found: &mut Found,
-) -> Result {
-    let mut selection = filter::selection(filter, source, &args.file, &args.memory)?;
+fn parsed(printer: &mut Printer<'_>, source: &mut Source, progress: &Progress) -> Result {
+    let args = printer.args;
     let mut events = source.events(&args.file, args.generation)?;
-    let mut lines = Lines::new(args.stacks.unwrap_or_default());
-    let mut stacks = StackTexts::default();
-    let with_stacks = args.stacks != Some(Stacks::None);
-    let limit = args.limit.unwrap_or(u64::MAX);
     let mut done = events.uncounted();
-    while found.shown < limit {
+    while printer.wants_more() {
         if events.will_wait() {
             // Somebody may be watching.
-            out.flush()?;
+            printer.out.flush()?;
         }
         let event = match events.next() {
             Ok(Some(event)) => event,
             Ok(None) => return events.end(&args.file),
             Err(error) => return Err(events.failure(&args.file, error)),
         };
-        found.read += 1;
-        if event.kind() == EventKind::Sync {
-            // Another generation gives its stacks other ids.
-            stacks = StackTexts::default();
-            lines.skip(&event);
+        if printer.print(&event)? {
+            break;
         }
-        let verdict = selection.sees(&event);
-        found.times = selection.times();
-        match verdict.map_err(|e| Failure::file(&args.file, e))? {
-            Verdict::Selected => {}
-            Verdict::Skipped => continue,
-            Verdict::Over => break,
-        }
-        if args.json {
-            out.add(|bytes| lines.write(&event, bytes))?;
-        } else if with_stacks {
-            stacks.write(&event, out.buffer());
-        } else {
-            let _ = writeln!(out.buffer(), "{}", event.line());
-        }
-        found.shown += 1;
-        out.relax()?;
         let offset = events.uncounted();
         if offset > done {
             progress.add(usize::try_from(offset - done).unwrap_or(0));
@@ -315,6 +304,84 @@ fn parsed(
         }
     }
     Ok(())
+}
+
+/// Prints the events selected of a trace that may be damaged, and says what is missing.
+fn leniently(
+    printer: &mut Printer<'_>,
+    source: &mut Option<Source>,
+    progress: &Progress,
+) -> Result {
+    let file = &printer.args.file;
+    let mut items = Items::new(file, source)?;
+    let mut findings = Findings::default();
+    let mut done = items.uncounted();
+    while printer.wants_more() {
+        let item = match items.next() {
+            Ok(Some(item)) => item,
+            Ok(None) => break,
+            Err(error) => return Err(Failure::trace(file, error)),
+        };
+        findings.note(file, &item);
+        if let Some(event) = item.event()
+            && printer.print(&event)?
+        {
+            break;
+        }
+        let offset = items.uncounted();
+        if offset > done {
+            progress.add(usize::try_from(offset - done).unwrap_or(0));
+            done = offset;
+        }
+    }
+    printer.out.flush()?;
+    findings.sum_up(file, &items.losses());
+    Ok(())
+}
+
+/// Prints events that are selected.
+struct Printer<'a> {
+    args: &'a Args,
+    selection: Selection<'a>,
+    lines: Lines,
+    stacks: StackTexts,
+    out: &'a mut Text,
+    found: &'a mut Found,
+}
+
+impl Printer<'_> {
+    fn wants_more(&self) -> bool {
+        self.found.shown < self.args.limit.unwrap_or(u64::MAX)
+    }
+
+    /// Prints an event if it is selected; says whether none that follows will be.
+    #[inline]
+    fn print(&mut self, event: &Event<'_, '_>) -> Result<bool> {
+        let (args, out, found) = (self.args, &mut *self.out, &mut *self.found);
+        found.read += 1;
+        if event.kind() == EventKind::Sync {
+            // Another generation gives its stacks other ids.
+            self.stacks = StackTexts::default();
+            self.lines.skip(event);
+        }
+        let verdict = self.selection.sees(event);
+        found.times = self.selection.times();
+        match verdict.map_err(|e| Failure::file(&args.file, e))? {
+            Verdict::Selected => {}
+            Verdict::Skipped => return Ok(false),
+            Verdict::Over => return Ok(true),
+        }
+        if args.json {
+            out.add(|bytes| self.lines.write(event, bytes))?;
+        } else if args.stacks != Some(Stacks::None) {
+            self.stacks.write(event, out.buffer());
+        } else {
+            let _ = writeln!(out.buffer(), "{}", event.line());
+        }
+        found.shown += 1;
+        out.relax()?;
+        Ok(false)
+    }
 }
 
 /// The stacks of a generation as text: most are printed many times.

@@ -43,6 +43,7 @@ mod hints;
 mod input;
 mod latency;
 mod leaks;
+mod lenient;
 #[cfg(unix)]
 mod listen;
 #[cfg(unix)]

@@ -118,14 +118,6 @@ pub trait Hooks: Sized {
         Ok(())
     }
 
-    /// A cursor's event passed.
-    fn passed<S: Storage>(_: &mut Engine<S, Self>, _: &Pieces<'_>, _: u32) -> Result<(), Error>
-    where
-        Self: Mode,
-    {
-        Ok(())
-    }
-
     /// The earliest event must wait: gives the event that comes next, if that is decided.
     fn wait<S: Storage>(_: &mut Engine<S, Self>, _: &Pieces<'_>) -> Option<Result<bool, Error>>
     where
