@@ -82,10 +82,10 @@ pub struct Args {
     out: String,
 
     #[command(flatten)]
-    on: trigger::Args,
+    input: live::Input,
 
     #[command(flatten)]
-    input: live::Input,
+    on: trigger::Wanted,
 }
 
 type Shared = Arc<SharedRecorder<Memory>>;
@@ -440,7 +440,7 @@ struct Session {
     keep: Arc<Keep>,
     snapshotter: Snapshotter,
     sender: Sender<Message>,
-    on: trigger::Args,
+    on: trigger::Wanted,
     /// The input's name.
     input: String,
     live: Option<(TraceMultiplexer, JoinHandle<()>)>,
@@ -673,7 +673,7 @@ mod tests {
         let (sender, messages) = channel();
         let recorder = Arc::new(recorder);
         let seen = Arc::default();
-        let on = trigger::Args {
+        let on = trigger::Wanted {
             on: Vec::new(),
             after: None,
             cooldown: Duration::from_secs(10),

@@ -7,6 +7,9 @@
 //! [`live`] opens what a running program writes, [`pulse`] says how it is doing, [`signals`] and
 //! [`snapshots`] are for those who keep the last of it, [`table`] prints rows as text, JSON and CSV,
 //! [`guard`] turns a file that shrinks while mapped into an error message.
+//! For those who record, [`arena`] keeps an eye on the arena's file, [`listen`] on who may listen at a
+//! socket, [`trigger`] on the events, [`snapshotter`] takes the snapshots and [`control`] takes orders;
+//! [`copy`] writes what `tee` copies.
 
 mod answer;
 mod answers;
@@ -73,6 +76,7 @@ mod tasks;
 #[cfg(unix)]
 mod tee;
 mod timeline;
+#[cfg(unix)]
 mod top;
 #[cfg(unix)]
 mod top_screen;

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 // No documentation of the struct itself: it would take the place of the command's.
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Triggers")]
-pub struct Args {
+pub struct Wanted {
     /// Take a snapshot when an event fits this expression, as 'task("checkout") > 300ms'; may be given
     /// several times. With a name: 'slow: task("checkout") > 300ms'
     ///
@@ -65,7 +65,7 @@ pub struct Args {
     pub control: Option<String>,
 }
 
-impl Args {
+impl Wanted {
     /// Whether snapshots get a file beside them, by which they are known again.
     pub fn has_side_files(&self) -> bool {
         let bounded = self.max_snapshots.is_some() || self.max_disk.is_some();
@@ -177,7 +177,7 @@ pub struct Firing {
 /// cannot be read on, sends why.
 pub fn watch<M: Send + 'static>(
     events: LiveReader,
-    args: &Args,
+    args: &Wanted,
     sender: &Sender<M>,
     firing: fn(Box<Firing>) -> M,
     ended: fn(std::result::Result<(), LiveError>) -> M,
@@ -292,7 +292,7 @@ pub struct Keeping {
 const MOST_WAITING: usize = 64;
 
 impl Keeping {
-    pub fn new(args: &Args, out: &str) -> Result<Keeping> {
+    pub fn new(args: &Wanted, out: &str) -> Result<Keeping> {
         let mut budget = Budget::new();
         if let Some(count) = args.max_snapshots {
             budget = budget.with_max_count(usize::try_from(count).unwrap_or(usize::MAX));
