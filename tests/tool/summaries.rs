@@ -156,20 +156,18 @@ fn as_go_rows_are_those_of_the_library() {
 #[test]
 fn parts_of_a_trace() {
     let file = path("block-go1.27");
+    // A generation mentions goroutines that do nothing only at its end.
     let sum = |args: &[&str]| -> i64 {
         let rows = ask(&[&["goroutines", "--json"], args].concat(), &file).json();
-        rows.iter()
-            .map(|row| row["total_ns"].as_i64().unwrap())
-            .sum()
+        let rows = rows
+            .iter()
+            .filter(|row| row["function"].as_str().unwrap().starts_with("main."));
+        rows.map(|row| row["total_ns"].as_i64().unwrap()).sum()
     };
     let (whole, early) = (sum(&[]), sum(&["--to", "20ms"]));
     let late = sum(&["--from", "20ms"]);
     assert!(early > 0 && late > 0);
-    // The times of the events at the cut are not exactly those asked for.
-    assert!(
-        (whole - early - late).abs() < whole / 100,
-        "{whole} {early} {late}"
-    );
+    assert_eq!(early + late, whole);
     let main = sum(&["-g", "1"]);
     assert!(0 < main && main < whole);
     assert_eq!(sum(&["--from", "10m"]), 0);
@@ -248,11 +246,10 @@ fn go_opens_profiles() {
 #[test]
 fn a_damaged_trace_gives_what_is_before_the_damage() {
     let dir = clean("summaries");
-    let bytes = fixture("http-go1.23").bytes();
+    // Of several generations.
+    let bytes = fixture("annotate-go1.25").bytes();
     let damaged = dir.join("damaged.trace");
-    let mut broken = bytes.clone();
-    let at = bytes.len() * 3 / 4;
-    broken.truncate(at);
+    let mut broken = bytes[..bytes.len() * 3 / 4].to_vec();
     broken.extend([0xff; 64]);
     std::fs::write(&damaged, broken).unwrap();
     for args in [
@@ -274,13 +271,13 @@ fn a_damaged_trace_gives_what_is_before_the_damage() {
         Path::new("goroutines"),
         "--json".as_ref(),
         &damaged,
-        &path("http-go1.23"),
+        &path("annotate-go1.25"),
     ]);
     assert_ne!(both.status, 0);
     let files = both.json();
     assert!(
         files
             .iter()
-            .any(|row| row["file"] == json!(path("http-go1.23")))
+            .any(|row| row["file"] == json!(path("annotate-go1.25")))
     );
 }

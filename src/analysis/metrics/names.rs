@@ -243,7 +243,9 @@ impl Metrics {
             };
             texts.sort_unstable();
             texts.dedup();
-            arguments.extend(texts.iter().map(|text| Some(text.to_string())));
+            // What is not UTF-8 cannot be written in an expression.
+            let writable = texts.iter().filter_map(|text| text.to_str());
+            arguments.extend(writable.map(|text| Some(text.to_string())));
             for argument in arguments {
                 if argument.is_none() && *family == Family::Blocked {
                     continue;
@@ -255,8 +257,7 @@ impl Metrics {
                     if let Some(value) = self.stat(Some(&spread), *stat) {
                         let shown = match &argument {
                             Some(argument) => {
-                                let argument = crate::GoStr::new(argument.as_bytes());
-                                format!("{name}({}).{stat_name}", argument.quoted())
+                                format!("{name}({}).{stat_name}", quoted(argument))
                             }
                             None => format!("{name}.{stat_name}"),
                         };
@@ -394,4 +395,18 @@ fn ids<'n>(
     indexes: impl Iterator<Item = usize>,
 ) -> Vec<crate::GoStr<'n>> {
     indexes.filter_map(|at| names.nth(at)).collect()
+}
+
+/// A text in quotes, as an expression has it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }

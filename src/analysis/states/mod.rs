@@ -195,6 +195,12 @@ impl States {
         }
     }
 
+    /// The trace is looked at until this moment, at which no event need be: for
+    /// [`finish`](States::finish). An earlier moment than the last event changes nothing.
+    pub fn set_end(&mut self, end: Time) {
+        self.last = self.last.max(end);
+    }
+
     /// Names and stacks, by the numbers that are in what is reported.
     pub const fn names(&self) -> &Names {
         &self.names

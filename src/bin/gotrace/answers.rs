@@ -19,7 +19,7 @@ pub struct Part {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub from: Option<Moment>,
 
-    /// Count only time before this
+    /// Count only time before this; what the trace mentions for the first time later is left out
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub to: Option<Moment>,
 
@@ -32,6 +32,15 @@ impl Part {
     pub fn goroutines(&self) -> Vec<GoId> {
         let ids = self.goroutine.iter();
         ids.filter_map(|id| GoId::new(*id)).collect()
+    }
+
+    /// The exact moment, if it is known without a clock.
+    fn exactly(moment: Moment, start: Time) -> Option<Time> {
+        match moment {
+            Moment::At(time) => Some(time),
+            Moment::SinceStart(after) => Some(start + after),
+            _ => None,
+        }
     }
 
     fn filter(&self) -> Filter {
@@ -81,13 +90,25 @@ pub fn ask(
     let mut selection = filter.selection();
     let mut states = States::new();
     let mut from = None;
+    let mut end = None;
+    if part.from.is_some() {
+        // Nothing counts yet.
+        question.begin(Time(i64::MAX));
+    }
     let failure = read(file, &mut events, progress, |event| {
         if from.is_none() || part.to.is_some() {
             match selection.sees(event) {
-                Ok(Verdict::Over) => return Ok(false),
+                Ok(Verdict::Over) => {
+                    let start = states.first_time().unwrap_or(event.time());
+                    end = part.to.and_then(|to| Part::exactly(to, start));
+                    return Ok(false);
+                }
                 Ok(Verdict::Selected) if from.is_none() => {
-                    from = Some(event.time());
-                    question.begin(event.time());
+                    let start = states.first_time().unwrap_or(event.time());
+                    let exact = part.from.and_then(|from| Part::exactly(from, start));
+                    let begin = exact.map_or(event.time(), |time| time.min(event.time()));
+                    from = Some(begin);
+                    question.begin(begin);
                 }
                 Ok(_) => {}
                 Err(error) => return Err(Failure::file(file, error)),
@@ -100,9 +121,8 @@ pub fn ask(
         question.after(event, &states);
         Ok(true)
     })?;
-    if from.is_none() {
-        // Nothing counts.
-        question.begin(states.last_time());
+    if let Some(end) = end {
+        states.set_end(end);
     }
     states.finish(question);
     Ok(Answered {

@@ -174,11 +174,13 @@ pub fn run(args: Args) -> Result {
             // Both streams may be one terminal.
             out.flush()?;
             output::report(&failure);
-            unsound = Some(match (failure, unsound.take()) {
-                (Failure::Ending { .. }, None | Some(Failure::ReportedEarly)) => {
-                    Failure::ReportedEarly
-                }
+            let now = match failure {
+                Failure::Ending { .. } => Failure::ReportedEarly,
                 _ => Failure::Reported,
+            };
+            unsound = Some(match unsound.take() {
+                Some(before) => now.reported(before),
+                None => now,
             });
         }
         Ok(())
