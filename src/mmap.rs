@@ -248,6 +248,7 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 fn fill(mut file: &File, len: u64) -> io::Result<()> {
     use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
     const BLOCK: u64 = 64 << 10;
+    const PAGE: usize = 4 << 10;
     if file.metadata()?.len() < len {
         file.set_len(len)?;
     }
@@ -262,7 +263,9 @@ fn fill(mut file: &File, len: u64) -> io::Result<()> {
         if read == 0 {
             break;
         }
-        if block.iter().all(|byte| *byte == 0) {
+        // A hole is as large as a page at least.
+        let has_hole = |page: &[u8]| page.iter().all(|byte| *byte == 0);
+        if block.chunks(PAGE).any(has_hole) {
             file.seek(SeekFrom::Start(at))?;
             file.write_all(&block)?;
         }

@@ -178,7 +178,7 @@ impl Blocked {
 
     /// The places where goroutines waited, the one with the most time first.
     pub fn places(&self) -> Vec<&Place> {
-        let used = |place: &&Place| place.times.len() > 0 || place.still > 0;
+        let used = |place: &&Place| !place.times.is_empty() || place.still > 0;
         let mut places: Vec<&Place> = self.places.iter().filter(used).collect();
         places.sort_by_key(|place| core::cmp::Reverse(place.total()));
         places

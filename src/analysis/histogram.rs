@@ -1,7 +1,6 @@
 //! How long things took: percentiles of many durations in little memory.
 
 use crate::num;
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// Steps of a factor of two.
@@ -28,7 +27,7 @@ const STEPS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Histogram {
     /// The counts of each power of two that has any.
-    octaves: Vec<Box<[u32; STEPS]>>,
+    octaves: Vec<[u32; STEPS]>,
     /// For each power of two one more than where its counts are; 0 for nowhere.
     places: [u8; OCTAVES],
     len: u64,
@@ -113,7 +112,7 @@ impl Histogram {
             return;
         };
         if *place == 0 {
-            self.octaves.push(Box::new([0; STEPS]));
+            self.octaves.push([0; STEPS]);
             *place = num::low_byte(num::wide(self.octaves.len()));
         }
         let at = usize::from(place.wrapping_sub(1));
@@ -128,7 +127,7 @@ impl Histogram {
         let places = self.places.iter().enumerate();
         places.filter_map(|(octave, place)| {
             let at = usize::from(place.checked_sub(1)?);
-            Some((octave, &**self.octaves.get(at)?))
+            Some((octave, self.octaves.get(at)?))
         })
     }
 

@@ -187,11 +187,11 @@ impl World {
     pub fn bytes(&self) -> Vec<u8> {
         let mut text = String::from("Trace Go1.22\n");
         let head = format!("EventBatch gen=1 m={} time=0\n", u64::MAX);
-        write!(text, "{head}Frequency freq=1000000000\n{head}Strings\n").unwrap();
+        writeln!(text, "{head}Frequency freq=1000000000\n{head}Strings").unwrap();
         for (at, string) in self.strings.iter().enumerate() {
             writeln!(text, "String id={}\n\tdata={string:?}", at + 1).unwrap();
         }
-        write!(text, "{head}Stacks\n").unwrap();
+        writeln!(text, "{head}Stacks").unwrap();
         for (at, frames) in self.stacks.iter().enumerate() {
             writeln!(text, "Stack id={} nframes={}", at + 1, frames.len()).unwrap();
             for (line, func) in frames.iter().enumerate() {

@@ -95,7 +95,7 @@ fn explain_for_programs() {
         // By its id it is found again.
         let id = one["task"].to_string();
         let again = run(["explain", "--json", "--task", &id, trace]).json();
-        assert_eq!(again, [one.clone()]);
+        assert_eq!(again, std::slice::from_ref(one));
     }
     let csv = run(["explain", "--csv", trace]).ok();
     let csv = String::from_utf8(csv).unwrap();
