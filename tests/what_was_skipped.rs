@@ -25,11 +25,6 @@ const PARTS: &[(bool, &str, &str)] = &[
     (cfg!(feature = "zstd"), "zstd", "what zstd compressed"),
     (cfg!(feature = "json"), "json", "events as JSON"),
     (
-        cfg!(feature = "pprof"),
-        "pprof",
-        "profiles for `go tool pprof`",
-    ),
-    (
         cfg!(feature = "expressions"),
         "expressions",
         "filters and assertions that are expressions",

@@ -17,6 +17,7 @@ pub(crate) struct Group {
     pub(crate) waiting: Vec<(NameId, Spread)>,
 }
 
+#[cfg(feature = "expressions")]
 impl Group {
     /// All its waits.
     pub(crate) fn all_waiting(&self) -> Spread {
@@ -53,6 +54,7 @@ impl<T> ByName<T> {
         self.0.get(name.index())?.as_deref()
     }
 
+    #[cfg(feature = "expressions")]
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.0.iter().flatten().map(|value| &**value)
     }

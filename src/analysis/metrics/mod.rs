@@ -38,7 +38,9 @@ pub use spread::Spread;
 pub(super) use churn::Churn;
 pub(super) use collector::Collector;
 pub(super) use convoys::{Convoys, WINDOW};
-pub(super) use groups::{Group, Groups};
+#[cfg(feature = "expressions")]
+pub(super) use groups::Group;
+pub(super) use groups::Groups;
 pub(super) use living::Living;
 pub(super) use load::Load;
 pub(super) use stops::Stops;
@@ -243,6 +245,7 @@ impl Metrics {
         (workers.saturating_add(assists), assists)
     }
 
+    #[cfg(feature = "expressions")]
     pub(super) fn over_groups(&self, add: impl Fn(&Group, &mut Spread)) -> Spread {
         let mut all = Spread::new();
         for group in self.all.groups.functions.values() {
@@ -272,6 +275,7 @@ impl Metrics {
 
     /// Goroutines that the trace shows to be leaked: of functions whose goroutines grow in number and do
     /// nothing, and those that wait for ever.
+    #[cfg(feature = "expressions")]
     pub(super) fn leaked(&self) -> u64 {
         let grown = self.living.leaks(&self.states);
         let grown = grown

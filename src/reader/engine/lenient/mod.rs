@@ -7,7 +7,9 @@ use super::Engine;
 use super::mode::{Hooks, Mode};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Raw};
-use crate::generation::{Finder, Gathered, Part, Tables, Tail};
+#[cfg(feature = "std")]
+use crate::generation::Gathered;
+use crate::generation::{Finder, Part, Tables, Tail};
 use crate::ids::{GenerationId, Offset};
 use crate::order::{Epoch, Fault, Further, Made, Scheduler, Verdict};
 use crate::reader::lenient::{Gap, Incomplete, Item, Lenient, Losses, NewTrace};
