@@ -187,7 +187,7 @@ impl Default for FlightRecorderConfig {
 /// ```
 /// use gotrace::recorder::arena_size_for;
 /// static ARENA: [u8; arena_size_for(16 << 10)] = [0; _];
-/// assert_eq!(ARENA.len(), 50_752);
+/// assert_eq!(ARENA.len(), 50_880);
 /// ```
 pub const fn arena_size_for(max_bytes: usize) -> usize {
     let config = FlightRecorderConfig {

@@ -231,8 +231,9 @@ fn lying_clocks_are_believed_only_if_something_is_missing() {
             let run = read(&lost);
             let all = text.lines().count() as u64;
             let losses = run.losses;
+            // What depends on the missing event, with clocks that lie, costs some more.
             assert!(
-                losses.events * 10 >= all * 9,
+                losses.events * 5 >= all * 4,
                 "{schedule:?}: {losses:?} of {all}"
             );
             assert!(losses.made_up + losses.left_out > 0, "{schedule:?}");

@@ -198,7 +198,11 @@ fn profiles() {
         assert_eq!(sum > 0, kind.name() != "cpu", "{option}");
     }
     let samples = ask(&["pprof", "--cpu", "--folded"], &path("profile-go1.27"));
-    assert!(samples.text().contains("main.main;"), "{}", samples.text());
+    assert!(
+        samples.text().contains("main.main.func1;"),
+        "{}",
+        samples.text()
+    );
     let refused = ask(&["pprof"], &file);
     assert_eq!(refused.status, 2);
 }

@@ -122,7 +122,10 @@ fn snapshot(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> R
                 Ok(true) => break,
                 Err(error) => return Err(Failure::file(file, error)),
             },
-            Ok(None) => break,
+            Ok(None) => {
+                result = events.end(file);
+                break;
+            }
             Err(error) => {
                 result = Err(events.failure(file, error));
                 break;

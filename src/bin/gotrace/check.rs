@@ -209,7 +209,7 @@ fn check(file: &Path, args: &Args, progress: &Progress) -> Report {
         if let Source::Mapped(mapped) = &source
             && !report.errors.is_empty()
         {
-            report.leniently = lenient::would_give(mapped.bytes());
+            report.leniently = lenient::would_give(mapped.bytes(), report.events);
         }
         result
     });

@@ -23,7 +23,7 @@ pub fn read(
     let error = loop {
         match events.next() {
             Ok(Some(event)) => metrics.add(&event),
-            Ok(None) => break None,
+            Ok(None) => break events.end(file).err(),
             Err(error) => break Some(events.failure(file, error)),
         }
         let offset = events.uncounted();

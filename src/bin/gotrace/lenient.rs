@@ -127,11 +127,15 @@ impl Findings {
     }
 }
 
-/// What a lenient reader gives of a trace that is damaged, in a few words.
-pub fn would_give(bytes: &[u8]) -> Option<String> {
+/// What a lenient reader gives of a trace that is damaged, in a few words, if that is more than so many
+/// events.
+pub fn would_give(bytes: &[u8], events: u64) -> Option<String> {
     let mut reader = Trace::new(bytes).ok()?.reader().lenient();
     while let Ok(Some(_)) = reader.next() {}
     let (losses, generations) = (reader.losses(), reader.generations_read());
+    if losses.events <= events {
+        return None;
+    }
     let s = |n: u64| if n == 1 { "" } else { "s" };
     Some(format!(
         "--lenient gives {} event{} of {generations} generation{}; {} byte{} are lost",

@@ -257,8 +257,14 @@ impl Summary {
         let version = match source.start() {
             Ok(version) => version,
             Err(error) => {
-                self.size = size(file, &source.into_inner());
-                return Err(damaged(error));
+                let mut input = source.into_inner();
+                self.size = size(file, &input);
+                // What it is that is no trace, an input says best.
+                let strange = match (&error, input.version()) {
+                    (SourceError::Text(_), Err(strange)) => Failure::trace(file, strange),
+                    _ => damaged(error),
+                };
+                return Err(strange);
             }
         };
         self.version = Some(format!("1.{}", version.minor()));

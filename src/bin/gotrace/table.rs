@@ -445,7 +445,11 @@ pub fn printer(options: &Options, several: bool) -> Printer<impl Write + use<>> 
     Printer {
         options: options.clone(),
         width: terminal_width(),
-        out: output::styled(),
+        // Programs get every character, also those that a terminal would obey.
+        out: match options.is_text() {
+            true => Box::new(output::styled()) as Box<dyn Write>,
+            false => Box::new(io::BufWriter::new(io::stdout().lock())),
+        },
         names: several,
         is_first: true,
         has_header: false,

@@ -292,8 +292,9 @@ fn a_file_that_is_written_anew_has_another_trace() {
                     // Shorter or longer: it is seen.
                     Some(next) => write(next),
                     None => {
-                        let last = all.last().unwrap();
-                        std::fs::write(&path, last).unwrap();
+                        let last = all.last().and_then(|bytes| bytes.last()).unwrap();
+                        let file = std::fs::OpenOptions::new().append(true).open(&path);
+                        std::io::Write::write_all(&mut file.unwrap(), &[*last]).unwrap();
                     }
                 }
             }
