@@ -6,7 +6,7 @@ mod analysis;
 mod cases;
 #[path = "../common/mod.rs"]
 mod common;
-#[cfg(feature = "std")]
+#[cfg(all(feature = "expressions", feature = "std"))]
 mod diff;
 #[cfg(all(feature = "expressions", feature = "std"))]
 mod doctor;
@@ -36,5 +36,5 @@ mod validator;
 mod values;
 mod wire;
 mod wire_dump;
-#[cfg(feature = "std")]
+#[cfg(all(feature = "expressions", feature = "std"))]
 mod world;

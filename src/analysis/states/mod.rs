@@ -46,7 +46,7 @@ mod annotations;
 mod goroutines;
 mod procs;
 mod ranges;
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests;
 mod visitor;
 

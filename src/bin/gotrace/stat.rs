@@ -233,7 +233,8 @@ impl Summary {
         progress: &Progress,
     ) -> Result {
         // What has no version is refused below.
-        if let Ok(version) = input.version()
+        let version = input.version();
+        if let Ok(version) = version
             && !version.has_generations()
         {
             self.version = Some(format!("1.{}", version.minor()));
@@ -257,10 +258,9 @@ impl Summary {
         let version = match source.start() {
             Ok(version) => version,
             Err(error) => {
-                let mut input = source.into_inner();
-                self.size = size(file, &input);
+                self.size = size(file, &source.into_inner());
                 // What it is that is no trace, an input says best.
-                let strange = match (&error, input.version()) {
+                let strange = match (&error, version) {
                     (SourceError::Text(_), Err(strange)) => Failure::trace(file, strange),
                     _ => damaged(error),
                 };

@@ -11,7 +11,8 @@ const KIB: u64 = 1 << 10;
 const PARTS: [(&str, &str, Option<u64>); 7] = [
     ("frame", "startup, exit, painting the stack", None),
     ("decode", "batches and records", Some(8 * KIB)),
-    ("recorder", "recording, snapshots", Some(8 * KIB)),
+    // With the counts of why generations left the window.
+    ("recorder", "recording, snapshots", Some(8 * KIB + 256)),
     ("recovery", "the same, and recovery after a reset", None),
     ("reader", "events in order", Some(40 * KIB)),
     ("all", "all three", None),
