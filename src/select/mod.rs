@@ -5,7 +5,7 @@
 //! `1.25s` after the trace's start, `@1251353149760` on the scale of event times, or a wall-clock
 //! time. Every time that an event or the tool displays can be parsed back into a moment.
 //!
-//! With the feature `expressions`, a filter can have a [condition](EventCondition) in the language that
+//! With the feature `expressions`, a filter can have a condition (`EventCondition`) in the language that
 //! the chapter [expressions](crate::docs::expressions) describes, and a trigger is such a filter: it
 //! fires at each event that it selects.
 //!

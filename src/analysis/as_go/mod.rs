@@ -1,7 +1,7 @@
 //! Go's own figures, as Go computes them: for comparing.
 //!
 //! `go tool trace` and its package `internal/trace` have statistics of goroutines, regions and tasks,
-//! four profiles and the mutator utilisation. [`Summarizer`], [`Profile`] and [`utilization`] give
+//! four profiles and the mutator utilisation. [`Summarizer`], [`Profile`] and [`Utilization`] give
 //! the same figures to the nanosecond, of the same events, so that what is read here can be checked
 //! against what Go shows. Where Go's figures mislead (see [`docs::differences`](crate::docs)), so do
 //! these: use the rest of [`analysis`](super) for answers.

@@ -2,8 +2,8 @@
 //! [comparisons](super::diff).
 //!
 //! [`Metrics`] takes in the events of a trace, of any reader, in one pass; its memory grows with what is
-//! alive and with the number of different names and stacks, not with events. [`MetricNames`] has the
-//! names; an expression over them, a [`MetricCondition`], is an assertion.
+//! alive and with the number of different names and stacks, not with events. `MetricNames` has the
+//! names; an expression over them, a `MetricCondition`, is an assertion.
 //!
 //! ```
 //! use gotrace::analysis::metrics::{MetricCondition, MetricNames, Metrics};
