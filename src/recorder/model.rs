@@ -165,6 +165,7 @@ fn settings_are_those_of_a_start() {
 fn one_snapshot_is_written_at_a_time() {
     loom::model(|| {
         let recorder = started();
+        recorder.write(&generation(1)).unwrap();
         let active = Arc::new(AtomicUsize::new(0));
         let write = |recorder: &Shared, active: &Arc<AtomicUsize>| {
             let mut slow = Slow {
