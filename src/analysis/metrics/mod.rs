@@ -6,7 +6,7 @@
 //! names; an expression over them, a `MetricCondition`, is an assertion.
 //!
 //! ```
-//! use gotrace::analysis::metrics::{MetricCondition, MetricNames, Metrics};
+//! use gotrace::analysis::metrics::Metrics;
 //!
 //! let bytes = include_bytes!("../../../tests/fixtures/gc-go1.27.trace");
 //! let trace = gotrace::Trace::new(bytes)?;
@@ -15,8 +15,12 @@
 //!     metrics.add(&event);
 //! }
 //! metrics.finish();
+//! # #[cfg(feature = "expressions")] {
+//! use gotrace::analysis::metrics::{MetricCondition, MetricNames};
+//!
 //! let limit = MetricCondition::parse("gc.cycles > 1 && stw.max < 100ms", &MetricNames)?;
 //! assert_eq!(limit.decide(&metrics), Ok(true));
+//! # }
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
