@@ -497,9 +497,10 @@ impl<S: Storage> Scheduler<S> {
                 Some(Cause::Event(begin, slot))
             }
             _ => {
-                // What it says is known from now on, but for a beginning that is left out.
+                // It is left out: only its number counts, and what it says of a collector of which
+                // nothing is known. A collection whose end is left out ends before the next one begins.
                 self.gc_sequence = number;
-                if ty == EventType::GC_END || !known {
+                if !known {
                     self.gc = Collector::Idle;
                 }
                 Some(Cause::None)

@@ -96,6 +96,10 @@ pub(super) struct Engine<S: Storage, M: Mode = Strict> {
     /// The most entries of each table, when the last generation was forgotten.
     peaks: Counts,
     /// What only a lenient reader has to know.
+    #[cfg_attr(
+        not(feature = "alloc"),
+        expect(dead_code, reason = "a strict one has nothing to know")
+    )]
     pub(super) mode: M::State,
     /// In the place of `EXACT`, and how many events were offered to the model.
     #[cfg(test)]
