@@ -298,6 +298,12 @@ fn a_gap_in_a_batch_that_is_torn_later_ends_where_that_is_torn() {
 }
 
 #[test]
+fn a_torn_batch_that_is_there_twice_counts_once() {
+    let run = check_found("lenient-torn-batch-there-twice.trace");
+    assert!(run.losses.gaps > 0, "{:?}", run.notes);
+}
+
+#[test]
 fn a_region_that_is_left_open_is_closed() {
     let run = read(&fault("f05-region-misuse-1.27.trace"));
     assert_eq!(run.notes.len(), 1, "{:?}", run.notes);

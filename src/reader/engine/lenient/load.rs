@@ -195,6 +195,13 @@ impl<S: Storage> Engine<S, Lenient> {
                 return Ok(());
             }
         }
+        if self.is_doubled(input, batch, sound.is_some()) {
+            loading.gaps = true;
+            self.scheduler.damaged = true;
+            let error = Error::new(ErrorKind::GenerationOrder, number.get(), batch.offset);
+            self.tell_gap(batch.offset.0, batch.end().0, error);
+            return Ok(());
+        }
         if let Some(sound) = sound {
             // The cursor is to find out where it is torn: with the next byte.
             let bytes = input.piece(place.piece).and_then(|p| p.get(place.at..));
@@ -205,19 +212,12 @@ impl<S: Storage> Engine<S, Lenient> {
             self.mode.torn.push(at);
             self.scheduler.damaged = true;
         }
-        if self.is_doubled(input, batch) {
-            loading.gaps = true;
-            self.scheduler.damaged = true;
-            let error = Error::new(ErrorKind::GenerationOrder, number.get(), batch.offset);
-            self.tell_gap(batch.offset.0, batch.end().0, error);
-            return Ok(());
-        }
         self.add_events(batch, place)
     }
 
     /// Whether the generation has a batch already like this one, with events of which each can be there
-    /// only once.
-    fn is_doubled(&self, input: &Pieces<'_>, batch: &Batch<'_>) -> bool {
+    /// only once. Of a batch that is torn, only what is sound is compared.
+    fn is_doubled(&self, input: &Pieces<'_>, batch: &Batch<'_>, torn: bool) -> bool {
         let thread = ThreadId::raw(batch.head.thread);
         let found = self.by_thread.find(thread);
         let cursor = found.and_then(|slot| self.by_thread.get(slot));
@@ -233,7 +233,11 @@ impl<S: Storage> Engine<S, Lenient> {
             let Some(entry) = self.batches.get(num::index(at)) else {
                 return false;
             };
-            if entry.time == batch.head.time && input.bytes(entry.span) == batch.data {
+            let bytes = input.bytes(entry.span);
+            let rest = bytes.strip_prefix(batch.data);
+            // One that is torn as well has a byte more, at which it is torn.
+            let same = rest.is_some_and(|rest| rest.is_empty() || torn && rest.len() == 1);
+            if entry.time == batch.head.time && same {
                 return can_be_once(batch.data);
             }
             at = entry.next;
