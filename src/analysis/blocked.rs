@@ -148,6 +148,33 @@ impl Place {
             && self.mean_queue() >= 3.0
     }
 
+    /// Counts a wait. One that was ended by a goroutine which had waited here before has the number of
+    /// such in a row.
+    fn count(&mut self, wait: &Wait, chain: Option<u64>) {
+        let time = wait.nanoseconds();
+        if wait.open {
+            self.still = self.still.saturating_add(1);
+            self.still_waited = self.still_waited.saturating_add(time);
+        } else {
+            self.times.add(time);
+        }
+        if let Some(chain) = chain {
+            self.handed_on = self.handed_on.saturating_add(1);
+            self.longest_chain = self.longest_chain.max(chain);
+        }
+        add(&mut self.who, wait.name, time);
+        if let Some((_, name)) = wait.waker {
+            add(&mut self.wakers, name, time);
+        }
+        if self
+            .longest
+            .is_none_or(|longest| longest.nanoseconds() < time)
+        {
+            self.longest = Some(*wait);
+            self.stack = wait.stack;
+        }
+    }
+
     fn advance(&mut self, time: Time) {
         let passed = time.since(self.since).max(0);
         if self.now > 0 {
@@ -324,7 +351,6 @@ impl Visitor for Blocked {
             let is_causal = is_causal(states.names(), stay.reason);
             let waker = stay.ended_by.filter(|_| is_causal);
             let waker = waker.and_then(|id| states.goroutine(id));
-            let time = stay.nanoseconds();
             let wait = Wait {
                 id: stay.id,
                 name: goroutine.name,
@@ -359,29 +385,13 @@ impl Visitor for Blocked {
             if let Some(place) = self.places.get_mut(at) {
                 place.advance(stay.to);
                 place.now = place.now.saturating_sub(1);
-                if stay.open {
-                    place.still = place.still.saturating_add(1);
-                    place.still_waited = place.still_waited.saturating_add(time);
-                } else {
-                    place.times.add(time);
-                }
-                if before.is_some() {
-                    place.handed_on = place.handed_on.saturating_add(1);
-                    place.longest_chain = place.longest_chain.max(chain);
-                }
-                add(&mut place.who, goroutine.name, time);
-                if let Some(waker) = waker {
-                    add(&mut place.wakers, waker.name, time);
-                }
-                if place
-                    .longest
-                    .is_none_or(|longest| longest.nanoseconds() < time)
-                {
-                    place.longest = Some(wait);
-                    place.stack = stack;
+                if stay.counts {
+                    place.count(&wait, before.map(|_| chain));
                 }
             }
-            self.keep(wait);
+            if stay.counts {
+                self.keep(wait);
+            }
         }
         if !stay.open && stay.next != stay.state {
             self.begins(states, goroutine);

@@ -141,7 +141,7 @@ impl Latency {
     fn advance(&mut self, states: &States, time: Time) {
         let since = self.since;
         if self.first.is_none() {
-            let first = states.first_time().unwrap_or(time);
+            let first = states.begin_time().unwrap_or(time);
             (self.first, self.since) = (Some(first), first);
             return;
         }
@@ -207,12 +207,15 @@ impl Visitor for Latency {
             GoState::Runnable => {
                 self.advance(states, stay.to);
                 let time = stay.nanoseconds();
+                if stay.open && !stay.counts {
+                    return;
+                }
                 if stay.open {
                     self.still = (self.still.0.saturating_add(1), self.still.1.max(time));
                     return;
                 }
                 self.runnable = self.runnable.saturating_sub(1);
-                if stay.next != GoState::Running || stay.began_before() {
+                if stay.next != GoState::Running || stay.began_before() || !stay.counts {
                     return;
                 }
                 if self.all.max().is_none_or(|longest| time > longest) {
@@ -233,7 +236,7 @@ impl Visitor for Latency {
                     stretch.times.add(time);
                 }
             }
-            GoState::Syscall if !stay.open && !stay.began_before() => {
+            GoState::Syscall if !stay.open && !stay.began_before() && stay.counts => {
                 self.syscalls.add(stay.nanoseconds());
                 if stay.without_proc.is_some() {
                     self.syscalls_without_proc.add(stay.nanoseconds());

@@ -171,6 +171,11 @@ impl Names {
         Some(stack)
     }
 
+    /// Adds a stack of other names, if it is not there yet.
+    pub fn copy_stack(&mut self, theirs: &Names, stack: StackRef) -> Option<StackRef> {
+        self.add_stack(theirs.key(stack)?, theirs.frames(stack))
+    }
+
     /// The frames of a stack, the innermost first; none if it is of another `Names`.
     pub fn frames(&self, stack: StackRef) -> impl DoubleEndedIterator<Item = Frame<'_>> {
         self.stored(stack).iter().map(|frame| Frame {

@@ -232,7 +232,7 @@ impl Overview {
 
     /// What happened since this was asked before, or since the first event. `None` if there was none.
     pub fn take(&mut self, states: &States) -> Option<Page> {
-        let from = self.since.or(states.first_time())?;
+        let from = self.since.or(states.begin_time())?;
         let to = states.last_time();
         let mut counts = [0u64; 4];
         for goroutine in states.goroutines() {

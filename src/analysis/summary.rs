@@ -26,12 +26,14 @@
 
 use super::histogram::Histogram;
 use super::names::{NameId, Names};
+use super::scope::Scope;
 use super::states::{
     Goroutine, OpenTask, RegionEnd, RegionKey, States, Stay, Sums, TaskEnd, Visitor,
 };
 use crate::event::{Event, GoState};
 use crate::ids::{GoId, TaskId};
 use crate::num;
+use crate::select::Filter;
 use crate::time::Time;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -201,10 +203,25 @@ struct Part {
     syscall_without: i64,
 }
 
+impl Part {
+    const fn of(stay: &Stay) -> Part {
+        let without = stay.nanoseconds_without_proc();
+        let time = stay.nanoseconds().saturating_sub(without);
+        Part {
+            state: stay.state,
+            reason: stay.reason,
+            time: if time < 0 { 0 } else { time },
+            syscall_without: without,
+        }
+    }
+}
+
 /// What is known of a goroutine that lives.
 #[derive(Clone, Debug, Default)]
 struct Account {
     life: u64,
+    /// Whether any of its time counts.
+    counts: bool,
     /// The place of its group, once it has a name.
     group: Option<u32>,
     reasons: Vec<(NameId, i64)>,
@@ -293,8 +310,6 @@ pub struct Summary {
     tasks: BTreeMap<NameId, TaskType>,
     regions: BTreeMap<RegionKey, RegionType>,
     keep: usize,
-    window: Option<(Time, Time)>,
-    only: Vec<GoId>,
 }
 
 impl Default for Summary {
@@ -302,6 +317,9 @@ impl Default for Summary {
         Summary::new()
     }
 }
+
+/// Everything.
+static ALL: Filter = Filter::new();
 
 /// How many stays are kept of a goroutine whose name is not known yet. Two or three are usual.
 const NAMELESS: usize = 32;
@@ -316,8 +334,6 @@ impl Summary {
             tasks: BTreeMap::new(),
             regions: BTreeMap::new(),
             keep: 10,
-            window: None,
-            only: Vec::new(),
         }
     }
 
@@ -326,18 +342,6 @@ impl Summary {
     pub const fn with_slowest(mut self, keep: usize) -> Summary {
         self.keep = keep;
         self
-    }
-
-    /// Counts only what these goroutines do.
-    #[must_use]
-    pub fn with_goroutines(mut self, only: impl IntoIterator<Item = GoId>) -> Summary {
-        self.only.extend(only);
-        self
-    }
-
-    /// Counts only time from here on; of tasks and regions those that end in it.
-    pub const fn set_from(&mut self, from: Time) {
-        self.window = Some((from, Time(i64::MAX)));
     }
 
     /// Goroutines by start function, in the order in which they were first seen.
@@ -355,14 +359,23 @@ impl Summary {
         self.regions.values()
     }
 
-    /// What is open in the end counts as open. To be called once after [`States::finish`].
-    pub fn add_open(&mut self, states: &States) {
+    /// What is open in the end counts as open, as far as the scope says that it counts. To be called
+    /// once after [`States::finish`] or [`Scope::finish`].
+    pub fn add_open(&mut self, states: &States, scope: Option<&mut Scope<'_>>) {
+        let mut all = Scope::new(&ALL);
+        let scope = scope.unwrap_or(&mut all);
         for task in states.tasks() {
+            if !scope.counts_task(states, task) {
+                continue;
+            }
             let ty = self.task_type(task.ty);
             ty.open = ty.open.saturating_add(1);
         }
         for goroutine in states.goroutines() {
             for region in &goroutine.regions {
+                if !scope.counts_region(states, goroutine, region) {
+                    continue;
+                }
                 let key = region.key(states);
                 let ty = self.region_type(key);
                 ty.count = ty.count.saturating_add(1);
@@ -448,41 +461,14 @@ impl Summary {
         })
     }
 
-    fn counts(&self, id: GoId) -> bool {
-        self.only.is_empty() || self.only.contains(&id)
-    }
-
-    /// The part of a stay that counts.
-    fn part(&self, stay: &Stay) -> Option<Part> {
-        let clip = |time: Time| match self.window {
-            Some((from, to)) => time.clamp(from, to),
-            None => time,
-        };
-        let (from, to) = (clip(stay.from), clip(stay.to));
-        if self.window.is_some_and(|(from, _)| stay.to <= from) || !self.counts(stay.id) {
-            return None;
-        }
-        let without = stay.without_proc.map_or(0, |since| to.since(clip(since)));
-        let without = without.max(0);
-        Some(Part {
-            state: stay.state,
-            reason: stay.reason,
-            time: to.since(from).max(0).saturating_sub(without).max(0),
-            syscall_without: without,
-        })
-    }
-
-    /// A goroutine is over: what it did is added to its group.
+    /// A goroutine is over: what it did is added to its group. It is none of it if nothing counts.
     fn fold(&mut self, states: &States, goroutine: &Goroutine, ended: bool) {
-        if !self.counts(goroutine.id) {
-            return;
-        }
         let slot = num::index(goroutine.slot);
         let Some(account) = self.accounts.get_mut(slot) else {
             return;
         };
         let account = core::mem::take(account);
-        if account.life != goroutine.life {
+        if account.life != goroutine.life || !account.counts {
             return;
         }
         let at = account.group;
@@ -496,11 +482,7 @@ impl Summary {
         group.count = group.count.saturating_add(1);
         group.created = group.created.saturating_add(u64::from(goroutine.is_new));
         group.ended = group.ended.saturating_add(u64::from(ended));
-        let from = match self.window {
-            Some((from, _)) => goroutine.created.max(from),
-            None => goroutine.created,
-        };
-        group.lives.add(states.last_time().since(from));
+        group.lives.add(states.last_time().since(goroutine.created));
         for kind in StateKind::ALL {
             let time = kind.of(&account.sums);
             if time > 0 {
@@ -541,7 +523,10 @@ impl Visitor for Summary {
 
     #[inline]
     fn stay(&mut self, _: &States, goroutine: &Goroutine, stay: &Stay) {
-        let Some(part) = self.part(stay) else { return };
+        if !stay.counts {
+            return;
+        }
+        let part = Part::of(stay);
         let slot = num::index(goroutine.slot);
         let named = !goroutine.name.is_empty();
         let group = match self.accounts.get(slot) {
@@ -558,6 +543,7 @@ impl Visitor for Summary {
         let Some(account) = self.accounts.get_mut(slot) else {
             return;
         };
+        account.counts = true;
         if part.state == GoState::Waiting {
             match account.reasons.iter_mut().find(|(r, _)| *r == part.reason) {
                 Some((_, time)) => *time = time.saturating_add(part.time),
@@ -593,18 +579,12 @@ impl Visitor for Summary {
 
     fn task_ended(&mut self, _: &States, end: &TaskEnd) {
         let keep = self.keep;
-        let outside = self.window.is_some_and(|(from, _)| end.to < from);
         let ty = self.task_type(end.ty);
         let Some(begin) = end.begin else {
             ty.count = ty.count.saturating_add(1);
             ty.begun_before = ty.begun_before.saturating_add(1);
             return;
         };
-        if outside {
-            // It is no part of what is asked for.
-            ty.count = ty.count.saturating_sub(1);
-            return;
-        }
         let slow = SlowTask {
             id: end.id,
             goroutine: begin.goroutine,
@@ -616,10 +596,6 @@ impl Visitor for Summary {
     }
 
     fn region_ended(&mut self, states: &States, goroutine: &Goroutine, end: &RegionEnd) {
-        let outside = self.window.is_some_and(|(from, _)| end.to < from);
-        if outside || !self.counts(goroutine.id) {
-            return;
-        }
         let keep = self.keep;
         let Some(begin) = end.begin else {
             let ty = self.region_type((end.ty, None));

@@ -21,6 +21,8 @@ mod endurance;
 #[cfg(feature = "cli")]
 mod face;
 #[cfg(feature = "cli")]
+mod filters;
+#[cfg(feature = "cli")]
 mod legacy;
 #[cfg(feature = "cli")]
 mod oncall;

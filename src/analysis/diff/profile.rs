@@ -2,11 +2,13 @@
 
 use crate::analysis::metrics::Spread;
 use crate::analysis::names::{NameId, StackRef};
+use crate::analysis::scope::Scope;
 use crate::analysis::states::{
     Goroutine, RangeEnd, RangeKind, RegionEnd, States, Stay, TaskEnd, Visitor, is_system_name,
 };
 use crate::event::{Event, GoState};
 use crate::num;
+use crate::select::SelectError;
 use crate::time::Time;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
@@ -142,7 +144,7 @@ impl Gather {
         to: Time,
         nanoseconds: i64,
     ) {
-        let start = states.first_time().unwrap_or(to);
+        let start = states.begin_time().unwrap_or(to);
         let block = to.since(start).checked_div(BLOCK).unwrap_or(0);
         let block = u32::try_from(block).unwrap_or(0).min(MOST_BLOCKS);
         self.series.entry(unit).or_default().add(block, nanoseconds);
@@ -231,6 +233,19 @@ impl Profile {
         self.states.add(event, &mut self.gather);
     }
 
+    /// The same, of what a scope says that counts; says whether it wants more events.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scope::add`].
+    pub fn add_in(
+        &mut self,
+        scope: &mut Scope<'_>,
+        event: &Event<'_, '_>,
+    ) -> Result<bool, SelectError> {
+        scope.add(event, &mut self.states, &mut self.gather)
+    }
+
     /// The trace is over. To be called once, before it is compared.
     pub fn finish(&mut self) {
         if core::mem::replace(&mut self.is_finished, true) {
@@ -258,7 +273,7 @@ impl Profile {
     }
 
     fn nanoseconds(&self) -> u64 {
-        let first = self.states.first_time();
+        let first = self.states.begin_time();
         let time = first.map_or(0, |first| self.states.last_time().since(first));
         u64::try_from(time).unwrap_or(0)
     }

@@ -89,7 +89,7 @@ impl Convoys {
 
     /// The trace is over.
     pub(crate) fn finish(&mut self, states: &States) {
-        if let Some(start) = states.first_time() {
+        if let Some(start) = states.begin_time() {
             self.close(start);
         }
     }
@@ -124,7 +124,7 @@ impl Visitor for Convoys {
         if self.lock != Some(stay.reason) || stay.reason.is_empty() {
             return;
         }
-        let start = states.first_time().unwrap_or(stay.to);
+        let start = states.begin_time().unwrap_or(stay.to);
         let window = stay.to.since(start).div_euclid(WINDOW);
         if window != self.window {
             self.close(start);

@@ -50,10 +50,12 @@ pub(super) use load::Load;
 pub(super) use stops::Stops;
 
 use super::names::Names;
+use super::scope::Scope;
 use super::states::{
     Goroutine, OpenRange, Proc, ProcStay, RangeEnd, RegionEnd, States, Stay, TaskEnd, Visitor,
 };
 use crate::event::{Details, Event, EventKind};
+use crate::select::SelectError;
 use crate::time::Time;
 
 /// What is seen of a trace as a whole, and of what it leaves out.
@@ -174,6 +176,28 @@ impl Metrics {
     #[inline]
     pub fn add(&mut self, event: &Event<'_, '_>) {
         self.states.add(event, &mut self.all);
+        self.see(event);
+    }
+
+    /// The same, of what a scope says that counts; says whether it wants more events.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scope::add`].
+    pub fn add_in(
+        &mut self,
+        scope: &mut Scope<'_>,
+        event: &Event<'_, '_>,
+    ) -> Result<bool, SelectError> {
+        let wants_more = scope.add(event, &mut self.states, &mut self.all)?;
+        if wants_more && scope.has_begun() {
+            self.see(event);
+        }
+        Ok(wants_more)
+    }
+
+    #[inline]
+    fn see(&mut self, event: &Event<'_, '_>) {
         self.all.whole.events = self.all.whole.events.saturating_add(1);
         match event.kind() {
             EventKind::StackSample => {
@@ -214,9 +238,18 @@ impl Metrics {
         self.all.convoys.finish(&self.states);
     }
 
+    /// The same, of what a scope says that counts.
+    pub fn finish_in(&mut self, scope: &mut Scope<'_>) {
+        if core::mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        scope.finish(&mut self.states, &mut self.all);
+        self.all.convoys.finish(&self.states);
+    }
+
     /// How long the trace is, in nanoseconds: from its first event to its last.
     pub fn duration(&self) -> u64 {
-        let first = self.states.first_time();
+        let first = self.states.begin_time();
         let time = first.map_or(0, |first| self.states.last_time().since(first));
         u64::try_from(time).unwrap_or(0)
     }

@@ -117,8 +117,9 @@ impl Sums {
         }
     }
 
+    /// Adds the time of a stay.
     #[inline]
-    fn add(&mut self, stay: &Stay) {
+    pub fn add(&mut self, stay: &Stay) {
         let without = stay.nanoseconds_without_proc();
         let time = stay.nanoseconds().saturating_sub(without);
         self.count(stay.state, time, without);
@@ -159,7 +160,8 @@ pub struct Stay {
     /// Since when. If it was in it before the trace mentions it: since the generation began that
     /// mentions it first.
     pub from: Time,
-    /// When the trace first said so: later than [`from`](Stay::from) if it was in it before.
+    /// When the trace first said so: later than [`from`](Stay::from) if it was in it before. Earlier if
+    /// it was in it before [`States::begin_at`].
     pub seen: Time,
     /// When it left it.
     pub to: Time,
@@ -183,6 +185,9 @@ pub struct Stay {
     pub without_proc: Option<Time>,
     /// The trace ended, and it was still in it.
     pub open: bool,
+    /// Whether it is to be counted: false of what a [`Scope`](crate::analysis::scope::Scope) leaves out,
+    /// which analyses see all the same, to know what goes on.
+    pub counts: bool,
 }
 
 impl Stay {
@@ -201,7 +206,8 @@ impl Stay {
         }
     }
 
-    /// Whether it was in this state before the trace first mentions it.
+    /// Whether it was in this state before the trace first mentions it, or before
+    /// [`States::begin_at`].
     pub const fn began_before(&self) -> bool {
         self.seen.0 != self.from.0
     }
@@ -260,7 +266,7 @@ impl Goroutine {
 
     /// Its stay in the current state, as if it left it now.
     #[inline]
-    pub(super) fn stay(&self, to: Time) -> Stay {
+    pub(crate) fn stay(&self, to: Time) -> Stay {
         Stay {
             id: self.id,
             life: self.life,
@@ -279,6 +285,7 @@ impl Goroutine {
             thread: self.thread,
             without_proc: self.without_proc,
             open: false,
+            counts: true,
         }
     }
 }

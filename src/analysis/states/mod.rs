@@ -49,6 +49,7 @@ mod ranges;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 mod visitor;
+mod window;
 
 pub(crate) use annotations::RegionKey;
 pub use annotations::{OpenRegion, OpenTask, RegionEnd, TaskEnd};
@@ -79,6 +80,8 @@ pub struct States {
     /// How many lives of goroutines began so far.
     lives: u64,
     first: Option<Time>,
+    /// Where the part begins that counts, if not there.
+    begin: Option<Time>,
     last: Time,
     /// Of the last Sync event; before any, of the first event.
     sync: Time,
@@ -98,6 +101,7 @@ impl Default for States {
             tasks: BTreeMap::new(),
             lives: 0,
             first: None,
+            begin: None,
             last: Time(0),
             sync: Time(0),
             syncs: 0,
@@ -254,6 +258,15 @@ impl States {
     /// When the first event happened; `None` before any did.
     pub const fn first_time(&self) -> Option<Time> {
         self.first
+    }
+
+    /// From when on is counted: from the first event, or from where
+    /// [`begin_at`](States::begin_at) said.
+    pub const fn begin_time(&self) -> Option<Time> {
+        match self.begin {
+            Some(begin) => Some(begin),
+            None => self.first,
+        }
     }
 
     /// When the last event happened that was taken in.

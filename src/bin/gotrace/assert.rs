@@ -1,6 +1,7 @@
 //! `gotrace assert`: whether what must hold of a trace does.
 
 use super::figures::{self, number, shown, unit};
+use super::filter;
 use super::help;
 use super::output::{self, Failure, Failures, Result};
 use super::parallel;
@@ -54,6 +55,7 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 /// is behind it: 'task("checkout").p99? < 200ms'.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, ""))]
 #[command(override_usage = "gotrace assert [OPTIONS] <EXPR>... <FILE>\n       \
     gotrace assert --rules <RULES> [EXPR]... <FILE>\n       \
     gotrace assert --list <FILE>")]
@@ -91,6 +93,10 @@ pub struct Args {
 
     #[command(flatten)]
     reading: Reading,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Times,
 }
 
 fn condition(text: &str) -> std::result::Result<MetricCondition, String> {
@@ -149,10 +155,11 @@ pub fn run(args: Args) -> Result {
         let usage = "an expression and a trace are needed: gotrace assert EXPR FILE";
         help::refuse("assert", usage);
     }
+    let filter = args.filter.of("assert");
     let progress = Progress::new(&files, false);
     let mut out = output::styled();
     let work = |file: &PathBuf| -> Result<(Judged, Option<Metrics>)> {
-        let (metrics, failure) = figures::read(file, &args.reading, &progress)?;
+        let (metrics, failure) = figures::read(file, &args.reading, &filter, &progress)?;
         let judged = judge(file, &conditions, &metrics, failure);
         Ok((judged, args.list.then_some(metrics)))
     };

@@ -1,6 +1,7 @@
 //! `gotrace at`: what everything was doing at a moment.
 
 use super::answer::{self, Asked, JsonFrame, each_trace, json_stack, line_of, place, print_stack};
+use super::filter;
 use super::help;
 use super::output::{self, Failure, Result};
 use super::progress::Progress;
@@ -71,13 +72,28 @@ pub struct Args {
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Common,
 }
 
 pub fn run(args: Args) -> Result {
-    let filter = Filter::new().with_to(args.time);
+    let kept = args.filter.of(
+        "at",
+        &["--from", "--to", "--last", "--where"],
+        "it is about one moment",
+    );
+    let moment = Filter::new().with_to(args.time);
     let progress = Progress::new(&args.files, false);
     let mut printer = printer(&args.output, args.files.len() > 1);
-    let ask = |file: &Path| snapshot(file, &args, &filter, &progress);
+    let ask = |file: &Path| {
+        let (mut found, ended) = snapshot(file, &args, &moment, &progress)?;
+        if let Some(snapshot) = &mut found {
+            snapshot.retain(&kept);
+        }
+        Ok((found, ended))
+    };
     each_trace(&args.files, &mut printer, ask, |printer, file, snapshot| {
         if args.output.json {
             return output::json_line(printer.out(), &json(file, &snapshot));

@@ -1,6 +1,8 @@
 //! `gotrace blocked`: where goroutines wait, and for what.
 
 use super::answer::{self, Asked, Page, pages, since};
+use super::answers;
+use super::filter;
 use super::help;
 use super::output::Result;
 use super::progress::Progress;
@@ -10,6 +12,7 @@ use gotrace::analysis::blocked::{Blocked, Place, Wait};
 use gotrace::analysis::names::NameId;
 use gotrace::analysis::states::States;
 use gotrace::event::GoState;
+use gotrace::select::Filter;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +49,7 @@ JSON schema:
 /// matters. The runtime's own goroutines are left out.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show the runtime's own goroutines, too
     #[arg(long)]
@@ -61,30 +64,32 @@ pub struct Args {
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Common,
 }
 
 pub fn run(args: Args) -> Result {
+    let filter = args.filter.of("blocked", &[], "");
     pages(&args.files, &args.output, false, |file, progress| {
-        ask(file, &args, progress)
+        ask(file, &args, &filter, progress)
     })
 }
 
-fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
+fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<Page> {
     // All of them would be all waits of the trace.
     let most = args.output.limit().min(1000);
-    let mut states = States::new();
     let mut blocked = match args.system {
         true => Blocked::new(most).with_system(),
         false => Blocked::new(most),
     };
-    let ended = args.reading.events(file, progress, |event| {
-        states.add(event, &mut blocked);
-        Ok(true)
-    })?;
-    states.finish(&mut blocked);
-    if states.first_time().is_none() {
-        return Ok((None, ended));
+    let (reading, visitor) = (&args.reading, &mut blocked);
+    let answered = answers::ask(file, reading, filter, progress, visitor, |_, _, _, _| {})?;
+    if answered.length().is_none() {
+        return Ok((None, answered.ended));
     }
+    let (states, ended) = (answered.states, answered.ended);
     let mut page = Page::default();
     page.table("places", places(&states, &blocked));
     page.table("longest", longest(&states, &blocked));

@@ -1,6 +1,7 @@
 //! `gotrace explain`: why something took as long as it did.
 
 use super::answer::{self, Asked, print_stack};
+use super::filter;
 use super::help;
 use super::output::{self, Failure, Result};
 use super::progress::Progress;
@@ -15,7 +16,8 @@ use gotrace::analysis::explain::{
 };
 use gotrace::analysis::names::Names;
 use gotrace::event::GoState;
-use gotrace::{GoId, TaskId, Time};
+use gotrace::select::{Filter, Verdict, last_time};
+use gotrace::{GoId, TaskId, Time, Trace};
 use std::cmp::Reverse;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -59,7 +61,7 @@ JSON schema:
 /// are no tasks. The trace is read twice; what is no file is held in memory for that.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// The task with this id, or the slowest of this type
     #[arg(long, value_name = "ID|TYPE", conflicts_with_all = ["region", "goroutine"])]
@@ -86,6 +88,10 @@ pub struct Args {
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Times,
 }
 
 const EXAMPLES: &str = "\
@@ -128,9 +134,10 @@ impl Args {
 
 pub fn run(args: Args) -> Result {
     let subjects = args.subjects();
+    let filter = args.filter.of("explain");
     let progress = Progress::new(args.files.iter().chain(&args.files), false);
     let mut printer = printer(&args.output, args.files.len() > 1);
-    let ask = |file: &Path| explain(file, &args, &subjects, &progress);
+    let ask = |file: &Path| explain(file, &args, &subjects, &filter, &progress);
     let show = |printer: &mut Printer, file: &Path, (start, explained): (_, Explained)| {
         printer.begin(file)?;
         let view = View {
@@ -161,6 +168,7 @@ fn explain(
     file: &Path,
     args: &Args,
     subjects: &[Subject],
+    filter: &Filter,
     progress: &Progress,
 ) -> Asked<(Option<Time>, Explained)> {
     let whole = args.reading.whole(file, progress)?;
@@ -169,16 +177,32 @@ fn explain(
         .iter()
         .map(|subject| Finder::new(subject.clone(), most))
         .collect();
-    let mut start = None;
-    let ended = args
-        .reading
-        .events_of(file, &whole, true, progress, |event| {
-            start = start.or(Some(event.time()));
-            for finder in &mut finders {
-                finder.add(event);
+    let mut selection = filter.selection();
+    if filter.needs_end()
+        && let Some(end) = Trace::new(whole.bytes())
+            .ok()
+            .and_then(|trace| last_time(&trace))
+    {
+        selection = selection.with_end(end);
+    }
+    let (mut start, mut has_begun) = (None, false);
+    let reading = &args.reading;
+    let ended = reading.events_of(file, &whole, true, progress, |event| {
+        start = start.or(Some(event.time()));
+        let verdict = selection.sees(event);
+        match verdict.map_err(|error| Failure::file(file, error))? {
+            Verdict::Over => return Ok(false),
+            Verdict::Selected if !has_begun => {
+                has_begun = true;
+                finders
+                    .iter_mut()
+                    .for_each(|finder| finder.set_from(event.time()));
             }
-            Ok(true)
-        })?;
+            _ => {}
+        }
+        finders.iter_mut().for_each(|finder| finder.add(event));
+        Ok(true)
+    })?;
     let mut found = finders.into_iter().map(Finder::finish);
     let Some(found) = found.find(|found| !found.is_empty()) else {
         // What is damaged may lack it for that.

@@ -1,7 +1,8 @@
 //! `gotrace gc`: the garbage collector, and stops of the world.
 
 use super::answer::{Asked, each_trace};
-use super::answers::{self, Answered, Part, Question};
+use super::answers;
+use super::filter;
 use super::goroutines::text;
 use super::output::{self, Result};
 use super::progress::Progress;
@@ -11,7 +12,8 @@ use gotrace::analysis::as_go::{self, Flags};
 use gotrace::analysis::gc::{Gc, Pause};
 use gotrace::analysis::histogram::Histogram;
 use gotrace::analysis::names::{NameId, Names};
-use gotrace::analysis::states::{Goroutine, OpenRange, ProcStay, RangeEnd, States, Stay, Visitor};
+use gotrace::analysis::scope::Scope;
+use gotrace::analysis::states::States;
 use gotrace::analysis::utilization::{Curve, Utilization};
 use gotrace::{Event, Time};
 use serde::Serialize;
@@ -52,7 +54,7 @@ JSON:
 /// with background workers, assists, sweeping and stops for the collector counted.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page(EXAMPLES))]
-#[command(after_long_help = super::help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show single pauses only, the longest first
     #[arg(long, conflicts_with = "util")]
@@ -70,7 +72,7 @@ pub struct Args {
     util: Option<Flags>,
 
     /// With --util, compute as Go does, which counts background workers again at each start
-    #[arg(long, requires = "util", conflicts_with_all = ["from", "to"])]
+    #[arg(long, requires = "util", conflicts_with = "times")]
     as_go: bool,
 
     #[command(flatten)]
@@ -85,7 +87,7 @@ pub struct Args {
 
     // The last: its heading reaches to the end.
     #[command(flatten)]
-    part: Part,
+    filter: filter::Times,
 }
 
 fn window(text: &str) -> std::result::Result<i64, String> {
@@ -103,53 +105,6 @@ fn flags(text: &str) -> std::result::Result<Flags, String> {
     })
 }
 
-/// What one pass gives.
-struct Counts {
-    gc: Gc,
-    utilization: Utilization,
-    from: Option<Time>,
-}
-
-impl Question for Counts {
-    fn begin(&mut self, from: Time) {
-        self.gc.set_from(from);
-        self.from = Some(from);
-    }
-
-    #[inline]
-    fn after(&mut self, event: &Event<'_, '_>, states: &States) {
-        self.gc.event(event, states);
-        self.utilization.event(event, states);
-    }
-}
-
-impl Visitor for Counts {
-    #[inline]
-    fn stay(&mut self, states: &States, goroutine: &Goroutine, stay: &Stay) {
-        self.gc.stay(states, goroutine, stay);
-        self.utilization.stay(states, goroutine, stay);
-    }
-
-    fn goroutine_ended(&mut self, states: &States, goroutine: &Goroutine) {
-        self.utilization.goroutine_ended(states, goroutine);
-    }
-
-    fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
-        self.gc.proc_stay(states, stay);
-        self.utilization.proc_stay(states, stay);
-    }
-
-    fn range_began(&mut self, states: &States, range: &OpenRange) {
-        self.gc.range_began(states, range);
-        self.utilization.range_began(states, range);
-    }
-
-    fn range_ended(&mut self, states: &States, end: &RangeEnd) {
-        self.gc.range_ended(states, end);
-        self.utilization.range_ended(states, end);
-    }
-}
-
 /// What the MMU counts.
 const ALL: &str = "stw|background|assist|sweep";
 
@@ -165,20 +120,31 @@ pub fn run(args: Args) -> Result {
             |printer, _, lines: String| Ok(printer.out().write_all(lines.as_bytes())?),
         );
     }
+    let filter = args.filter.of("gc");
     let flags = args.util.or_else(|| Flags::parse(ALL));
     let ask = |file: &Path| {
-        let mut counts = Counts {
-            gc: Gc::new(),
-            utilization: Utilization::new(flags.unwrap_or(Flags::DEFAULT)),
-            from: None,
+        let flags = flags.unwrap_or(Flags::DEFAULT);
+        let mut both = (Gc::new(), Utilization::new(flags));
+        let (reading, visitor) = (&args.reading, &mut both);
+        let after = |(gc, utilization): &mut (Gc, Utilization),
+                     event: &Event<'_, '_>,
+                     states: &mut States,
+                     scope: &mut Scope<'_>| {
+            if scope.has_begun() {
+                gc.event(event, states);
+                utilization.event(event, states);
+            }
         };
-        let mut answered = answers::ask(file, &args.reading, &args.part, &progress, &mut counts)?;
+        let mut answered = answers::ask(file, reading, &filter, &progress, visitor, after)?;
         let ended = answered.ended.take();
-        Ok((Some((counts, answered)), ended))
+        let given = answered
+            .length()
+            .map(|length| (both, answered.states, length));
+        Ok((given, ended))
     };
-    let show = |printer: &mut Printer, file: &Path, given: (Counts, Answered)| {
-        let (counts, answered) = given;
-        let curves = counts.utilization.finish();
+    let show = |printer: &mut Printer, file: &Path, given: ((Gc, Utilization), States, i64)| {
+        let ((gc, utilization), states, length) = given;
+        let curves = utilization.finish();
         if args.util.is_some() {
             for (series, curve) in curves.iter().enumerate() {
                 for (time, left) in curve.points() {
@@ -187,12 +153,11 @@ pub fn run(args: Args) -> Result {
             }
             return Ok(());
         }
-        let from = counts.from.unwrap_or_default();
         let report = Report {
-            gc: &counts.gc,
-            states: &answered.states,
-            start: answered.start,
-            length: answered.states.last_time().since(from),
+            gc: &gc,
+            states: &states,
+            start: states.first_time().unwrap_or_default(),
+            length,
             curve: curves.first(),
             windows: &args.mmu,
         };

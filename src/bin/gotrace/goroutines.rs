@@ -1,7 +1,8 @@
 //! `gotrace goroutines`: what goroutines did with their time, by the function they started in.
 
 use super::answer::{Asked, each_trace};
-use super::answers::{self, Part, Question};
+use super::answers;
+use super::filter;
 use super::output::{self, Result};
 use super::progress::Progress;
 use super::reading::Reading;
@@ -48,7 +49,7 @@ JSON and CSV:
 /// else, and were in system calls. What the trace shows only a part of counts as far as it shows it.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page(EXAMPLES))]
-#[command(after_long_help = super::help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show each state, and waiting by reason, with percentiles
     #[arg(long, conflicts_with = "each")]
@@ -59,7 +60,7 @@ pub struct Args {
     each: bool,
 
     /// Compute as Go does, for comparing with its pages: see "gotrace help goroutines"
-    #[arg(long, conflicts_with_all = ["states", "from", "to", "goroutine"])]
+    #[arg(long, conflicts_with_all = ["states", "common", "times"])]
     as_go: bool,
 
     #[command(flatten)]
@@ -74,7 +75,7 @@ pub struct Args {
 
     // The last: its heading reaches to the end.
     #[command(flatten)]
-    part: Part,
+    filter: filter::Common,
 }
 
 pub fn run(args: Args) -> Result {
@@ -95,17 +96,17 @@ pub fn run(args: Args) -> Result {
             },
         );
     }
+    let filter = args.filter.of("goroutines", &[], "");
     let ask = |file: &Path| {
         let mut counts = Counts {
-            summary: Summary::new().with_goroutines(args.part.goroutines()),
-            each: args.each.then(Vec::new),
-            from: Time(i64::MIN),
-            only: args.part.goroutines(),
+            summary: Summary::new(),
+            each: args.each.then(Each::default),
         };
-        let answered = answers::ask(file, &args.reading, &args.part, &progress, &mut counts)?;
+        let (reading, counts) = (&args.reading, &mut counts);
+        let answered = answers::ask(file, reading, &filter, &progress, counts, |_, _, _, _| {})?;
         let names = answered.states.names();
         let table = match &mut counts.each {
-            Some(rows) => each_table(rows, names, answered.start),
+            Some(each) => each_table(&mut each.rows, names, answered.start()),
             None if args.states => states_table(counts.summary.groups(), names),
             None => groups_table(counts.summary.groups(), names),
         };
@@ -202,13 +203,18 @@ fn as_go_table(args: &Args, summarizer: &Summarizer) -> Table {
 /// The summary, and each goroutine if wanted.
 struct Counts {
     summary: Summary,
-    each: Option<Vec<Each>>,
-    from: Time,
-    only: Vec<gotrace::GoId>,
+    each: Option<Each>,
 }
 
-/// A goroutine when it ended, or the trace did.
+/// Each goroutine, when it ended or the trace did.
+#[derive(Default)]
 struct Each {
+    rows: Vec<Row>,
+    /// By slot, of those that live: which life, and what counts of it.
+    lives: Vec<(u64, Sums)>,
+}
+
+struct Row {
     id: u64,
     life: u64,
     name: NameId,
@@ -219,37 +225,39 @@ struct Each {
     total: i64,
 }
 
-impl Question for Counts {
-    fn begin(&mut self, from: Time) {
-        self.summary.set_from(from);
-        self.from = from;
-    }
-}
-
-impl Counts {
-    fn one(&mut self, states: &States, goroutine: &Goroutine, ended: bool) {
-        let wanted = self.only.is_empty() || self.only.contains(&goroutine.id);
-        let Some(each) = self.each.as_mut().filter(|_| wanted) else {
+impl Each {
+    fn count(&mut self, stay: &Stay) {
+        let slot = stay.slot as usize;
+        if self.lives.len() <= slot {
+            self.lives.resize(slot + 1, (0, Sums::default()));
+        }
+        let Some(life) = self.lives.get_mut(slot).filter(|_| stay.counts) else {
             return;
         };
-        let to = states.last_time();
-        if to < self.from {
-            return;
+        if life.0 != stay.life {
+            *life = (stay.life, Sums::default());
         }
-        let sums = goroutine.sums(to);
-        each.push(Each {
+        life.1.add(stay);
+    }
+
+    fn end(&mut self, states: &States, goroutine: &Goroutine, ended: bool) {
+        let life = self.lives.get(goroutine.slot as usize);
+        // Of others, nothing counts.
+        let Some((_, sums)) = life.filter(|(life, _)| *life == goroutine.life) else {
+            return;
+        };
+        self.rows.push(Row {
             id: goroutine.id.get(),
             life: goroutine.life,
             name: goroutine.name,
-            state: if ended {
-                "ended"
-            } else {
-                goroutine.state.name()
+            state: match ended {
+                true => "ended",
+                false => goroutine.state.name(),
             },
             created: goroutine.is_new.then_some(goroutine.created),
-            ended: ended.then_some(to),
+            ended: ended.then_some(states.last_time()),
             total: sums.total(),
-            sums,
+            sums: *sums,
         });
     }
 }
@@ -261,16 +269,23 @@ impl Visitor for Counts {
 
     fn stay(&mut self, states: &States, goroutine: &Goroutine, stay: &Stay) {
         self.summary.stay(states, goroutine, stay);
+        if let Some(each) = &mut self.each {
+            each.count(stay);
+        }
     }
 
     fn goroutine_ended(&mut self, states: &States, goroutine: &Goroutine) {
         self.summary.goroutine_ended(states, goroutine);
-        self.one(states, goroutine, true);
+        if let Some(each) = &mut self.each {
+            each.end(states, goroutine, true);
+        }
     }
 
     fn goroutine_left(&mut self, states: &States, goroutine: &Goroutine) {
         self.summary.goroutine_left(states, goroutine);
-        self.one(states, goroutine, false);
+        if let Some(each) = &mut self.each {
+            each.end(states, goroutine, false);
+        }
     }
 }
 
@@ -379,7 +394,7 @@ fn states_table(groups: &[Group], names: &Names) -> Table {
     table
 }
 
-fn each_table(rows: &mut [Each], names: &Names, start: Time) -> Table {
+fn each_table(rows: &mut [Row], names: &Names, start: Time) -> Table {
     let first = [
         Column::count("goroutine"),
         Column::count("life").rank(8),

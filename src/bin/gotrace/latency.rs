@@ -1,6 +1,8 @@
 //! `gotrace latency`: how long goroutines wait for a processor.
 
 use super::answer::{Asked, Page, pages, since};
+use super::answers;
+use super::filter;
 use super::help;
 use super::output::Result;
 use super::progress::Progress;
@@ -10,6 +12,7 @@ use super::timeline::{bar, sparkline};
 use gotrace::analysis::histogram::Histogram;
 use gotrace::analysis::latency::{Latency, mean_runnable, powers_of_two};
 use gotrace::analysis::states::States;
+use gotrace::select::Filter;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +54,7 @@ JSON schema:
 /// and their goroutine must then wait for one again.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     #[command(flatten)]
     output: Options,
@@ -62,25 +65,27 @@ pub struct Args {
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Common,
 }
 
 pub fn run(args: Args) -> Result {
+    let filter = args.filter.of("latency", &[], "");
     pages(&args.files, &args.output, false, |file, progress| {
-        ask(file, &args, progress)
+        ask(file, &args, &filter, progress)
     })
 }
 
-fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
-    let (mut states, mut latency) = (States::new(), Latency::new());
-    let ended = args.reading.events(file, progress, |event| {
-        states.add(event, &mut latency);
-        Ok(true)
-    })?;
-    states.finish(&mut latency);
-    let Some(first) = states.first_time() else {
-        return Ok((None, ended));
+fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<Page> {
+    let mut latency = Latency::new();
+    let (reading, visitor) = (&args.reading, &mut latency);
+    let answered = answers::ask(file, reading, filter, progress, visitor, |_, _, _, _| {})?;
+    let Some(length) = answered.length() else {
+        return Ok((None, answered.ended));
     };
-    let length = states.last_time().since(first);
+    let (states, ended) = (answered.states, answered.ended);
     let mut page = Page::default();
     facts(&mut page, &states, &latency, length);
     if args.output.is_text() {

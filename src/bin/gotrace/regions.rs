@@ -1,7 +1,8 @@
 //! `gotrace regions`: user regions, by type and place or one by one.
 
 use super::answer::each_trace;
-use super::answers::{self, Part};
+use super::answers;
+use super::filter;
 use super::goroutines::{summarize, text};
 use super::output::{self, Result};
 use super::progress::Progress;
@@ -41,14 +42,14 @@ JSON and CSV:
 /// come first.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page(EXAMPLES))]
-#[command(after_long_help = super::help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show single regions, the slowest first: at most 1000 of each type, or as many as --top says
     #[arg(long)]
     each: bool,
 
     /// Compute as Go does, for comparing with its pages
-    #[arg(long, conflicts_with_all = ["from", "to", "goroutine"])]
+    #[arg(long, conflicts_with_all = ["common", "times"])]
     as_go: bool,
 
     #[command(flatten)]
@@ -63,7 +64,7 @@ pub struct Args {
 
     // The last: its heading reaches to the end.
     #[command(flatten)]
-    part: Part,
+    filter: filter::Common,
 }
 
 pub fn run(args: Args) -> Result {
@@ -84,15 +85,16 @@ pub fn run(args: Args) -> Result {
             },
         );
     }
+    let filter = args.filter.of("regions", &[], "");
     let ask = |file: &Path| {
-        let mut summary = Summary::new()
-            .with_slowest(kept(&args.output, args.each))
-            .with_goroutines(args.part.goroutines());
-        let answered = answers::ask(file, &args.reading, &args.part, &progress, &mut summary)?;
-        summary.add_open(&answered.states);
+        let mut summary = Summary::new().with_slowest(kept(&args.output, args.each));
+        let (reading, counts) = (&args.reading, &mut summary);
+        let mut answered =
+            answers::ask(file, reading, &filter, &progress, counts, |_, _, _, _| {})?;
+        summary.add_open(&answered.states, Some(&mut answered.scope));
         let names = answered.states.names();
         let table = if args.each {
-            each_table(&summary, names, answered.start)
+            each_table(&summary, names, answered.start())
         } else {
             types_table(&summary, names)
         };

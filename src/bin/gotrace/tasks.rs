@@ -1,7 +1,8 @@
 //! `gotrace tasks`: user tasks, by type or one by one.
 
 use super::answer::each_trace;
-use super::answers::{self, Part, Question};
+use super::answers;
+use super::filter;
 use super::goroutines::{summarize, text};
 use super::output::{self, Result};
 use super::progress::Progress;
@@ -38,14 +39,14 @@ JSON and CSV:
 /// A task is what the program makes with trace.NewTask. The slowest types come first.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page(EXAMPLES))]
-#[command(after_long_help = super::help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show single tasks, the slowest first: at most 1000 of each type, or as many as --top says
     #[arg(long)]
     each: bool,
 
     /// Compute as Go does, for comparing with its pages
-    #[arg(long, conflicts_with_all = ["from", "to", "goroutine"])]
+    #[arg(long, conflicts_with_all = ["common", "times"])]
     as_go: bool,
 
     #[command(flatten)]
@@ -60,18 +61,12 @@ pub struct Args {
 
     // The last: its heading reaches to the end.
     #[command(flatten)]
-    part: Part,
+    filter: filter::Common,
 }
 
 /// How many slow ones are kept of each type.
 pub fn kept(output: &table::Options, each: bool) -> usize {
     if each { output.top.unwrap_or(1000) } else { 0 }
-}
-
-impl Question for Summary {
-    fn begin(&mut self, from: Time) {
-        self.set_from(from);
-    }
 }
 
 pub fn run(args: Args) -> Result {
@@ -92,14 +87,19 @@ pub fn run(args: Args) -> Result {
             },
         );
     }
+    let filter = args.filter.of(
+        "tasks",
+        &["--proc", "--thread", "--region"],
+        "a task is on none of its own",
+    );
     let ask = |file: &Path| {
-        let mut summary = Summary::new()
-            .with_slowest(kept(&args.output, args.each))
-            .with_goroutines(args.part.goroutines());
-        let answered = answers::ask(file, &args.reading, &args.part, &progress, &mut summary)?;
-        summary.add_open(&answered.states);
+        let mut summary = Summary::new().with_slowest(kept(&args.output, args.each));
+        let (reading, counts) = (&args.reading, &mut summary);
+        let mut answered =
+            answers::ask(file, reading, &filter, &progress, counts, |_, _, _, _| {})?;
+        summary.add_open(&answered.states, Some(&mut answered.scope));
         let table = if args.each {
-            each_table(&summary, &answered.states, answered.start)
+            each_table(&summary, &answered.states, answered.start())
         } else {
             types_table(&summary, answered.states.names())
         };

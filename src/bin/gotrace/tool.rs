@@ -238,6 +238,13 @@ fn advise(mut error: clap::Error) -> clap::Error {
         let tips = vec![tip.to_owned().into()];
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidArg)
+        && let Some(tip) = filter::not_there(name, std::env::args().nth(1).as_deref())
+    {
+        let tips = vec![tip.into()];
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
     if error.kind() == ErrorKind::InvalidSubcommand {
         let none = "there is no file of this name either: \"gotrace FILE\" summarizes one";
         let mut tips = match error.remove(ContextKind::Suggested) {
