@@ -22,7 +22,7 @@
 
 use super::explain::is_causal;
 use super::histogram::Histogram;
-use super::names::{NameId, StackRef};
+use super::names::{NameId, Names, StackRef};
 use super::states::{Goroutine, States, Stay, Visitor};
 use crate::event::{Event, GoState};
 use crate::ids::GoId;
@@ -88,6 +88,8 @@ pub struct Place {
     pub handed_on: u64,
     /// The most such waits one after the other, each ended by the one that waited before.
     pub longest_chain: u64,
+    /// The longest wait, of places that were merged.
+    most_waited: i64,
     now: u64,
     since: Time,
 }
@@ -131,6 +133,12 @@ impl Place {
     pub fn total(&self) -> u64 {
         let still = u64::try_from(self.still_waited).unwrap_or(0);
         self.times.sum().unsigned_abs().saturating_add(still)
+    }
+
+    /// The longest wait there, in nanoseconds.
+    pub fn longest_wait(&self) -> i64 {
+        let longest = self.longest.map_or(0, |wait| wait.nanoseconds());
+        longest.max(self.most_waited)
     }
 
     /// How many waited there on average while any did.
@@ -222,6 +230,38 @@ impl Blocked {
         core::mem::take(&mut self.longest)
     }
 
+    /// Adds what another trace has, whose names are `theirs`; those of this one are `ours`. Places that
+    /// are the same line become one. The longest single waits stay those of this one: their goroutines
+    /// and times are of one trace.
+    pub fn merge(&mut self, ours: &mut Names, other: &Blocked, theirs: &Names) {
+        for from in other.places() {
+            let stack = from.stack.and_then(|stack| ours.copy_stack(theirs, stack));
+            let reason = ours.add(theirs.text(from.reason));
+            let at = self.place_of(ours, from.state, reason, stack);
+            let Some(to) = self.places.get_mut(at) else {
+                continue;
+            };
+            if from.longest_wait() > to.longest_wait() {
+                to.stack = stack;
+            }
+            to.most_waited = to.longest_wait().max(from.longest_wait());
+            to.longest = None;
+            to.times.merge(&from.times);
+            to.still = to.still.saturating_add(from.still);
+            to.still_waited = to.still_waited.saturating_add(from.still_waited);
+            for (sums, more) in [(&mut to.who, &from.who), (&mut to.wakers, &from.wakers)] {
+                for (name, time) in more {
+                    add(sums, ours.add(theirs.text(*name)), *time);
+                }
+            }
+            to.most = to.most.max(from.most);
+            to.busy = to.busy.saturating_add(from.busy);
+            to.crowded = to.crowded.saturating_add(from.crowded);
+            to.handed_on = to.handed_on.saturating_add(from.handed_on);
+            to.longest_chain = to.longest_chain.max(from.longest_chain);
+        }
+    }
+
     fn place(
         &mut self,
         states: &States,
@@ -241,7 +281,7 @@ impl Blocked {
         }
         let at = match self.by_stack.get(&(state, reason, stack)) {
             Some(at) => *at,
-            None => self.new_stack(states, state, reason, stack),
+            None => self.place_of(states.names(), state, reason, stack),
         };
         if self.recent.len() <= number {
             self.recent.resize(number.saturating_add(1), None);
@@ -254,14 +294,13 @@ impl Blocked {
 
     /// The place of a stack that was not seen before: one for all with the same innermost line outside
     /// the runtime.
-    fn new_stack(
+    fn place_of(
         &mut self,
-        states: &States,
+        names: &Names,
         state: GoState,
         reason: NameId,
         stack: Option<StackRef>,
     ) -> usize {
-        let names = states.names();
         let frame = stack.and_then(|stack| names.user_leaf(stack));
         let id = |text| names.find(text).unwrap_or_default();
         let line = match frame {
@@ -291,8 +330,9 @@ impl Blocked {
                 crowded: 0,
                 handed_on: 0,
                 longest_chain: 0,
+                most_waited: 0,
                 now: 0,
-                since: states.last_time(),
+                since: Time(i64::MIN),
             });
         }
         self.by_stack.insert((state, reason, stack), at);

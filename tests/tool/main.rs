@@ -34,6 +34,10 @@ mod open;
 mod record;
 #[cfg(feature = "cli")]
 mod repair;
+#[cfg(feature = "cli")]
+mod schema;
+#[cfg(feature = "cli")]
+mod several;
 #[cfg(not(feature = "cli"))]
 mod stub;
 #[cfg(feature = "cli")]

@@ -38,13 +38,9 @@ alone:
   goroutines.leaked tasks.unfinished gc.cycles gc.rate gc.share
   stw.rate heap.max heap.goal.max runnable.max idle.share
   syscall.stolen syscall.stolen.rate timers.rate convoy.share
-  greedy.max
+  greedy.max";
 
-JSON schema: an object for each trace on a line: file; ok; error (null,
-or why it could not be read whole); assertions: expression, ok, missing
-(null, or the name that has no value), values (name, value, unit: \"ns\",
-\"bytes\" or \"\"). With --list: file, name, value, unit. Members may be
-added.";
+const SCHEMA: &str = include_str!("../../docs/schema/assert.txt");
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -55,7 +51,7 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 /// is behind it: 'task("checkout").p99? < 200ms'.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = filter::times_explained(EXAMPLES, ""))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 #[command(override_usage = "gotrace assert [OPTIONS] <EXPR>... <FILE>\n       \
     gotrace assert --rules <RULES> [EXPR]... <FILE>\n       \
     gotrace assert --list <FILE>")]

@@ -26,23 +26,7 @@ Examples:
   gotrace at --stacks @1251952451328 app.trace | less
   gotrace at --json 300ms app.trace | jq '.goroutines[].function'";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one trace: file, time (as events have
-  it), since_start_ns, gomaxprocs, heap_bytes, and lists:
-
-  goroutines  goroutine, function, state, reason, since_ns (since the
-              trace began), for_ns, before (true: it was in this state
-              before the trace mentions it), proc, thread, task,
-              regions (types, the innermost last), woken_by (who made
-              it runnable), stack (its own, the last one known)
-  procs       proc, state, since_ns, thread, goroutine (that runs)
-  ranges      name, since_ns, goroutine, proc
-  tasks       task, type, since_ns, goroutine (that began it)
-
-  States are named as in Go's API. A stack is a list of frames, the
-  innermost first, with func, file, line and pc; or null. With --csv
-  there are the goroutines. Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/at.txt");
 
 /// Show the state of every goroutine and proc at a moment.
 ///
@@ -53,7 +37,7 @@ JSON schema:
 /// Of a goroutine that runs, the stack is that of the last event that shows it.
 #[derive(clap::Args)]
 #[command(after_help = help::page(&format!("{}\n\n{EXAMPLES}", super::filter::TIME)))]
-#[command(after_long_help = help::page(&format!("{}\n\n{EXAMPLES}\n\n{SCHEMA}", super::filter::TIME)))]
+#[command(after_long_help = help::page(format!("{}\n\n{EXAMPLES}\n\n{SCHEMA}", super::filter::TIME).trim_end()))]
 pub struct Args {
     /// Print stacks in full, with the goroutines that have them
     #[arg(long, conflicts_with_all = ["json", "csv"])]

@@ -32,14 +32,9 @@ with that in mind (Benjamini-Hochberg). What is found is at least 5 %,
 and in all at least 0.5 % of the time, or 1 ms of a duration.
 
 time is nanoseconds a second, of all goroutines together; rate is how
-often a second; with --per, for each task or region that ended.
+often a second; with --per, for each task or region that ended.";
 
-JSON schema: an object for each row: kind (task, region, running,
-runnable, syscall, waiting, place, stop, mark, assist), name, reason,
-value (time, rate, mean, p50, p99), before, after, shift, effect
-(nanoseconds a second by which its time differs), p (or null), found.
-An object before them: method (traces, blocks, nothing), before, after
-(numbers of traces). Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/diff.txt");
 
 /// Say what changed from some traces to others, and whether that is more than chance.
 ///
@@ -48,7 +43,7 @@ An object before them: method (traces, blocks, nothing), before, after
 /// the largest difference in all first; with --all, everything.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = filter::times_explained(EXAMPLES, ""))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Two traces, or two folders of traces
     #[arg(value_name = "A B", num_args = 2, required_unless_present = "before")]

@@ -31,15 +31,9 @@ Rules, with their limits for a warning and for an error:
   leak 100,1000                    syscall-churn 1000,10000 (a second)
   timer-storm 5000,50000 (a second and processor)
   task-unfinished 0,10             quality (notes only)
-The documentation of gotrace::analysis::doctor::Rule has the reasons.
+The documentation of gotrace::analysis::doctor::Rule has the reasons.";
 
-JSON schema: an object for each trace on a line: file; error (null, or
-why it could not be read whole); findings, the worst first: rule,
-severity (note, warning, error), message, number and limit in the unit
-that measure names (nanoseconds, millionths, per_second: thousandths of
-one a second, count), time (null, or as in events), goroutine (null, or
-its id), function, stack (functions, the innermost first), command.
-Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/doctor.txt");
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -56,7 +50,7 @@ const FAINT: Style = Style::new().dimmed();
 /// Findings do not make the exit status 3, unless --fail says so.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = filter::times_explained(EXAMPLES, ""))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Change the limits of a rule: for a warning, and for an error
     #[arg(long, value_name = "RULE=WARNING,ERROR", value_parser = limit)]

@@ -25,29 +25,7 @@ use std::path::{Path, PathBuf};
 /// What is below a wait.
 const STACK: &str = "                ";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one task, region or goroutine, with
-  file, what (task, region or goroutine), type, task, goroutine,
-  time (of its start, as events have it), start_ns (since the trace
-  began), duration_ns, has_start and has_end (false: it goes on
-  beyond the trace), created_by and created_at (of a goroutine: by
-  which, and the stack of that), and
-
-  path        what each moment was spent on, in order: from_ns and
-              to_ns (since the trace began), goroutine, function,
-              state, reason, depth (0: of a goroutine that worked for
-              it, 1: of one that such a one waited for, ...), stack
-  path_times  the path in sum: state, reason, ns
-  goroutines  who worked for it: goroutine, function, at_work (pairs
-              of from_ns and to_ns), ns, times (state, reason, ns)
-  waits       where: state, reason, count, total_ns, longest_ns,
-              goroutine, function, woken_by, woken_by_function,
-              woken_by_ns, stack
-
-  States are named as in Go's API. A stack is a list of frames, the
-  innermost first, with func, file, line and pc; or null. With --csv
-  there is a line for each wait. Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/explain.txt");
 
 /// Explain why a task, a region or a goroutine took as long as it did.
 ///

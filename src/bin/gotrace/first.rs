@@ -1,13 +1,14 @@
 //! `gotrace summary`, which is what `gotrace FILE` does: the first screen, in the words of Go.
 
-use super::answer::{self, Asked, Page, pages};
+use super::answer::{self, Asked, Page, Together};
 use super::answers;
 use super::filter;
+use super::first_together::Totals;
 use super::help;
 use super::output::Result;
 use super::progress::Progress;
 use super::reading::Reading;
-use super::table::{Cell, Column, Options, Table, bytes, duration, goroutine, share};
+use super::table::{Cell, Column, Options, Printer, Table, bytes, duration, goroutine, share};
 use gotrace::analysis::blocked::Blocked;
 use gotrace::analysis::histogram::Histogram;
 use gotrace::analysis::leaks::Leaks;
@@ -26,26 +27,7 @@ Examples:
   gotrace summary --all app.trace
   gotrace summary --json *.trace | jq '[.file, .sched_p99_ns]'";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one trace: file; start (of the first
-  event, RFC 3339, or null), duration_ns, generations, events;
-  goroutines (at the end), created, ended, goroutines_most; procs,
-  busy, busy_program, busy_gc, busy_runtime, busy_syscalls (parts of
-  all processors' time, 0 to 1); sched_count, sched_p50_ns,
-  sched_p99_ns, sched_longest_ns (waits for a processor);
-  gc_collections, gc_marking (a part of the time, 0 to 1), stw_count,
-  stw_total_ns, stw_longest_ns; heap_bytes, heap_most_bytes; syscalls;
-  and lists:
-
-  tasks     type, count, open, p50_ns, p99_ns, longest_ns, slowest
-            (its id), total_ns
-  functions function, count, alive, running_ns, runnable_ns,
-            waiting_ns, syscall_ns
-  places    in_sum_ns, count, reason, place, woken_by
-  warnings  warning, command (that shows more)
-
-  With --csv there are the functions. Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/summary.txt");
 
 /// Show the first screen of a trace: what the program did, how busy it was, and what to look at.
 ///
@@ -61,6 +43,9 @@ JSON schema:
 pub struct Args {
     #[command(flatten)]
     output: Options,
+
+    #[command(flatten)]
+    together: Together,
 
     #[command(flatten)]
     reading: Reading,
@@ -81,9 +66,22 @@ pub fn run(args: Args) -> Result {
         output.top = Some(5);
     }
     let filter = args.filter.of("summary");
-    pages(&args.files, &output, true, |file, progress| {
-        ask(file, &args, &filter, progress)
-    })
+    let ask = |file: &Path, progress: &Progress| ask(file, &args, &filter, progress);
+    let together = args.together.together;
+    let show = |printer: &mut Printer, file: &Path, given: Given| match together {
+        true => given.totals.page().print(printer, file),
+        false => given.page.print(printer, file),
+    };
+    let merge = |all: &mut Given, given: Given| all.totals.merge(given.totals);
+    answer::answer(&args.files, &output, together, true, ask, merge, show)
+}
+
+/// What a trace gives.
+struct Given {
+    /// By itself.
+    page: Page,
+    /// For several traces together.
+    totals: Totals,
 }
 
 /// What else is counted.
@@ -118,7 +116,7 @@ impl Counts {
     }
 }
 
-fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<Page> {
+fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<Given> {
     let mut visitors = (Overview::new(), (Blocked::new(0), Leaks::new()));
     let mut counts = Counts::default();
     let (reading, visitor) = (&args.reading, &mut visitors);
@@ -134,6 +132,7 @@ fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<
     let Some(seen) = overview.take(&states) else {
         return Ok((None, ended));
     };
+    let totals = Totals::of(file, &states, &seen, counts.events);
     let mut page = Page::default();
     facts(&mut page, &states, &seen, &counts);
     let warnings = warnings(&states, &seen, blocked, leaks);
@@ -152,10 +151,10 @@ fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<
         page.table("places", places(&states, blocked));
         page.table("warnings", warnings);
     }
-    Ok((Some(page), ended))
+    Ok((Some(Given { page, totals }), ended))
 }
 
-fn quantile(times: &Histogram, part: f64) -> Cell {
+pub fn quantile(times: &Histogram, part: f64) -> Cell {
     Cell::duration(times.quantile(part))
 }
 

@@ -28,21 +28,7 @@ Examples:
   gotrace gc --mmu 1ms,10ms,100ms --json app.trace
   gotrace gc --util=stw --as-go app.trace";
 
-const SCHEMA: &str = "\
-JSON:
-  An object a trace, with file; cycles, marking_ns, marking_share
-  (of the trace's time); running_ns (of all goroutines); workers
-  (label, running_ns), assists (function, count, executing_ns,
-  max_ns, range_ns), sweeps, sweep_executing_ns, swept_bytes,
-  reclaimed_bytes; gc_share (workers but idle ones, assists and
-  sweeping, of what was run); stops (reason, count, total_ns,
-  p50_ns, p99_ns, max_ns of pauses; range_max_ns, stopping_max_ns);
-  pauses (the longest first: start_ns since the trace began, reason,
-  pause_ns, stopping_ns, range_ns, goroutine, function, and of what
-  stopped last proc, last_goroutine, last_function, last_stack);
-  mmu (window_ns, mmu, mean, start_ns of the worst window); heap
-  (time_ns, heap_bytes, goal_bytes). With --pauses, each pause is an
-  object of its own, with file. CSV has the pauses.";
+const SCHEMA: &str = include_str!("../../docs/schema/gc.txt");
 
 /// Show the garbage collector and stops of the world: pauses, with what delayed them, and what the
 /// program lost to it.

@@ -1,12 +1,12 @@
 //! `gotrace goroutines`: what goroutines did with their time, by the function they started in.
 
-use super::answer::{Asked, each_trace};
+use super::answer::{Asked, Together, answer, each_trace};
 use super::answers;
 use super::filter;
 use super::output::{self, Result};
 use super::progress::Progress;
 use super::reading::Reading;
-use super::table::{self, Cell, Column, Table};
+use super::table::{self, Cell, Column, Printer, Table};
 use gotrace::analysis::as_go::{StatsRow, Summarizer};
 use gotrace::analysis::names::{NameId, Names};
 use gotrace::analysis::states::{Goroutine, States, Stay, Sums, Visitor};
@@ -21,27 +21,7 @@ Examples:
   gotrace goroutines --each --top 20 app.trace
   gotrace goroutines --json app.trace | jq -r .function";
 
-const SCHEMA: &str = "\
-JSON and CSV:
-  Each row has file, then the columns of the table; times are whole
-  nanoseconds, in keys that end in _ns. Without an option, a row is
-  a function: function, count, created, ended (how many of the count
-  the trace shows beginning and ending), running_ns, runnable_ns,
-  waiting_ns, syscall_ns, syscall_blocked_ns (in system calls after
-  the processor was taken away), total_ns, and runnable_p99_ns (of
-  single waits for a processor).
-  With --states, a row is a state of a function: function, state,
-  reason; goroutines (how many were in it), stays, total_ns; then
-  p50_ns, p90_ns, p99_ns, max_ns of single stays, and the same of
-  what each goroutine spent in it over its life, as each_p50_ns and
-  so on. Percentiles are at most 1.6 % off.
-  With --each, a row is a goroutine: goroutine, life, function,
-  state, created_ns and ended_ns (since the trace began; null if it
-  was there before, or still is), total_ns and the times as above.
-  With --as-go, a row is what Go's package internal/trace has, with
-  its names: Name, N, Exec, SchedWait, Syscall, SyscallBlock,
-  Unknown, Total, Block and Range (objects of times by reason and by
-  name); with --each also ID, Creation, Start, End and Regions.";
+const SCHEMA: &str = include_str!("../../docs/schema/goroutines.txt");
 
 /// Show what goroutines did with their time, by the function they started in.
 ///
@@ -56,15 +36,18 @@ pub struct Args {
     states: bool,
 
     /// Show each goroutine, not functions
-    #[arg(long)]
+    #[arg(long, conflicts_with = "together")]
     each: bool,
 
     /// Compute as Go does, for comparing with its pages: see "gotrace help goroutines"
-    #[arg(long, conflicts_with_all = ["states", "common", "times"])]
+    #[arg(long, conflicts_with_all = ["states", "common", "times", "together"])]
     as_go: bool,
 
     #[command(flatten)]
     output: table::Options,
+
+    #[command(flatten)]
+    together: Together,
 
     #[command(flatten)]
     reading: Reading,
@@ -97,25 +80,43 @@ pub fn run(args: Args) -> Result {
         );
     }
     let filter = args.filter.of("goroutines", &[], "");
-    let ask = |file: &Path| {
+    let ask = |file: &Path, progress: &Progress| -> Asked<Given> {
         let mut counts = Counts {
             summary: Summary::new(),
             each: args.each.then(Each::default),
         };
-        let (reading, counts) = (&args.reading, &mut counts);
-        let answered = answers::ask(file, reading, &filter, &progress, counts, |_, _, _, _| {})?;
-        let names = answered.states.names();
-        let table = match &mut counts.each {
-            Some(each) => each_table(&mut each.rows, names, answered.start()),
-            None if args.states => states_table(counts.summary.groups(), names),
-            None => groups_table(counts.summary.groups(), names),
+        let (reading, visitor) = (&args.reading, &mut counts);
+        let mut answered =
+            answers::ask(file, reading, &filter, progress, visitor, |_, _, _, _| {})?;
+        let given = Given {
+            start: answered.start(),
+            names: std::mem::take(answered.states.names_mut()),
+            counts,
         };
-        Ok((Some(table), answered.ended))
+        Ok((Some(given), answered.ended))
     };
-    each_trace(&args.files, &mut printer, ask, |printer, file, table| {
-        printer.begin(file)?;
+    let merge = |all: &mut Given, given: Given| {
+        let summary = &mut all.counts.summary;
+        summary.merge(&mut all.names, &given.counts.summary, &given.names);
+    };
+    let show = |printer: &mut Printer, file: &Path, mut given: Given| {
+        let (names, groups) = (&given.names, given.counts.summary.groups());
+        let table = match &mut given.counts.each {
+            Some(each) => each_table(&mut each.rows, names, given.start),
+            None if args.states => states_table(groups, names),
+            None => groups_table(groups, names),
+        };
         printer.table(file, &table)
-    })
+    };
+    let together = args.together.together;
+    answer(&args.files, &args.output, together, false, ask, merge, show)
+}
+
+/// What a trace gives.
+struct Given {
+    counts: Counts,
+    names: Names,
+    start: Time,
 }
 
 /// What Go's summarizer makes of a trace.

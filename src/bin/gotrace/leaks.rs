@@ -24,23 +24,7 @@ Examples:
   gotrace leaks --min-age 30s app.trace
   gotrace leaks --json app.trace | jq '.goroutines[] | select(.new > 100)'";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one trace: file, duration_ns, min_age_ns,
-  waiting (the goroutines in the list), and lists:
-
-  goroutines  count, new (of them created within the trace),
-              function, state, reason, forever (true or false), place
-              (where the oldest waits), source (the file
-              and line of that), created_at, oldest (a goroutine),
-              since_ns (since the trace began), age_ns
-  tasks       type, count, oldest (a task), since_ns, age_ns,
-              goroutine (that began it)
-  regions     type, count, dead (of them with a goroutine that
-              ended), goroutine (of the oldest), since_ns, age_ns,
-              place
-
-  With --csv there are the goroutines. Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/leaks.txt");
 
 /// Show goroutines that were never seen again, and tasks and regions that did not end.
 ///
@@ -94,7 +78,7 @@ pub fn run(args: Args) -> Result {
     let filter = args
         .filter
         .of("leaks", &["--where"], "what leaks has not ended");
-    pages(&args.files, &args.output, false, |file, progress| {
+    pages(&args.files, &args.output, |file, progress| {
         ask(file, &args, &filter, progress)
     })
 }

@@ -1,11 +1,10 @@
 //! `gotrace pprof`: profiles of what goroutines waited for, by stack.
 
-use super::answer::Asked;
+use super::answer::{Asked, merged};
 use super::answers;
 use super::filter;
 use super::help;
 use super::output::{self, Failures, Result};
-use super::parallel;
 use super::progress::Progress;
 use super::reading::Reading;
 use gotrace::analysis::as_go;
@@ -129,26 +128,6 @@ pub fn run(args: Args) -> Result {
     failures.result()
 }
 
-/// Gives `merge` what each trace gives, in order.
-fn merged<T: Send>(
-    args: &Args,
-    failures: &mut Failures,
-    ask: impl Fn(&Path) -> Asked<T> + Sync,
-    mut merge: impl FnMut(T) -> Result,
-) -> Result {
-    let ask = |file: &PathBuf| ask(file);
-    parallel::in_order(&args.files, None, ask, |_, asked| -> Result {
-        let (given, failure) = match asked {
-            Ok(asked) => asked,
-            Err(failure) => (None, Some(failure)),
-        };
-        failure
-            .into_iter()
-            .for_each(|failure| failures.add(failure));
-        given.map_or(Ok(()), &mut merge)
-    })
-}
-
 fn counted(
     args: &Args,
     filter: &Filter,
@@ -170,14 +149,9 @@ fn counted(
         let names = std::mem::take(answered.states.names_mut());
         Ok((Some((profile, names)), answered.ended))
     };
-    let mut all: Option<(Profile, Names)> = None;
-    merged(args, failures, ask, |(profile, names)| {
-        match &mut all {
-            Some((all, ours)) => all.merge(ours, &profile, &names),
-            None => all = Some((profile, names)),
-        }
-        Ok(())
-    })?;
+    type Both = (Profile, Names);
+    let merge = |(all, ours): &mut Both, (profile, names): Both| all.merge(ours, &profile, &names);
+    let all = merged(&args.files, failures, ask, merge)?;
     let (profile, names) = all.unwrap_or_else(|| (Profile::new(args.kind()), Names::new()));
     let mut bytes = Vec::new();
     if args.folded {
@@ -194,7 +168,7 @@ fn as_go(
     progress: &Progress,
     failures: &mut Failures,
 ) -> Result<Vec<u8>> {
-    let ask = |file: &Path| -> Asked<(as_go::Profile, as_go::Summarizer)> {
+    let ask = |file: &Path| -> Asked<Vec<(as_go::Profile, as_go::Summarizer)>> {
         let mut profile = as_go::Profile::new(kind);
         let mut summarizer = as_go::Summarizer::new();
         let ended = args.reading.events(file, progress, |event| {
@@ -203,11 +177,13 @@ fn as_go(
             Ok(true)
         })?;
         summarizer.finish(ended.is_none());
-        Ok((Some((profile, summarizer)), ended))
+        Ok((Some(vec![(profile, summarizer)]), ended))
     };
     let mut lines: BTreeMap<String, i64> = BTreeMap::new();
     let mut builder = Builder::new();
-    merged(args, failures, ask, |(profile, summarizer)| {
+    let merge = |all: &mut Vec<_>, more: Vec<_>| all.extend(more);
+    let all = merged(&args.files, failures, ask, merge)?;
+    for (profile, summarizer) in all.unwrap_or_default() {
         profile.each(&summarizer, |frames, count, time| match args.folded {
             true => {
                 let line = pprof::folded(frames.iter().rev().copied());
@@ -215,8 +191,7 @@ fn as_go(
             }
             false => builder.add(frames, count, time, &[]),
         });
-        Ok(())
-    })?;
+    }
     let mut bytes = Vec::new();
     if args.folded {
         for (line, time) in lines {

@@ -36,6 +36,7 @@ mod explain_json;
 mod figures;
 mod filter;
 mod first;
+mod first_together;
 #[cfg(unix)]
 mod follow;
 mod gc;
