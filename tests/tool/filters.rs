@@ -226,6 +226,24 @@ fn filters_without_a_meaning_are_refused() {
             refused.stderr
         );
     }
+    // Go's figures are of the whole trace, and the records of a file are not events.
+    for command in [
+        &["goroutines", "--as-go"][..],
+        &["tasks", "--as-go"],
+        &["regions", "--as-go"],
+        &["pprof", "--sync", "--as-go"],
+        &["dump", "--wire"],
+    ] {
+        for filter in [
+            ["-g", "1"],
+            ["-p", "0"],
+            ["--stack", "x"],
+            ["--from", "1ms"],
+        ] {
+            let refused = ask(command, &filter, &trace);
+            assert_eq!(refused.status, 2, "{command:?} {filter:?}");
+        }
+    }
     let refused = ask(&["blocked"], &["--from", "2ms", "--to", "1ms"], &trace);
     assert_eq!(refused.status, 2);
     assert!(refused.stderr.contains("no event can be between them"));

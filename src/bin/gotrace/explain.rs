@@ -155,6 +155,11 @@ fn explain(
         .iter()
         .map(|subject| Finder::new(subject.clone(), most))
         .collect();
+    // What ends in the part that is asked for.
+    let nothing_yet = Time(i64::MAX);
+    finders
+        .iter_mut()
+        .for_each(|finder| finder.set_from(nothing_yet));
     let mut selection = filter.selection();
     if filter.needs_end()
         && let Some(end) = Trace::new(whole.bytes())

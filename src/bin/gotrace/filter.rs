@@ -33,7 +33,6 @@ pub struct Times {
 
 /// What selects events, and in analyses what counts: of several of one kind, one is enough.
 #[derive(clap::Args, Debug)]
-#[group(id = "common")]
 #[command(next_help_heading = HEADING)]
 pub struct Common {
     /// Only this goroutine: events in its context or about it, times of its own; of several, any. As for
@@ -83,6 +82,18 @@ pub struct Options {
     #[command(flatten)]
     common: Common,
 }
+
+/// What [`Common`] has, for what it cannot be used with.
+pub const COMMON: [&str; 8] = [
+    "goroutine",
+    "proc",
+    "thread",
+    "task",
+    "region",
+    "stack",
+    "condition",
+    "times",
+];
 
 const HEADING: &str = "Filters (all that are given must fit)";
 

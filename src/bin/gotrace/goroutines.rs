@@ -40,7 +40,7 @@ pub struct Args {
     each: bool,
 
     /// Compute as Go does, for comparing with its pages: see "gotrace help goroutines"
-    #[arg(long, conflicts_with_all = ["states", "common", "times", "together"])]
+    #[arg(long, conflicts_with_all = ["states", "together"], conflicts_with_all = filter::COMMON)]
     as_go: bool,
 
     #[command(flatten)]

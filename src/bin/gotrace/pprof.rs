@@ -75,7 +75,7 @@ pub struct Args {
 
     /// Count as "go tool trace -pprof" does, which leaves out all before a goroutine first ran, and
     /// what was not over when the trace ended
-    #[arg(long, conflicts_with_all = ["cpu", "wall", "off_cpu", "common", "times"])]
+    #[arg(long, conflicts_with_all = ["cpu", "wall", "off_cpu"], conflicts_with_all = filter::COMMON)]
     as_go: bool,
 
     /// Write to this file, not to the standard output

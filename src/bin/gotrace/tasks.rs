@@ -36,7 +36,7 @@ pub struct Args {
     each: bool,
 
     /// Compute as Go does, for comparing with its pages
-    #[arg(long, conflicts_with_all = ["common", "times", "together"])]
+    #[arg(long, conflicts_with = "together", conflicts_with_all = filter::COMMON)]
     as_go: bool,
 
     #[command(flatten)]
