@@ -14,6 +14,8 @@ mod cli_events;
 mod common;
 #[cfg(feature = "cli")]
 mod doctor;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod dying;
 #[cfg(feature = "cli")]
 mod endings;
 #[cfg(feature = "cli")]
