@@ -23,8 +23,10 @@
 use super::histogram::Histogram;
 use super::names::NameId;
 use super::states::{
-    Goroutine, OpenRange, OpenTask, RangeEnd, RangeKind, States, Stay, Sums, TaskEnd, Visitor,
+    Goroutine, OpenRange, OpenTask, Proc, ProcStay, RangeEnd, RangeKind, States, Stay, Sums,
+    TaskEnd, Visitor,
 };
+use super::stops::Stops;
 use crate::event::{Event, GoState};
 use crate::ids::{GoId, TaskId};
 use crate::num;
@@ -49,6 +51,7 @@ pub struct Overview {
     tasks: BTreeMap<NameId, TaskType>,
     assist: i64,
     gc: Gc,
+    stops: Stops,
     heap_most: u64,
     /// By slot: the life that is there, and what it had spent when this was last asked.
     before: Vec<(u64, Sums)>,
@@ -156,9 +159,11 @@ pub struct Gc {
     pub marking: i64,
     /// How often the world was stopped, for any reason.
     pub stops: u64,
-    /// How long that took in sum, in nanoseconds: stopping the world, and until what stopped it went on.
+    /// How long it took in sum until the world went on, in nanoseconds: the
+    /// [pauses](super::gc::Pause::pause), not the ranges. A stop is part of the page in which its range
+    /// ends.
     pub stopped: i64,
-    /// The longest of these.
+    /// The longest of these pauses.
     pub longest_stop: i64,
     /// Why that was, in Go's words.
     pub longest_reason: NameId,
@@ -337,6 +342,7 @@ impl Visitor for Overview {
                     self.longest = Some((stay.id, goroutine.name, time));
                 }
             }
+            GoState::Running => self.stops.stay(states, goroutine, stay),
             GoState::Syscall if !stay.open => self.syscalls = self.syscalls.saturating_add(1),
             _ => {}
         }
@@ -349,12 +355,29 @@ impl Visitor for Overview {
         self.lives = self.lives.saturating_sub(1);
     }
 
-    fn range_began(&mut self, states: &States, _: &OpenRange) {
+    fn proc_began(&mut self, states: &States, proc: &Proc) {
+        self.stops.proc_began(states, proc);
+    }
+
+    fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
+        self.stops.proc_stay(states, stay);
+    }
+
+    fn range_began(&mut self, states: &States, range: &OpenRange) {
+        self.stops.range_began(states, range);
         self.see_heap(states);
     }
 
     fn range_ended(&mut self, states: &States, end: &RangeEnd) {
         self.see_heap(states);
+        if let Some(stop) = self.stops.ended(states, end) {
+            self.gc.stops = self.gc.stops.saturating_add(1);
+            self.gc.stopped = self.gc.stopped.saturating_add(stop.pause);
+            if stop.pause > self.gc.longest_stop {
+                self.gc.longest_stop = stop.pause;
+                self.gc.longest_reason = stop.reason;
+            }
+        }
         let since = self.since.unwrap_or(end.range.from);
         let time = end.to.since(end.range.from.max(since)).max(0);
         match end.range.kind {
@@ -363,15 +386,7 @@ impl Visitor for Overview {
                 self.gc.marking = self.gc.marking.saturating_add(time);
             }
             RangeKind::GcMarkAssist => self.assist = self.assist.saturating_add(end.executing),
-            RangeKind::StopTheWorld => {
-                self.gc.stops = self.gc.stops.saturating_add(1);
-                self.gc.stopped = self.gc.stopped.saturating_add(time);
-                if time > self.gc.longest_stop {
-                    self.gc.longest_stop = time;
-                    self.gc.longest_reason = end.range.reason;
-                }
-            }
-            RangeKind::GcSweep => {}
+            RangeKind::StopTheWorld | RangeKind::GcSweep => {}
         }
     }
 

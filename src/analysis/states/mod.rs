@@ -52,7 +52,6 @@ mod visitor;
 
 pub(crate) use annotations::RegionKey;
 pub use annotations::{OpenRegion, OpenTask, RegionEnd, TaskEnd};
-pub(crate) use goroutines::is_system_name;
 pub use goroutines::{Goroutine, Stay, Sums};
 pub use procs::{Proc, ProcStay};
 pub use ranges::{OpenRange, RangeEnd, RangeKind};

@@ -38,7 +38,8 @@ JSON:
   pauses (the longest first: start_ns since the trace began, reason,
   pause_ns, stopping_ns, range_ns, goroutine, function, and of what
   stopped last proc, last_goroutine, last_function, last_stack);
-  mmu (window_ns, mmu, mean, start_ns of the worst window); heap
+  mmu (window_ns, mmu, mud_1 and mud_5: what 1 % and 5 % of all such
+  windows do not exceed, mean, start_ns of the worst window); heap
   (time_ns, heap_bytes, goal_bytes). With --pauses, each pause is an
   object of its own, with file. CSV has the pauses.";
 
@@ -507,6 +508,8 @@ impl Report<'_> {
             [
                 Column::number("window_ns", "window"),
                 Column::number("mmu", "MMU"),
+                Column::number("mud_1", "worst 1 %").rank(2),
+                Column::number("mud_5", "worst 5 %").rank(3),
                 Column::number("mean", "mean").rank(1),
                 Column::number("start_ns", "worst at"),
             ],
@@ -516,9 +519,14 @@ impl Report<'_> {
         };
         for window in self.windows.iter().filter(|w| **w <= curve.length()) {
             if let Some(worst) = curve.least(*window) {
+                // Of all moments, the worst hundredth and the worst twentieth have no more.
+                let parts = curve.quantiles(*window, &[0.01, 0.05]);
+                let part = |at: usize| parts.get(at).copied().map_or(Cell::None, Cell::Share);
                 table.row([
                     Cell::Duration(*window),
                     Cell::Share(worst.left),
+                    part(0),
+                    part(1),
                     Cell::Share(curve.mean()),
                     Cell::Time(worst.from.since(self.start)),
                 ]);
