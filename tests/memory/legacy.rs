@@ -5,10 +5,9 @@
 #[path = "../reading/legacy/text.rs"]
 mod text;
 
-use crate::{HEAP, alone, common};
+use crate::{HEAP, alone, assert_in_proportion, common};
 use gotrace::Trace;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
 
 /// How many times its length a trace may take of memory, and what even the smallest may take.
 const MEMORY: usize = 64;
@@ -135,29 +134,12 @@ fn memory_is_a_multiple_of_the_input() {
     }
 }
 
-/// Forty times the size may take three hundred times as long: what is quadratic takes sixteen
-/// hundred.
 #[test]
 fn time_grows_with_the_input() {
     alone!();
-    let time = |bytes: &[u8]| {
-        let times = (0..3).map(|_| {
-            let start = Instant::now();
-            read(bytes);
-            start.elapsed()
-        });
-        times.min().unwrap().max(Duration::from_micros(50))
-    };
     for (name, make) in CASES {
         let (small, large) = (trace(*make, 1500), trace(*make, 60_000));
-        let before = time(&small);
-        let mut after = time(&large);
-        for _ in 0..5 {
-            if after > 300 * before {
-                after = after.min(time(&large));
-            }
-        }
-        assert!(after < 300 * before, "{name}: {before:?}, {after:?}");
+        assert_in_proportion(name, || read(&small), || read(&large));
     }
 }
 

@@ -9,6 +9,8 @@ mod mux_soak;
 mod no_alloc;
 mod recorder_memory;
 
+use std::time::Duration;
+
 #[global_allocator]
 static HEAP: common::heap::Heap = common::heap::Heap::new();
 
@@ -55,4 +57,47 @@ fn is_alone(function: &str) -> bool {
     let passed = output.status.success() && stdout.contains("\ntest result: ok. 1 passed;");
     assert!(passed, "{}:\n{stdout}", output.status);
     false
+}
+
+/// How long this thread was at work. Others may be at work on this machine, too.
+fn time_at_work() -> Duration {
+    #[cfg(unix)]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::try_from(time).expect("a time since the thread began")
+    }
+    #[cfg(not(unix))]
+    {
+        static BEGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        BEGIN.get_or_init(std::time::Instant::now).elapsed()
+    }
+}
+
+/// The shortest of a few times.
+fn time_of(work: &impl Fn()) -> Duration {
+    let times = (0..3).map(|_| {
+        let start = time_at_work();
+        work();
+        time_at_work() - start
+    });
+    times.min().unwrap_or_default()
+}
+
+/// Work on an input, and on one of forty times the size: that may take three hundred times as long.
+/// What is in proportion takes forty; the logarithm, and caches that the small one fits into, make it
+/// a hundred; what is quadratic takes sixteen hundred.
+fn assert_in_proportion(name: &str, small: impl Fn(), large: impl Fn()) {
+    // Nothing is told by less than a clock can tell.
+    let mut before = time_of(&small).max(Duration::from_micros(50));
+    let mut after = time_of(&large);
+    // Others that fill the caches can make one look bad, but not again and again.
+    for _ in 0..5 {
+        if after <= 300 * before {
+            return;
+        }
+        before = before.max(time_of(&small));
+        after = after.min(time_of(&large));
+    }
+    assert!(after <= 300 * before, "{name}: {before:?}, {after:?}");
 }

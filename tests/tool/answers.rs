@@ -255,3 +255,74 @@ fn what_is_not_there_is_said() {
         assert_eq!(run.stderr, format!("error: {trace}: {error}\n"));
     }
 }
+
+/// With `--lenient` every answer is about all that is left of a damaged trace, and standard error says what
+/// is lost; without, about what comes before the damage.
+#[test]
+fn damaged_traces_are_read_leniently() {
+    let mut bytes = std::fs::read(path("flight-go1.27")).unwrap();
+    let third = bytes.len() / 3;
+    bytes[third..third + 64].fill(0xff);
+    let damaged = crate::common::tool::file("answers", "damaged", &bytes);
+    let damaged = damaged.to_str().unwrap();
+    for command in [
+        &["summary"][..],
+        &["explain", "-g", "1"],
+        &["blocked"],
+        &["latency"],
+        &["leaks"],
+        &["at", "2.5s"],
+        &["goroutines"],
+        &["tasks", "--each"],
+        &["regions"],
+        &["gc"],
+        &["pprof", "--wall", "--folded"],
+        &["doctor"],
+        &["assert", "--list"],
+        &["stat"],
+    ] {
+        let with = |more: &[&'static str]| run(command.iter().chain(more).chain([&damaged]));
+        let (strict, lenient) = (with(&[]), with(&["--lenient"]));
+        assert_eq!(strict.status, 1, "{command:?}");
+        assert!(strict.stderr.contains("at byte 107908"), "{command:?}");
+        assert_eq!(lenient.status, 0, "{command:?}: {}", lenient.stderr);
+        assert!(
+            lenient.stderr.contains("read leniently: 42226 events"),
+            "{command:?}: {}",
+            lenient.stderr
+        );
+        assert!(!lenient.stdout.is_empty(), "{command:?}");
+    }
+    let length = |lenient: &[&'static str]| {
+        let command = ["summary", "--json"];
+        let run = run(command.iter().chain(lenient).chain([&damaged]));
+        let line: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        line["duration_ns"].as_i64().unwrap()
+    };
+    assert!(length(&[]) < 2_000_000_000 && length(&["--lenient"]) > 2_500_000_000);
+    // The second reading of "explain" says nothing again.
+    let run = run(["explain", "--lenient", "-g", "1", damaged]);
+    assert_eq!(run.stderr.matches("read leniently").count(), 1);
+}
+
+/// One trace that cannot be read does not keep the others from being asked.
+#[test]
+fn every_trace_is_asked() {
+    let good = path("annotate-go1.27");
+    let good = good.to_str().unwrap();
+    for command in [
+        &["summary"][..],
+        &["goroutines"],
+        &["goroutines", "--as-go"],
+        &["tasks"],
+        &["regions"],
+        &["gc"],
+        &["at", "1ms"],
+        &["explain"],
+    ] {
+        let run = run(command.iter().copied().chain(["no-such.trace", good]));
+        assert_eq!(run.status, 1, "{command:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{command:?}: {}", run.stderr);
+        assert!(!run.stdout.is_empty(), "{command:?}");
+    }
+}

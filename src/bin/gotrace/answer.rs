@@ -1,70 +1,21 @@
-//! What the commands share that answer questions about what a program did: reading all events of a
-//! trace, and words for what they say.
+//! What the commands share that answer questions about what a program did: asking several traces, and
+//! words for what they say.
 
-use super::events::Source;
-use super::input::Memory;
-use super::output::{self, Failure, Result};
+use super::output::{self, Failures, Result};
 use super::parallel;
 use super::progress::Progress;
+use super::reading::Ended;
 use super::table::{
     Cell, FAINT, INDENT, Options, Printer, Table, function, head, printable, printer,
     terminal_width,
 };
+use gotrace::Time;
 use gotrace::analysis::names::{Names, StackRef};
 use gotrace::event::GoState;
 use gotrace::generation::Frame;
-use gotrace::{Event, Time};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-
-/// Gives each event of a trace, until it ends, or is damaged, or `each` wants no more.
-pub fn read(
-    path: &Path,
-    memory: &Memory,
-    progress: &Progress,
-    mut each: impl FnMut(&Event<'_, '_>) -> bool,
-) -> Result {
-    let mut source = Source::open(path, memory, progress)?;
-    let mut events = source.events(path, None)?;
-    let mut done = 0;
-    let mut count = 0u32;
-    loop {
-        match events.next() {
-            Ok(Some(event)) => {
-                if !each(&event) {
-                    return Ok(());
-                }
-            }
-            Ok(None) => return events.end(path),
-            Err(error) => return Err(events.failure(path, error)),
-        }
-        count = count.wrapping_add(1);
-        if count.is_multiple_of(1024) {
-            let offset = events.uncounted();
-            progress.add(usize::try_from(offset.saturating_sub(done)).unwrap_or(0));
-            done = done.max(offset);
-        }
-    }
-}
-
-/// Of two failures the worse is the result, and the other is printed: that a trace ends early is the
-/// lesser one.
-pub fn first_failure(result: &mut Result, next: Result) {
-    let before = std::mem::replace(result, Ok(()));
-    *result = match (before, next) {
-        (Ok(()), next) => next,
-        (before, Ok(())) => before,
-        (Err(before @ Failure::Ending { .. }), Err(next)) => {
-            output::report(&before);
-            Err(next)
-        }
-        (Err(before), Err(next)) => {
-            output::report(&next);
-            Err(before)
-        }
-    };
-}
 
 /// Nanoseconds since the trace began.
 pub fn since(start: Option<Time>, time: Time) -> i64 {
@@ -221,7 +172,7 @@ impl Page {
     }
 
     /// Prints it: as JSON one object, with the tables as lists of objects.
-    pub fn print<W: Write>(&self, printer: &mut Printer<W>, file: &Path) -> Result {
+    pub fn print(&self, printer: &mut Printer, file: &Path) -> Result {
         let options = printer.options().clone();
         if options.json {
             let json = JsonPage {
@@ -283,32 +234,50 @@ impl Serialize for JsonPage<'_> {
     }
 }
 
-/// Asks each of several traces, as many at a time as there are processors: `ask` gives a page, and what went wrong while the
-/// events were read, after which the page has what was read before. The trace's name is printed if there
-/// are several, or if `named`.
+/// What a trace gives for an answer, if it has events, and what ended its reading too early.
+pub type Asked<T> = Result<(Option<T>, Ended)>;
+
+/// Asks each of several traces, as many at a time as there are processors, and shows what they give in
+/// order. What is wrong with one is reported below what it gave, and the next one is asked.
+pub fn each_trace<T: Send>(
+    files: &[PathBuf],
+    printer: &mut Printer,
+    ask: impl Fn(&Path) -> Asked<T> + Sync,
+    mut show: impl FnMut(&mut Printer, &Path, T) -> Result,
+) -> Result {
+    let mut failures = Failures::default();
+    let ask = |file: &PathBuf| ask(file);
+    parallel::in_order(files, None, ask, |file, asked| -> Result {
+        let (given, failure) = match asked {
+            Ok(asked) => asked,
+            Err(failure) => (None, Some(failure)),
+        };
+        if let Some(given) = given {
+            show(printer, file, given)?;
+        }
+        if let Some(failure) = failure {
+            printer.flush()?;
+            failures.add(failure);
+        }
+        Ok(())
+    })?;
+    printer.flush()?;
+    failures.result()
+}
+
+/// Asks each of several traces for a page. The trace's name is printed if there are several, or if
+/// `named`.
 pub fn pages(
     files: &[PathBuf],
     options: &Options,
     named: bool,
-    ask: impl Fn(&Path, &Progress) -> (Option<Page>, Result) + Sync,
+    ask: impl Fn(&Path, &Progress) -> Asked<Page> + Sync,
 ) -> Result {
     let progress = Progress::new(files, false);
     let mut printer = printer(options, named || files.len() > 1);
-    let mut result = Ok(());
-    let work = |file: &PathBuf| ask(file, &progress);
-    parallel::in_order(files, None, work, |file, (page, asked)| -> Result {
-        if let Some(page) = page {
-            printer.begin(file)?;
-            page.print(&mut printer, file)?;
-        }
-        if asked.is_err() {
-            // Both streams may be one terminal.
-            printer.flush()?;
-        }
-        first_failure(&mut result, asked);
-        Ok(())
-    })?;
-    drop(progress);
-    printer.flush()?;
-    result
+    let ask = |file: &Path| ask(file, &progress);
+    each_trace(files, &mut printer, ask, |printer, file, page| {
+        printer.begin(file)?;
+        page.print(printer, file)
+    })
 }

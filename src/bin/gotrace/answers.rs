@@ -1,9 +1,8 @@
 //! Reading a trace for an answer: what the commands share that summarize events.
 
-use super::events::{Events, Source};
-use super::input::Memory;
 use super::output::{Failure, Result};
 use super::progress::Progress;
+use super::reading::{Ended, Reading};
 use gotrace::analysis::states::{States, Visitor};
 use gotrace::select::{Filter, Moment, Verdict};
 use gotrace::{Event, GoId, Time};
@@ -73,19 +72,17 @@ pub struct Answered {
     /// When the trace began: that is 0 for people.
     pub start: Time,
     /// What ended the reading, if it was not the end: what was read before counts.
-    pub failure: Option<Failure>,
+    pub ended: Ended,
 }
 
 /// Reads a trace for a question. Errors: the trace cannot be opened.
 pub fn ask(
     file: &Path,
-    memory: &Memory,
+    reading: &Reading,
     part: &Part,
     progress: &Progress,
     question: &mut impl Question,
 ) -> Result<Answered> {
-    let mut source = Source::open(file, memory, progress)?;
-    let mut events = source.events(file, None)?;
     let filter = part.filter();
     let mut selection = filter.selection();
     let mut states = States::new();
@@ -95,7 +92,7 @@ pub fn ask(
         // Nothing counts yet.
         question.begin(Time(i64::MAX));
     }
-    let failure = read(file, &mut events, progress, |event| {
+    let ended = reading.events(file, progress, |event| {
         if from.is_none() || part.to.is_some() {
             match selection.sees(event) {
                 Ok(Verdict::Over) => {
@@ -128,34 +125,6 @@ pub fn ask(
     Ok(Answered {
         start: states.first_time().unwrap_or(Time(0)),
         states,
-        failure,
+        ended,
     })
-}
-
-/// Reads events until `each` has seen enough; gives what ended the reading, if it was not the end.
-/// Errors: those of `each`.
-pub fn read(
-    file: &Path,
-    events: &mut Events<'_>,
-    progress: &Progress,
-    mut each: impl FnMut(&Event<'_, '_>) -> Result<bool>,
-) -> Result<Option<Failure>> {
-    let mut done = events.uncounted();
-    let mut since = 0u32;
-    loop {
-        let event = match events.next() {
-            Ok(Some(event)) => event,
-            Ok(None) => return Ok(events.end(file).err()),
-            Err(error) => return Ok(Some(events.failure(file, error))),
-        };
-        if !each(&event)? {
-            return Ok(None);
-        }
-        since = since.wrapping_add(1);
-        if since.trailing_zeros() >= 16 {
-            let offset = events.uncounted();
-            progress.add(usize::try_from(offset.saturating_sub(done)).unwrap_or(0));
-            done = offset;
-        }
-    }
 }

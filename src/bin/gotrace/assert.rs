@@ -2,10 +2,10 @@
 
 use super::figures::{self, number, shown, unit};
 use super::help;
-use super::input::Memory;
-use super::output::{self, Failure, Result};
+use super::output::{self, Failure, Failures, Result};
 use super::parallel;
 use super::progress::Progress;
+use super::reading::Reading;
 use anstyle::{AnsiColor, Style};
 use gotrace::analysis::metrics::{MetricCondition, MetricNames, Metrics};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -90,7 +90,7 @@ pub struct Args {
     github: bool,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 }
 
 fn condition(text: &str) -> std::result::Result<MetricCondition, String> {
@@ -152,12 +152,13 @@ pub fn run(args: Args) -> Result {
     let progress = Progress::new(&files, false);
     let mut out = output::styled();
     let work = |file: &PathBuf| -> Result<(Judged, Option<Metrics>)> {
-        let (metrics, failure) = figures::read(file, &args.memory, &progress)?;
+        let (metrics, failure) = figures::read(file, &args.reading, &progress)?;
         let judged = judge(file, &conditions, &metrics, failure);
         Ok((judged, args.list.then_some(metrics)))
     };
     let mut suites = Report::new("gotrace");
-    let (mut wrong, mut unsound) = (false, None);
+    let mut wrong = false;
+    let mut failures = Failures::default();
     let several = files.len() > 1;
     parallel::in_order(&files, None, work, |file, result| -> Result {
         let (judged, metrics) = match result {
@@ -181,15 +182,7 @@ pub fn run(args: Args) -> Result {
         if let Some(failure) = judged.failure {
             // Both streams may be one terminal.
             out.flush()?;
-            output::report(&failure);
-            let now = match failure {
-                Failure::Ending { .. } => Failure::ReportedEarly,
-                _ => Failure::Reported,
-            };
-            unsound = Some(match unsound.take() {
-                Some(before) => now.reported(before),
-                None => now,
-            });
+            failures.add(failure);
         }
         Ok(())
     })?;
@@ -201,10 +194,10 @@ pub fn run(args: Args) -> Result {
             file.write_all(xml.as_bytes())
         })?;
     }
-    match unsound {
-        Some(unsound) => Err(unsound),
-        None if wrong => Err(Failure::Asserted),
-        None => Ok(()),
+    failures.result()?;
+    match wrong {
+        true => Err(Failure::Asserted),
+        false => Ok(()),
     }
 }
 

@@ -1,11 +1,10 @@
 //! `gotrace at`: what everything was doing at a moment.
 
-use super::answer::{self, JsonFrame, json_stack, line_of, pages, place, print_stack};
-use super::events::Source;
+use super::answer::{self, Asked, JsonFrame, each_trace, json_stack, line_of, place, print_stack};
 use super::help;
-use super::input::Memory;
 use super::output::{self, Failure, Result};
 use super::progress::Progress;
+use super::reading::Reading;
 use super::table::{
     Cell, Column, FAINT, INDENT, Options, TITLE, Table, duration, goroutine, printer,
 };
@@ -63,7 +62,7 @@ pub struct Args {
     output: Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The moment
     #[arg(value_name = "TIME", allow_hyphen_values = true)]
@@ -76,68 +75,33 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result {
     let filter = Filter::new().with_to(args.time);
-    if !args.output.json && !args.stacks {
-        return pages(
-            &args.files,
-            &args.output,
-            false,
-            |file, progress| match snapshot(file, &args, &filter, progress) {
-                Ok(snapshot) => (Some(page(&snapshot)), Ok(())),
-                Err(failure) => (None, Err(failure)),
-            },
-        );
-    }
     let progress = Progress::new(&args.files, false);
     let mut printer = printer(&args.output, args.files.len() > 1);
-    let mut result = Ok(());
-    for file in &args.files {
-        match snapshot(file, &args, &filter, &progress) {
-            Ok(snapshot) if args.output.json => {
-                output::json_line(printer.out(), &json(file, &snapshot))?;
-            }
-            Ok(snapshot) => {
-                printer.begin(file)?;
-                print_stacks(printer.out(), &snapshot, &args.output)?;
-            }
-            Err(failure) => {
-                printer.flush()?;
-                answer::first_failure(&mut result, Err(failure));
-            }
+    let ask = |file: &Path| snapshot(file, &args, &filter, &progress);
+    each_trace(&args.files, &mut printer, ask, |printer, file, snapshot| {
+        if args.output.json {
+            return output::json_line(printer.out(), &json(file, &snapshot));
         }
-    }
-    drop(progress);
-    printer.flush()?;
-    result
+        printer.begin(file)?;
+        match args.stacks {
+            true => print_stacks(printer.out(), &snapshot, &args.output),
+            false => page(&snapshot).print(printer, file),
+        }
+    })
 }
 
-fn snapshot(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Result<Snapshot> {
-    let mut source = Source::open(file, &args.memory, progress)?;
-    let mut events = source.events(file, None)?;
+fn snapshot(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<Snapshot> {
     let mut at = At::new(filter);
-    let mut result = Ok(());
-    loop {
-        match events.next() {
-            Ok(Some(event)) => match at.add(&event) {
-                Ok(false) => {}
-                Ok(true) => break,
-                Err(error) => return Err(Failure::file(file, error)),
-            },
-            Ok(None) => {
-                result = events.end(file);
-                break;
-            }
-            Err(error) => {
-                result = Err(events.failure(file, error));
-                break;
-            }
-        }
-    }
+    let ended = args.reading.events(file, progress, |event| {
+        let is_reached = at.add(event).map_err(|error| Failure::file(file, error))?;
+        Ok(!is_reached)
+    })?;
     let times = at.times();
-    match (at.finish(), result, times) {
-        (Some(snapshot), _, _) => Ok(snapshot),
-        (None, Err(failure), _) => Err(failure),
-        (None, Ok(()), None) => Err(Failure::file(file, "the trace has no events")),
-        (None, Ok(()), Some((first, last))) => {
+    match (at.finish(), ended, times) {
+        (Some(snapshot), _, _) => Ok((Some(snapshot), None)),
+        (None, Some(failure), _) => Err(failure),
+        (None, None, None) => Err(Failure::file(file, "the trace has no events")),
+        (None, None, Some((first, last))) => {
             let length = duration(last.since(first));
             let error = format!("the trace ends before {}: it is {length} long", args.time);
             Err(Failure::file(file, error))

@@ -1,10 +1,10 @@
 //! `gotrace blocked`: where goroutines wait, and for what.
 
-use super::answer::{self, Page, pages, read, since};
+use super::answer::{self, Asked, Page, pages, since};
 use super::help;
-use super::input::Memory;
 use super::output::Result;
 use super::progress::Progress;
+use super::reading::Reading;
 use super::table::{Cell, Column, Options, Table, goroutine};
 use gotrace::analysis::blocked::{Blocked, Place, Wait};
 use gotrace::analysis::names::NameId;
@@ -56,7 +56,7 @@ pub struct Args {
     output: Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -69,7 +69,7 @@ pub fn run(args: Args) -> Result {
     })
 }
 
-fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) {
+fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
     // All of them would be all waits of the trace.
     let most = args.output.limit().min(1000);
     let mut states = States::new();
@@ -77,18 +77,18 @@ fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) 
         true => Blocked::new(most).with_system(),
         false => Blocked::new(most),
     };
-    let result = read(file, &args.memory, progress, |event| {
+    let ended = args.reading.events(file, progress, |event| {
         states.add(event, &mut blocked);
-        true
-    });
+        Ok(true)
+    })?;
     states.finish(&mut blocked);
     if states.first_time().is_none() {
-        return (None, result);
+        return Ok((None, ended));
     }
     let mut page = Page::default();
     page.table("places", places(&states, &blocked));
     page.table("longest", longest(&states, &blocked));
-    (Some(page), result)
+    Ok((Some(page), ended))
 }
 
 /// The name that most of the time is of.

@@ -1,11 +1,10 @@
 //! `gotrace diff`: what changed from some traces to others.
 
-use super::events::Source;
 use super::help;
-use super::input::Memory;
-use super::output::{self, Failure, Result};
+use super::output::{self, Failure, Failures, Result};
 use super::parallel;
 use super::progress::Progress;
+use super::reading::{Ended, Reading};
 use super::table::{self, Cell, Column, Table};
 use gotrace::analysis::diff::{
     Change, Comparison, ENOUGH, Method, Options, Profile, Unit, Value, compare, parse_work,
@@ -72,7 +71,7 @@ pub struct Args {
     output: table::Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 }
 
 fn work(text: &str) -> std::result::Result<Unit, String> {
@@ -87,9 +86,12 @@ pub fn run(args: Args) -> Result {
     let all: Vec<PathBuf> = before.iter().chain(&after).cloned().collect();
     let progress = Progress::new(&all, false);
     let mut profiles = Vec::new();
-    let work = |file: &PathBuf| profile(file, &args.memory, &progress);
+    let mut failures = Failures::default();
+    let work = |file: &PathBuf| profile(file, &args.reading, &progress);
     parallel::in_order(&all, None, work, |_, profile| -> Result {
-        profiles.push(profile?);
+        let (profile, early) = profile?;
+        profiles.push(profile);
+        early.into_iter().for_each(|early| failures.add(early));
         Ok(())
     })?;
     drop(progress);
@@ -98,6 +100,7 @@ pub fn run(args: Args) -> Result {
     options.per = args.per.clone();
     let comparison = compare(&profiles, &second, &options);
     print(&args, &comparison)?;
+    failures.result()?;
     let is_worse = |change: &Change| change.found && change.effect > 0.0;
     if args.fail && comparison.changes.iter().any(is_worse) {
         return Err(Failure::Asserted);
@@ -129,26 +132,21 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A trace that is damaged is not compared: what is missing would look like a change.
-fn profile(file: &Path, memory: &Memory, progress: &Progress) -> Result<Profile> {
-    let mut source = Source::open(file, memory, progress)?;
-    let mut events = source.events(file, None)?;
+/// A trace that is damaged is not compared: what is missing would look like a change. One that only ends
+/// early is, as far as it goes.
+fn profile(file: &Path, reading: &Reading, progress: &Progress) -> Result<(Profile, Ended)> {
     let mut profile = Profile::new();
-    let mut done = events.uncounted();
-    loop {
-        match events.next() {
-            Ok(Some(event)) => profile.add(&event),
-            Ok(None) => break,
-            Err(error) => return Err(events.failure(file, error)),
-        }
-        let offset = events.uncounted();
-        if offset > done {
-            progress.add(usize::try_from(offset - done).unwrap_or(0));
-            done = offset;
-        }
-    }
+    let ended = reading.events(file, progress, |event| {
+        profile.add(event);
+        Ok(true)
+    })?;
+    let early = match ended {
+        None => None,
+        Some(early @ Failure::Ending { .. }) => Some(early),
+        Some(damage) => return Err(damage),
+    };
     profile.finish();
-    Ok(profile)
+    Ok((profile, early))
 }
 
 /// How many rows there are without --top and --all, if not all is found: those of which nothing is.

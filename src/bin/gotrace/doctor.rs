@@ -2,10 +2,10 @@
 
 use super::figures;
 use super::help;
-use super::input::Memory;
-use super::output::{self, Failure, Result};
+use super::output::{self, Failure, Failures, Result};
 use super::parallel;
 use super::progress::Progress;
+use super::reading::Reading;
 use super::table;
 use anstyle::{AnsiColor, Style};
 use gotrace::analysis::doctor::{Finding, Limit, Limits, Measure, Rule, Severity, examine};
@@ -68,7 +68,7 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -142,15 +142,15 @@ pub fn run(args: Args) -> Result {
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
     let work = |file: &PathBuf| look(file, &args, &limits, &progress);
-    let (mut worst, mut unsound) = (None, None);
+    let mut worst = None;
+    let mut failures = Failures::default();
     let mut is_first = true;
     parallel::in_order(&args.files, None, work, |file, result| -> Result {
         let examined = match result {
             Ok(examined) => examined,
             Err(failure) => {
                 out.flush()?;
-                output::report(&failure);
-                unsound = Some(Failure::Reported);
+                failures.add(failure);
                 return Ok(());
             }
         };
@@ -173,15 +173,7 @@ pub fn run(args: Args) -> Result {
         if let Some(failure) = examined.failure {
             // Both streams may be one terminal.
             out.flush()?;
-            output::report(&failure);
-            let now = match failure {
-                Failure::Ending { .. } => Failure::ReportedEarly,
-                _ => Failure::Reported,
-            };
-            unsound = Some(match unsound.take() {
-                Some(before) => now.reported(before),
-                None => now,
-            });
+            failures.add(failure);
         }
         Ok(())
     })?;
@@ -193,15 +185,15 @@ pub fn run(args: Args) -> Result {
         Some(_) => Some(Severity::Error),
         None => None,
     };
-    match unsound {
-        Some(unsound) => Err(unsound),
-        None if least.is_some() && worst >= least => Err(Failure::Asserted),
-        None => Ok(()),
+    failures.result()?;
+    match least.is_some() && worst >= least {
+        true => Err(Failure::Asserted),
+        false => Ok(()),
     }
 }
 
 fn look(file: &Path, args: &Args, limits: &Limits, progress: &Progress) -> Result<Examined> {
-    let (metrics, failure) = figures::read(file, &args.memory, progress)?;
+    let (metrics, failure) = figures::read(file, &args.reading, progress)?;
     let findings = examine(&metrics, limits);
     let with_measure = |finding: Finding| Found {
         measure: finding.rule.measure(),

@@ -48,12 +48,12 @@ impl Source {
         let damaged = |error: gotrace::Error| Failure::trace(path, error);
         let trace = Trace::new(mapped.bytes()).map_err(damaged)?;
         let Some(from) = from else {
-            return Ok(Events::Memory(Box::new(trace.reader())));
+            return Ok(Events::of(&trace));
         };
         if !trace.version().has_generations() {
             // All of it is generation 1.
             return match from {
-                ..=1 => Ok(Events::Memory(Box::new(trace.reader()))),
+                ..=1 => Ok(Events::of(&trace)),
                 _ => Err(absent(from)),
             };
         }
@@ -74,7 +74,12 @@ pub enum Events<'t> {
     Stream(&'t mut StreamReader<Stream>),
 }
 
-impl Events<'_> {
+impl<'t> Events<'t> {
+    /// A reader of a trace in memory.
+    pub fn of(trace: &Trace<'t>) -> Events<'t> {
+        Events::Memory(Box::new(trace.reader()))
+    }
+
     #[inline]
     pub fn next(&mut self) -> std::result::Result<Option<Event<'_, '_>>, ReadError> {
         match self {

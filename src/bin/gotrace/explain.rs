@@ -1,12 +1,13 @@
 //! `gotrace explain`: why something took as long as it did.
 
-use super::answer::{self, print_stack};
+use super::answer::{self, Asked, print_stack};
 use super::help;
-use super::input::{Memory, Whole};
 use super::output::{self, Failure, Result};
 use super::progress::Progress;
+use super::reading::Reading;
 use super::table::{
-    Cell, Column, FAINT, INDENT, Options, TITLE, Table, duration, figure_width, goroutine, printer,
+    Cell, Column, FAINT, INDENT, Options, Printer, TITLE, Table, duration, figure_width, goroutine,
+    printer,
 };
 use super::timeline::{self, Line, Mark, bar};
 use gotrace::analysis::explain::{
@@ -14,7 +15,7 @@ use gotrace::analysis::explain::{
 };
 use gotrace::analysis::names::Names;
 use gotrace::event::GoState;
-use gotrace::{GoId, TaskId, Time, Trace};
+use gotrace::{GoId, TaskId, Time};
 use std::cmp::Reverse;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -80,7 +81,7 @@ pub struct Args {
     output: Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -129,42 +130,30 @@ pub fn run(args: Args) -> Result {
     let subjects = args.subjects();
     let progress = Progress::new(args.files.iter().chain(&args.files), false);
     let mut printer = printer(&args.output, args.files.len() > 1);
-    let mut result = Ok(());
-    for file in &args.files {
-        let mut damage = Ok(());
-        let explained = explain(file, &args, &subjects, &progress, &mut damage);
-        answer::first_failure(&mut result, damage);
-        match explained {
-            Err(failure) => {
-                printer.flush()?;
-                answer::first_failure(&mut result, Err(failure));
-            }
-            Ok((start, explained)) => {
-                printer.begin(file)?;
-                let view = View {
-                    file,
-                    start,
-                    names: &explained.names,
-                    options: &args.output,
-                };
-                for (n, explanation) in explained.list.iter().enumerate() {
-                    if args.output.json {
-                        output::json_line(printer.out(), &view.json(explanation))?;
-                    } else if args.output.csv {
-                        printer.table(file, &view.waits(explanation))?;
-                    } else {
-                        if n > 0 {
-                            printer.gap()?;
-                        }
-                        view.print(printer.out(), explanation)?;
-                    }
+    let ask = |file: &Path| explain(file, &args, &subjects, &progress);
+    let show = |printer: &mut Printer, file: &Path, (start, explained): (_, Explained)| {
+        printer.begin(file)?;
+        let view = View {
+            file,
+            start,
+            names: &explained.names,
+            options: &args.output,
+        };
+        for (n, explanation) in explained.list.iter().enumerate() {
+            if args.output.json {
+                output::json_line(printer.out(), &view.json(explanation))?;
+            } else if args.output.csv {
+                printer.table(file, &view.waits(explanation))?;
+            } else {
+                if n > 0 {
+                    printer.gap()?;
                 }
+                view.print(printer.out(), explanation)?;
             }
         }
-    }
-    drop(progress);
-    printer.flush()?;
-    result
+        Ok(())
+    };
+    answer::each_trace(&args.files, &mut printer, ask, show)
 }
 
 /// Reads a trace, twice. What is damaged is explained as far as it can be read.
@@ -173,63 +162,36 @@ fn explain(
     args: &Args,
     subjects: &[Subject],
     progress: &Progress,
-    damage: &mut Result,
-) -> Result<(Option<Time>, Explained)> {
-    let input = args.memory.open(file, progress)?;
-    let whole = args.memory.whole(file, input)?;
-    let damaged = |error| Failure::trace(file, error);
-    let trace = Trace::new(whole.bytes()).map_err(damaged)?;
+) -> Asked<(Option<Time>, Explained)> {
+    let whole = args.reading.whole(file, progress)?;
     let most = args.slowest.max(1);
     let mut finders: Vec<Finder> = subjects
         .iter()
         .map(|subject| Finder::new(subject.clone(), most))
         .collect();
     let mut start = None;
-    *damage = each(&trace, file, &whole, progress, |event| {
-        start = start.or(Some(event.time()));
-        for finder in &mut finders {
-            finder.add(event);
-        }
-        true
-    });
+    let ended = args
+        .reading
+        .events_of(file, &whole, true, progress, |event| {
+            start = start.or(Some(event.time()));
+            for finder in &mut finders {
+                finder.add(event);
+            }
+            Ok(true)
+        })?;
     let mut found = finders.into_iter().map(Finder::finish);
     let Some(found) = found.find(|found| !found.is_empty()) else {
-        return Err(Failure::file(file, args.nothing()));
+        // What is damaged may lack it for that.
+        return Err(ended.unwrap_or_else(|| Failure::file(file, args.nothing())));
     };
     let mut explainer = Explainer::new(found);
-    // The same damage again.
-    let _ = each(&trace, file, &whole, progress, |event| {
-        explainer.add(event);
-        !explainer.is_done()
-    });
-    Ok((start, explainer.finish()))
-}
-
-fn each(
-    trace: &Trace<'_>,
-    file: &Path,
-    whole: &Whole,
-    progress: &Progress,
-    mut each: impl FnMut(&gotrace::Event<'_, '_>) -> bool,
-) -> Result {
-    let mut reader = trace.reader();
-    let mut done = 0;
-    loop {
-        match reader.next() {
-            Ok(Some(event)) => {
-                if !each(&event) {
-                    return Ok(());
-                }
-            }
-            Ok(None) => return output::ends(file, reader.ending(None)),
-            Err(error) => return Err(Failure::trace(file, error)),
-        }
-        let offset = reader.offset().0;
-        if offset > done {
-            whole.count(offset - done, progress);
-            done = offset;
-        }
-    }
+    // What it says of the same damage is known.
+    args.reading
+        .events_of(file, &whole, false, progress, |event| {
+            explainer.add(event);
+            Ok(!explainer.is_done())
+        })?;
+    Ok((Some((start, explainer.finish())), ended))
 }
 
 /// Whose explanations are shown, and how.

@@ -1,9 +1,8 @@
 //! The metrics of a trace, read by the commands that judge.
 
-use super::events::Source;
-use super::input::Memory;
-use super::output::Failure;
+use super::output::Result;
 use super::progress::Progress;
+use super::reading::{Ended, Reading};
 use super::table;
 use gotrace::analysis::metrics::Metrics;
 use gotrace::select::Quantity;
@@ -11,29 +10,14 @@ use gotrace::select::expr::Type;
 use std::path::Path;
 
 /// The metrics of a trace as far as it can be read, and what ended that too early.
-pub fn read(
-    file: &Path,
-    memory: &Memory,
-    progress: &Progress,
-) -> Result<(Metrics, Option<Failure>), Failure> {
-    let mut source = Source::open(file, memory, progress)?;
-    let mut events = source.events(file, None)?;
+pub fn read(file: &Path, reading: &Reading, progress: &Progress) -> Result<(Metrics, Ended)> {
     let mut metrics = Metrics::new();
-    let mut done = events.uncounted();
-    let error = loop {
-        match events.next() {
-            Ok(Some(event)) => metrics.add(&event),
-            Ok(None) => break events.end(file).err(),
-            Err(error) => break Some(events.failure(file, error)),
-        }
-        let offset = events.uncounted();
-        if offset > done {
-            progress.add(usize::try_from(offset - done).unwrap_or(0));
-            done = offset;
-        }
-    };
+    let ended = reading.events(file, progress, |event| {
+        metrics.add(event);
+        Ok(true)
+    })?;
     metrics.finish();
-    Ok((metrics, error))
+    Ok((metrics, ended))
 }
 
 /// A value for people: `1.234ms`, `12.3 MiB`, `0.25`.

@@ -1,10 +1,10 @@
 //! `gotrace summary`, which is what `gotrace FILE` does: the first screen, in the words of Go.
 
-use super::answer::{self, Page, pages, read};
+use super::answer::{self, Asked, Page, pages};
 use super::help;
-use super::input::Memory;
 use super::output::Result;
 use super::progress::Progress;
+use super::reading::Reading;
 use super::table::{Cell, Column, Options, Table, bytes, duration, goroutine, share};
 use gotrace::Details;
 use gotrace::analysis::blocked::Blocked;
@@ -59,7 +59,7 @@ pub struct Args {
     output: Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -84,11 +84,11 @@ struct Counts {
     clock: Option<ClockSnapshot>,
 }
 
-fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) {
+fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
     let mut states = States::new();
     let mut visitors = (Overview::new(), (Blocked::new(0), Leaks::new()));
     let mut counts = Counts::default();
-    let result = read(file, &args.memory, progress, |event| {
+    let ended = args.reading.events(file, progress, |event| {
         counts.events += 1;
         if event.wire_type().is_none()
             && let Details::Sync(sync) = event.details()
@@ -96,14 +96,14 @@ fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) 
             counts.clock = counts.clock.or(sync.clock);
         }
         states.add(event, &mut visitors);
-        true
-    });
+        Ok(true)
+    })?;
     let (overview, rest) = &mut visitors;
     let seen = overview.take(&states);
     states.finish(rest);
     let (blocked, leaks) = rest;
     let Some(seen) = seen else {
-        return (None, result);
+        return Ok((None, ended));
     };
     let mut page = Page::default();
     facts(&mut page, &states, &seen, &counts);
@@ -123,7 +123,7 @@ fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) 
         page.table("places", places(&states, blocked));
         page.table("warnings", warnings);
     }
-    (Some(page), result)
+    Ok((Some(page), ended))
 }
 
 fn quantile(times: &Histogram, part: f64) -> Cell {

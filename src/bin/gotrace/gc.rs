@@ -1,12 +1,12 @@
 //! `gotrace gc`: the garbage collector, and stops of the world.
 
-use super::answers::{self, Part, Question};
-use super::events::Source;
+use super::answer::{Asked, each_trace};
+use super::answers::{self, Answered, Part, Question};
 use super::goroutines::text;
-use super::input::Memory;
-use super::output::{self, Failure, Result};
+use super::output::{self, Result};
 use super::progress::Progress;
-use super::table::{self, Cell, Column, Table};
+use super::reading::Reading;
+use super::table::{self, Cell, Column, Printer, Table};
 use gotrace::analysis::as_go::{self, Flags};
 use gotrace::analysis::gc::{Gc, Pause};
 use gotrace::analysis::histogram::Histogram;
@@ -78,7 +78,7 @@ pub struct Args {
     output: table::Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -157,63 +157,54 @@ const ALL: &str = "stw|background|assist|sweep";
 pub fn run(args: Args) -> Result {
     let progress = Progress::new(&args.files, false);
     let mut printer = table::printer(&args.output, args.files.len() > 1);
-    let mut failed: Option<Failure> = None;
-    for file in &args.files {
-        let failure = if let Some(flags) = args.util.filter(|_| args.as_go) {
-            util_as_go(file, &args, flags, &progress, printer.out())?
-        } else {
-            let flags = args
-                .util
-                .or_else(|| Flags::parse(ALL))
-                .unwrap_or(Flags::DEFAULT);
-            let mut counts = Counts {
-                gc: Gc::new(),
-                utilization: Utilization::new(flags),
-                from: None,
-            };
-            let answered = answers::ask(file, &args.memory, &args.part, &progress, &mut counts)?;
-            let curves = counts.utilization.finish();
-            if args.util.is_some() {
-                for (series, curve) in curves.iter().enumerate() {
-                    for (time, left) in curve.points() {
-                        writeln!(printer.out(), "{series} {time} {}", float(*left))?;
-                    }
-                }
-            } else {
-                let length = answered
-                    .states
-                    .last_time()
-                    .since(counts.from.unwrap_or_default());
-                let report = Report {
-                    gc: &counts.gc,
-                    states: &answered.states,
-                    start: answered.start,
-                    length,
-                    curve: curves.first(),
-                    windows: &args.mmu,
-                };
-                report.print(file, &args, &mut printer)?;
-            }
-            answered.failure
-        };
-        printer.flush()?;
-        failed = output::also(failed, failure);
+    if let Some(flags) = args.util.filter(|_| args.as_go) {
+        let ask = |file: &Path| util_as_go(file, &args, flags, &progress);
+        return each_trace(
+            &args.files,
+            &mut printer,
+            ask,
+            |printer, _, lines: String| Ok(printer.out().write_all(lines.as_bytes())?),
+        );
     }
-    drop(progress);
-    failed.map_or(Ok(()), Err)
+    let flags = args.util.or_else(|| Flags::parse(ALL));
+    let ask = |file: &Path| {
+        let mut counts = Counts {
+            gc: Gc::new(),
+            utilization: Utilization::new(flags.unwrap_or(Flags::DEFAULT)),
+            from: None,
+        };
+        let mut answered = answers::ask(file, &args.reading, &args.part, &progress, &mut counts)?;
+        let ended = answered.ended.take();
+        Ok((Some((counts, answered)), ended))
+    };
+    let show = |printer: &mut Printer, file: &Path, given: (Counts, Answered)| {
+        let (counts, answered) = given;
+        let curves = counts.utilization.finish();
+        if args.util.is_some() {
+            for (series, curve) in curves.iter().enumerate() {
+                for (time, left) in curve.points() {
+                    writeln!(printer.out(), "{series} {time} {}", float(*left))?;
+                }
+            }
+            return Ok(());
+        }
+        let from = counts.from.unwrap_or_default();
+        let report = Report {
+            gc: &counts.gc,
+            states: &answered.states,
+            start: answered.start,
+            length: answered.states.last_time().since(from),
+            curve: curves.first(),
+            windows: &args.mmu,
+        };
+        report.print(file, &args, printer)
+    };
+    each_trace(&args.files, &mut printer, ask, show)
 }
 
-fn util_as_go(
-    file: &Path,
-    args: &Args,
-    flags: Flags,
-    progress: &Progress,
-    out: &mut impl Write,
-) -> Result<Option<Failure>> {
-    let mut source = Source::open(file, &args.memory, progress)?;
-    let mut events = source.events(file, None)?;
+fn util_as_go(file: &Path, args: &Args, flags: Flags, progress: &Progress) -> Asked<String> {
     let mut utilization = as_go::Utilization::new(flags);
-    let failure = answers::read(file, &mut events, progress, |event| {
+    let ended = args.reading.events(file, progress, |event| {
         utilization.add(event);
         Ok(true)
     })?;
@@ -224,12 +215,13 @@ fn util_as_go(
             output::name(file)
         ));
     }
-    for (series, points) in utilization.finish(failure.is_none()).iter().enumerate() {
+    let mut lines = String::new();
+    for (series, points) in utilization.finish(ended.is_none()).iter().enumerate() {
         for (time, left) in points {
-            writeln!(out, "{series} {time} {}", float(*left))?;
+            lines.push_str(&format!("{series} {time} {}\n", float(*left)));
         }
     }
-    Ok(failure)
+    Ok((Some(lines), ended))
 }
 
 /// A part as Go prints it: the shortest that is exact, with an exponent if it is very small.
@@ -280,7 +272,7 @@ impl Report<'_> {
         self.states.names()
     }
 
-    fn print(&self, file: &Path, args: &Args, printer: &mut table::Printer<impl Write>) -> Result {
+    fn print(&self, file: &Path, args: &Args, printer: &mut Printer) -> Result {
         let pauses = self.pauses();
         if args.pauses || args.output.csv {
             printer.begin(file)?;

@@ -1,10 +1,10 @@
 //! `gotrace goroutines`: what goroutines did with their time, by the function they started in.
 
+use super::answer::{Asked, each_trace};
 use super::answers::{self, Part, Question};
-use super::events::Source;
-use super::input::Memory;
-use super::output::{self, Failure, Result};
+use super::output::{self, Result};
 use super::progress::Progress;
+use super::reading::Reading;
 use super::table::{self, Cell, Column, Table};
 use gotrace::analysis::as_go::{StatsRow, Summarizer};
 use gotrace::analysis::names::{NameId, Names};
@@ -66,7 +66,7 @@ pub struct Args {
     output: table::Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -80,57 +80,52 @@ pub struct Args {
 pub fn run(args: Args) -> Result {
     let progress = Progress::new(&args.files, false);
     let mut printer = table::printer(&args.output, args.files.len() > 1);
-    let mut failed: Option<Failure> = None;
-    for file in &args.files {
-        let failure = if args.as_go {
-            let (summarizer, failure) = summarize(file, &args.memory, &progress)?;
-            if args.output.json {
-                as_go_json(&args, &summarizer, printer.out())?;
-            } else {
+    if args.as_go {
+        let ask = |file: &Path| summarize(file, &args.reading, &progress);
+        return each_trace(
+            &args.files,
+            &mut printer,
+            ask,
+            |printer, file, summarizer| {
+                if args.output.json {
+                    return as_go_json(&args, &summarizer, printer.out());
+                }
                 printer.begin(file)?;
-                printer.table(file, &as_go_table(&args, &summarizer))?;
-            }
-            failure
-        } else {
-            let mut counts = Counts {
-                summary: Summary::new().with_goroutines(args.part.goroutines()),
-                each: args.each.then(Vec::new),
-                from: Time(i64::MIN),
-                only: args.part.goroutines(),
-            };
-            let answered = answers::ask(file, &args.memory, &args.part, &progress, &mut counts)?;
-            let names = answered.states.names();
-            let table = match &mut counts.each {
-                Some(rows) => each_table(rows, names, answered.start),
-                None if args.states => states_table(counts.summary.groups(), names),
-                None => groups_table(counts.summary.groups(), names),
-            };
-            printer.begin(file)?;
-            printer.table(file, &table)?;
-            answered.failure
-        };
-        printer.flush()?;
-        failed = output::also(failed, failure);
+                printer.table(file, &as_go_table(&args, &summarizer))
+            },
+        );
     }
-    drop(progress);
-    failed.map_or(Ok(()), Err)
+    let ask = |file: &Path| {
+        let mut counts = Counts {
+            summary: Summary::new().with_goroutines(args.part.goroutines()),
+            each: args.each.then(Vec::new),
+            from: Time(i64::MIN),
+            only: args.part.goroutines(),
+        };
+        let answered = answers::ask(file, &args.reading, &args.part, &progress, &mut counts)?;
+        let names = answered.states.names();
+        let table = match &mut counts.each {
+            Some(rows) => each_table(rows, names, answered.start),
+            None if args.states => states_table(counts.summary.groups(), names),
+            None => groups_table(counts.summary.groups(), names),
+        };
+        Ok((Some(table), answered.ended))
+    };
+    each_trace(&args.files, &mut printer, ask, |printer, file, table| {
+        printer.begin(file)?;
+        printer.table(file, &table)
+    })
 }
 
 /// What Go's summarizer makes of a trace.
-pub fn summarize(
-    file: &Path,
-    memory: &Memory,
-    progress: &Progress,
-) -> Result<(Summarizer, Option<Failure>)> {
-    let mut source = Source::open(file, memory, progress)?;
-    let mut events = source.events(file, None)?;
+pub fn summarize(file: &Path, reading: &Reading, progress: &Progress) -> Asked<Summarizer> {
     let mut summarizer = Summarizer::new();
-    let failure = answers::read(file, &mut events, progress, |event| {
+    let ended = reading.events(file, progress, |event| {
         summarizer.add(event);
         Ok(true)
     })?;
-    summarizer.finish(failure.is_none());
-    Ok((summarizer, failure))
+    summarizer.finish(ended.is_none());
+    Ok((Some(summarizer), ended))
 }
 
 fn as_go_json(args: &Args, summarizer: &Summarizer, out: &mut impl std::io::Write) -> Result {

@@ -1,10 +1,10 @@
 //! `gotrace latency`: how long goroutines wait for a processor.
 
-use super::answer::{Page, pages, read, since};
+use super::answer::{Asked, Page, pages, since};
 use super::help;
-use super::input::Memory;
 use super::output::Result;
 use super::progress::Progress;
+use super::reading::Reading;
 use super::table::{Cell, Column, Options, Table, duration, figure_width, goroutine, share};
 use super::timeline::{bar, sparkline};
 use gotrace::analysis::histogram::Histogram;
@@ -57,7 +57,7 @@ pub struct Args {
     output: Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -70,15 +70,15 @@ pub fn run(args: Args) -> Result {
     })
 }
 
-fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) {
+fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
     let (mut states, mut latency) = (States::new(), Latency::new());
-    let result = read(file, &args.memory, progress, |event| {
+    let ended = args.reading.events(file, progress, |event| {
         states.add(event, &mut latency);
-        true
-    });
+        Ok(true)
+    })?;
     states.finish(&mut latency);
     let Some(first) = states.first_time() else {
-        return (None, result);
+        return Ok((None, ended));
     };
     let length = states.last_time().since(first);
     let mut page = Page::default();
@@ -92,7 +92,7 @@ fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) 
     if args.output.json {
         page.table("over_time", over_time(&latency));
     }
-    (Some(page), result)
+    Ok((Some(page), ended))
 }
 
 /// A quantile of times.

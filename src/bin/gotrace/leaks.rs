@@ -1,10 +1,10 @@
 //! `gotrace leaks`: what was never seen again.
 
-use super::answer::{self, Page, pages, place, read, since, source};
+use super::answer::{self, Asked, Page, pages, place, since, source};
 use super::help;
-use super::input::Memory;
 use super::output::Result;
 use super::progress::Progress;
+use super::reading::Reading;
 use super::table::{Cell, Column, Options, Table, duration, goroutine};
 use gotrace::analysis::leaks::Leaks;
 use gotrace::analysis::names::NameId;
@@ -64,7 +64,7 @@ pub struct Args {
     output: Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -88,19 +88,19 @@ pub fn run(args: Args) -> Result {
     })
 }
 
-fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) {
+fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
     let mut states = States::new();
     let mut leaks = match args.system {
         true => Leaks::new().with_system(),
         false => Leaks::new(),
     };
-    let result = read(file, &args.memory, progress, |event| {
+    let ended = args.reading.events(file, progress, |event| {
         states.add(event, &mut leaks);
-        true
-    });
+        Ok(true)
+    })?;
     states.finish(&mut leaks);
     let Some(first) = states.first_time() else {
-        return (None, result);
+        return Ok((None, ended));
     };
     let length = states.last_time().since(first);
     let at_least = args.min_age.unwrap_or(length / 2);
@@ -119,7 +119,7 @@ fn ask(file: &Path, args: &Args, progress: &Progress) -> (Option<Page>, Result) 
     page.table("goroutines", goroutines);
     page.table("tasks", tasks(&states, at_least));
     page.table("regions", regions(&states, &leaks, at_least));
-    (Some(page), result)
+    Ok((Some(page), ended))
 }
 
 fn goroutines(states: &States, leaks: &Leaks, at_least: i64) -> (Table, u64) {

@@ -1,11 +1,12 @@
 //! Reading damaged traces: `--lenient`.
 
 use super::events::Source;
-use super::input::Stream;
-use super::output::{self, Failure, Result};
+use super::input::{Memory, Stream};
+use super::output::{self, Failure, Result, is_stdin};
+use super::progress::Progress;
 use gotrace::reader::{Item, Lenient, Losses};
 use gotrace::{Growing, ReadError, Reader, StreamReader, Trace};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How many findings of a kind are printed of a trace; the others are counted.
 pub const MOST: u64 = 100;
@@ -27,10 +28,15 @@ impl<'t> Items<'t> {
         match source {
             Some(Source::Mapped(mapped)) => {
                 let trace = Trace::new(mapped.bytes()).map_err(|e| Failure::trace(path, e))?;
-                Ok(Items::Memory(Box::new(trace.reader().lenient())))
+                Ok(Items::of(&trace))
             }
             _ => Err(Failure::file(path, "it was read already")),
         }
+    }
+
+    /// A reader of a trace in memory.
+    pub fn of(trace: &Trace<'t>) -> Items<'t> {
+        Items::Memory(Box::new(trace.reader().lenient()))
     }
 
     #[inline]
@@ -125,6 +131,25 @@ impl Findings {
         }
         output::note(format_args!("{name}: read leniently: {losses}"));
     }
+}
+
+/// What a lenient reader gives and loses of a trace that can be read twice. Standard error says it, too.
+pub fn losses(path: &Path, memory: &Memory) -> Result<Losses> {
+    if is_stdin(path) {
+        let error = "--lenient needs a trace that can be read twice: save it in a file first";
+        return Err(Failure::file(path, error));
+    }
+    let none = Progress::new(&[] as &[PathBuf], false);
+    let mut source = Some(Source::open(path, memory, &none)?);
+    let mut items = Items::new(path, &mut source)?;
+    while items
+        .next()
+        .map_err(|error| Failure::trace(path, error))?
+        .is_some()
+    {}
+    let losses = items.losses();
+    Findings::default().sum_up(path, &losses);
+    Ok(losses)
 }
 
 /// What a lenient reader gives of a trace that is damaged, in a few words, if that is more than so many

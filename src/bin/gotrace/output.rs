@@ -119,22 +119,28 @@ impl Failure {
     }
 }
 
-/// What ends a command over several traces after another one's failure: what was found before is
-/// reported when it is no longer the last.
-pub fn also(before: Option<Failure>, now: Option<Failure>) -> Option<Failure> {
-    let (Some(first), Some(last)) = (&before, &now) else {
-        return now.or(before);
-    };
-    for failure in [first, last] {
-        if !matches!(failure, Failure::Reported | Failure::ReportedEarly) {
-            report(failure);
-        }
+/// The failures of a command that goes on after each, with another trace: each is printed when it is
+/// found, and they say together how the command ends.
+#[derive(Default)]
+pub struct Failures(Option<Failure>);
+
+impl Failures {
+    /// Prints a failure. Flush the standard output before: both streams may be one terminal.
+    pub fn add(&mut self, failure: Failure) {
+        report(&failure);
+        let now = match failure {
+            Failure::Ending { .. } => Failure::ReportedEarly,
+            _ => Failure::Reported,
+        };
+        self.0 = Some(match self.0.take() {
+            Some(before) => now.reported(before),
+            None => now,
+        });
     }
-    let early =
-        |failure: &Failure| matches!(failure, Failure::Ending { .. } | Failure::ReportedEarly);
-    match early(first) && early(last) {
-        true => Some(Failure::ReportedEarly),
-        false => Some(Failure::Reported),
+
+    /// How the command ends.
+    pub fn result(self) -> Result {
+        self.0.map_or(Ok(()), Err)
     }
 }
 

@@ -1,11 +1,10 @@
 //! `gotrace pprof`: profiles of what goroutines waited for, by stack.
 
 use super::answers::{self, Part, Question};
-use super::events::Source;
 use super::help;
-use super::input::Memory;
-use super::output::{self, Failure, Result};
+use super::output::{self, Result};
 use super::progress::Progress;
+use super::reading::{Ended, Reading};
 use gotrace::analysis::as_go;
 use gotrace::analysis::profile::{Kind, Profile};
 use gotrace::analysis::states::{Goroutine, States, Stay, Visitor};
@@ -69,7 +68,7 @@ pub struct Args {
     output: Option<PathBuf>,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The trace; "-" is the standard input
     file: PathBuf,
@@ -133,14 +132,14 @@ pub fn run(args: Args) -> Result {
 }
 
 /// The profile as bytes, and what ended the reading.
-type Made = (Vec<u8>, Option<Failure>);
+type Made = (Vec<u8>, Ended);
 
 fn counted(args: &Args, progress: &Progress) -> Result<Made> {
     let profile = Profile::new(args.kind()).with_goroutines(args.part.goroutines());
     let mut counting = Counting(profile);
     let answered = answers::ask(
         &args.file,
-        &args.memory,
+        &args.reading,
         &args.part,
         progress,
         &mut counting,
@@ -152,20 +151,18 @@ fn counted(args: &Args, progress: &Progress) -> Result<Made> {
     } else {
         Builder::of(&counting.0, names).write(&mut bytes)?;
     }
-    Ok((bytes, answered.failure))
+    Ok((bytes, answered.ended))
 }
 
 fn as_go(args: &Args, kind: as_go::ProfileKind, progress: &Progress) -> Result<Made> {
     let mut profile = as_go::Profile::new(kind);
-    let mut source = Source::open(&args.file, &args.memory, progress)?;
-    let mut events = source.events(&args.file, None)?;
     let mut summarizer = as_go::Summarizer::new();
-    let failure = answers::read(&args.file, &mut events, progress, |event| {
+    let ended = args.reading.events(&args.file, progress, |event| {
         summarizer.add(event);
         profile.add(event);
         Ok(true)
     })?;
-    summarizer.finish(failure.is_none());
+    summarizer.finish(ended.is_none());
     let mut bytes = Vec::new();
     if args.folded {
         let mut lines: BTreeMap<String, i64> = BTreeMap::new();
@@ -184,7 +181,7 @@ fn as_go(args: &Args, kind: as_go::ProfileKind, progress: &Progress) -> Result<M
         });
         builder.write(&mut bytes)?;
     }
-    Ok((bytes, failure))
+    Ok((bytes, ended))
 }
 
 fn write(args: &Args, bytes: &[u8]) -> Result {

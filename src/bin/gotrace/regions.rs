@@ -1,10 +1,11 @@
 //! `gotrace regions`: user regions, by type and place or one by one.
 
+use super::answer::each_trace;
 use super::answers::{self, Part};
 use super::goroutines::{summarize, text};
-use super::input::Memory;
-use super::output::{self, Failure, Result};
+use super::output::{self, Result};
 use super::progress::Progress;
+use super::reading::Reading;
 use super::table::{self, Cell, Column, Table};
 use super::tasks::kept;
 use gotrace::Time;
@@ -12,7 +13,7 @@ use gotrace::analysis::as_go::Summarizer;
 use gotrace::analysis::names::Names;
 use gotrace::analysis::summary::{RegionType, SlowRegion, StateKind, Summary};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,7 +55,7 @@ pub struct Args {
     output: table::Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -68,38 +69,39 @@ pub struct Args {
 pub fn run(args: Args) -> Result {
     let progress = Progress::new(&args.files, false);
     let mut printer = table::printer(&args.output, args.files.len() > 1);
-    let mut failed: Option<Failure> = None;
-    for file in &args.files {
-        let failure = if args.as_go {
-            let (summarizer, failure) = summarize(file, &args.memory, &progress)?;
-            if args.output.json {
-                as_go_json(args.each, &summarizer, printer.out())?;
-            } else {
+    if args.as_go {
+        let ask = |file: &Path| summarize(file, &args.reading, &progress);
+        return each_trace(
+            &args.files,
+            &mut printer,
+            ask,
+            |printer, file, summarizer| {
+                if args.output.json {
+                    return as_go_json(args.each, &summarizer, printer.out());
+                }
                 printer.begin(file)?;
-                printer.table(file, &as_go_table(args.each, &summarizer))?;
-            }
-            failure
-        } else {
-            let mut summary = Summary::new()
-                .with_slowest(kept(&args.output, args.each))
-                .with_goroutines(args.part.goroutines());
-            let answered = answers::ask(file, &args.memory, &args.part, &progress, &mut summary)?;
-            summary.add_open(&answered.states);
-            let names = answered.states.names();
-            printer.begin(file)?;
-            let table = if args.each {
-                each_table(&summary, names, answered.start)
-            } else {
-                types_table(&summary, names)
-            };
-            printer.table(file, &table)?;
-            answered.failure
-        };
-        printer.flush()?;
-        failed = output::also(failed, failure);
+                printer.table(file, &as_go_table(args.each, &summarizer))
+            },
+        );
     }
-    drop(progress);
-    failed.map_or(Ok(()), Err)
+    let ask = |file: &Path| {
+        let mut summary = Summary::new()
+            .with_slowest(kept(&args.output, args.each))
+            .with_goroutines(args.part.goroutines());
+        let answered = answers::ask(file, &args.reading, &args.part, &progress, &mut summary)?;
+        summary.add_open(&answered.states);
+        let names = answered.states.names();
+        let table = if args.each {
+            each_table(&summary, names, answered.start)
+        } else {
+            types_table(&summary, names)
+        };
+        Ok((Some(table), answered.ended))
+    };
+    each_trace(&args.files, &mut printer, ask, |printer, file, table| {
+        printer.begin(file)?;
+        printer.table(file, &table)
+    })
 }
 
 const TIMES: [Column; 5] = [

@@ -1,24 +1,23 @@
 //! `gotrace stat`: what is in a trace.
 
 use super::input::{Memory, Stream, Whole};
+use super::lenient;
 use super::needs;
-use super::output::{self, EndingJson, Failure, Result};
+use super::output::{self, EndingJson, Failure, Failures, Result};
 use super::parallel;
 use super::progress::Progress;
+use super::reading::Reading;
 use super::stat_old::{self, OldScan};
+use super::stat_scan::Scan;
 use anstyle::{AnsiColor, Style};
-use gotrace::generation::{ClockCheck, Ending, clocks_of};
-use gotrace::ids::Offset;
+use gotrace::ErrorKind;
+use gotrace::generation::Ending;
 use gotrace::legacy;
+use gotrace::reader::Losses;
 use gotrace::source::open::{Compression, InputError};
-use gotrace::source::{Part, SharedBatches, SourceError, StreamSource, TraceSource as _};
-use gotrace::time::{ClockSnapshot, Frequency, Timestamp, WallTime};
-use gotrace::wire::{
-    Batch, Chunk, Class, Contents, EventType, Events, Footprint, HEADER_LEN, Version,
-};
-use gotrace::{Error, ErrorKind, ThreadId, Time};
+use gotrace::source::{Part, SourceError, StreamSource, TraceSource as _};
+use gotrace::wire::{Class, Contents, EventType, Version};
 use serde::Serialize;
-use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -69,11 +68,11 @@ pub struct Args {
 
     /// Print the capacities that tables of fixed size need to read these traces, as the text for
     /// Rust's "gotrace::tables!"
-    #[arg(long, conflicts_with = "wire")]
+    #[arg(long, conflicts_with_all = ["wire", "lenient"])]
     tables: bool,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -124,6 +123,8 @@ struct Summary {
     types: Vec<Type>,
     /// Bytes of padding in the headers of batches.
     padding: u64,
+    /// With --lenient, of a trace that is damaged: what is read of it all the same, and what is lost.
+    losses: Option<Losses>,
     /// Whether how many events there are can only be found by reading them in order.
     #[serde(skip)]
     depends_on_order: bool,
@@ -131,7 +132,7 @@ struct Summary {
 
 /// The number of batches, by what they hold.
 #[derive(Serialize, Default)]
-struct Batches {
+pub struct Batches {
     events: u64,
     strings: u64,
     stacks: u64,
@@ -161,13 +162,13 @@ pub fn run(args: Args) -> Result {
         return super::follow::run(&input, args.idle, args.json);
     }
     if args.tables {
-        return needs::print(&args.files, &args.memory, args.json);
+        return needs::print(&args.files, &args.reading.memory, args.json);
     }
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
-    let mut failed: Option<Failure> = None;
+    let mut failures = Failures::default();
     let mut first = true;
-    let work = |file: &PathBuf| summarize(file, &args.memory, &progress);
+    let work = |file: &PathBuf| summarize(file, &args.reading, &progress);
     parallel::in_order(&args.files, None, work, |_, (summary, result)| -> Result {
         if args.json {
             output::json_line(&mut out, &summary)?;
@@ -180,29 +181,22 @@ pub fn run(args: Args) -> Result {
         }
         if let Err(failure) = result {
             out.flush()?;
-            output::report(&failure);
-            let now = match failure {
-                Failure::Ending { .. } => Failure::ReportedEarly,
-                _ => Failure::Reported,
-            };
-            failed = Some(match failed.take() {
-                Some(before) => before.reported(now),
-                None => now,
-            });
+            failures.add(failure);
         }
         Ok(())
     })?;
     drop(progress);
     out.flush()?;
-    failed.map_or(Ok(()), Err)
+    failures.result()
 }
 
-fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Result) {
+fn summarize(file: &Path, reading: &Reading, progress: &Progress) -> (Summary, Result) {
     let mut summary = Summary {
         file: file.to_string_lossy().into_owned(),
         ..Summary::default()
     };
-    let result = memory
+    let memory = &reading.memory;
+    let mut result = memory
         .open(file, progress)
         .and_then(|input| summary.read(file, memory, input, progress));
     match &result {
@@ -218,6 +212,12 @@ fn summarize(file: &Path, memory: &Memory, progress: &Progress) -> (Summary, Res
             summary.ending = Some((*ending).into());
         }
         _ => {}
+    }
+    if reading.lenient && result.is_err() && summary.version.is_some() {
+        result = lenient::losses(file, memory).map(|losses| {
+            summary.events = losses.events;
+            summary.losses = Some(losses);
+        });
     }
     (summary, result)
 }
@@ -400,137 +400,8 @@ fn size(file: &Path, input: &Stream) -> u64 {
     whole.unwrap_or(input.position())
 }
 
-/// What one pass over the batches of a trace counts.
-struct Scan {
-    version: Version,
-    /// Where the next batch begins.
-    offset: u64,
-    footprint: Footprint,
-    threads: HashSet<ThreadId>,
-    batches: Batches,
-    generations: u64,
-    /// Of the first and the last generation.
-    numbers: Option<(u64, u64)>,
-    /// Of the first and the last event.
-    times: Option<(Time, Time)>,
-    /// When the first event happened.
-    start: Option<WallTime>,
-    clock: ClockCheck,
-    current: Current,
-}
-
-/// What is known of the generation being read.
-#[derive(Default)]
-struct Current {
-    begun: bool,
-    times: Option<(Timestamp, Timestamp)>,
-    frequency: Option<Frequency>,
-    clock: Option<ClockSnapshot>,
-}
-
-impl Scan {
-    fn new(version: Version) -> Scan {
-        Scan {
-            version,
-            offset: HEADER_LEN as u64,
-            footprint: Footprint::default(),
-            threads: HashSet::new(),
-            batches: Batches::default(),
-            generations: 0,
-            numbers: None,
-            times: None,
-            start: None,
-            clock: ClockCheck::new(version),
-            current: Current::default(),
-        }
-    }
-
-    /// Counts batches of one generation. Gives the first error.
-    fn batches(&mut self, batches: &SharedBatches) -> std::result::Result<(), gotrace::Error> {
-        let mut result = Ok(());
-        let base = self.offset;
-        let located = |e: Error| {
-            let offset = Offset(base.wrapping_add(e.offset().0));
-            Error::new(e.kind(), e.value(), offset)
-        };
-        for chunk in batches {
-            let chunk = chunk.map_err(located)?;
-            let end = self.footprint.add(&chunk).map_err(located);
-            if let Chunk::Batch(batch) = &chunk {
-                self.batch(batch, end);
-            }
-            result = result.and(end.map(drop));
-        }
-        self.offset += batches.len() as u64;
-        result
-    }
-
-    /// Counts the whole records of the batch that the end of the trace cut off.
-    fn cut(&mut self, rest: &[u8]) {
-        let batch = Batch::cut(rest, Offset(self.offset));
-        if let Some(batch) = batch.filter(|batch| batch.head.experiment.is_none()) {
-            // The last record is not whole.
-            let _ = self.footprint.add(&Chunk::Batch(batch));
-        }
-    }
-
-    /// Counts a batch, whose last event was at `end`.
-    fn batch(&mut self, batch: &Batch<'_>, end: std::result::Result<Option<Timestamp>, Error>) {
-        let current = &mut self.current;
-        if !current.begun {
-            current.begun = true;
-            self.generations += 1;
-            let number = batch.head.generation.get();
-            let (first, _) = self.numbers.unwrap_or((number, number));
-            self.numbers = Some((first, number));
-        }
-        let contents = batch.contents();
-        *self.batches.of(contents) += 1;
-        match contents {
-            // Damage to it is an error when its records are counted.
-            Contents::Sync => {
-                let (frequency, clock) = clocks_of(batch, self.version).unwrap_or_default();
-                current.frequency = current.frequency.or(frequency);
-                current.clock = current.clock.or(clock);
-            }
-            Contents::Events => {
-                self.threads.extend(batch.head.thread);
-                if let (Some(first), Ok(Some(last))) = (first_time(batch), end) {
-                    let (earlier, later) = current.times.unwrap_or((first, last));
-                    current.times = Some((earlier.min(first), later.max(last)));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// What was counted since the last one is a generation.
-    fn end_generation(&mut self) {
-        let current = std::mem::take(&mut self.current);
-        let (Some((first, last)), Some(frequency)) = (current.times, current.frequency) else {
-            return;
-        };
-        self.clock.add(frequency, first, last);
-        let (first, last) = (frequency.time(first), frequency.time(last));
-        if let (None, Some(clock)) = (self.times, current.clock) {
-            let after = i64::from(clock.wall.nanoseconds).wrapping_add(first.since(clock.trace));
-            let seconds = clock.wall.seconds.cast_unsigned();
-            self.start = Some(WallTime::new(seconds, after.cast_unsigned()));
-        }
-        let (earlier, later) = self.times.unwrap_or((first, last));
-        self.times = Some((earlier.min(first), later.max(last)));
-    }
-}
-
-/// The time of the first event of a batch.
-fn first_time(batch: &Batch<'_>) -> Option<Timestamp> {
-    let event = Events::new(batch.data, batch.data_offset()).next();
-    let dt = event.ok()??.dt;
-    Some(Timestamp(batch.head.time.0.wrapping_add(dt)))
-}
-
 impl Batches {
-    fn of(&mut self, contents: Contents) -> &mut u64 {
+    pub fn of(&mut self, contents: Contents) -> &mut u64 {
         match contents {
             Contents::Strings => &mut self.strings,
             Contents::Stacks => &mut self.stacks,

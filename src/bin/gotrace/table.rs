@@ -430,7 +430,7 @@ impl Serialize for Object<'_> {
 }
 
 /// Prints the tables of one or several traces to standard output, in the form asked for.
-pub struct Printer<W: Write> {
+pub struct Printer<W: Write = Box<dyn Write>> {
     options: Options,
     width: Option<usize>,
     out: W,
@@ -441,13 +441,13 @@ pub struct Printer<W: Write> {
 }
 
 /// A printer to the standard output; for several traces, with their names.
-pub fn printer(options: &Options, several: bool) -> Printer<impl Write + use<>> {
+pub fn printer(options: &Options, several: bool) -> Printer {
     Printer {
         options: options.clone(),
         width: terminal_width(),
         // Programs get every character, also those that a terminal would obey.
         out: match options.is_text() {
-            true => Box::new(output::styled()) as Box<dyn Write>,
+            true => Box::new(output::styled()),
             false => Box::new(io::BufWriter::new(io::stdout().lock())),
         },
         names: several,

@@ -1,10 +1,11 @@
 //! `gotrace tasks`: user tasks, by type or one by one.
 
+use super::answer::each_trace;
 use super::answers::{self, Part, Question};
 use super::goroutines::{summarize, text};
-use super::input::Memory;
-use super::output::{self, Failure, Result};
+use super::output::{self, Result};
 use super::progress::Progress;
+use super::reading::Reading;
 use super::table::{self, Cell, Column, Table};
 use gotrace::Time;
 use gotrace::analysis::as_go::Summarizer;
@@ -12,7 +13,7 @@ use gotrace::analysis::names::Names;
 use gotrace::analysis::states::States;
 use gotrace::analysis::summary::{SlowTask, Summary, TaskType};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,7 +52,7 @@ pub struct Args {
     output: table::Options,
 
     #[command(flatten)]
-    memory: Memory,
+    reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
@@ -76,37 +77,38 @@ impl Question for Summary {
 pub fn run(args: Args) -> Result {
     let progress = Progress::new(&args.files, false);
     let mut printer = table::printer(&args.output, args.files.len() > 1);
-    let mut failed: Option<Failure> = None;
-    for file in &args.files {
-        let failure = if args.as_go {
-            let (summarizer, failure) = summarize(file, &args.memory, &progress)?;
-            if args.output.json {
-                as_go_json(args.each, &summarizer, printer.out())?;
-            } else {
+    if args.as_go {
+        let ask = |file: &Path| summarize(file, &args.reading, &progress);
+        return each_trace(
+            &args.files,
+            &mut printer,
+            ask,
+            |printer, file, summarizer| {
+                if args.output.json {
+                    return as_go_json(args.each, &summarizer, printer.out());
+                }
                 printer.begin(file)?;
-                printer.table(file, &as_go_table(args.each, &summarizer))?;
-            }
-            failure
-        } else {
-            let mut summary = Summary::new()
-                .with_slowest(kept(&args.output, args.each))
-                .with_goroutines(args.part.goroutines());
-            let answered = answers::ask(file, &args.memory, &args.part, &progress, &mut summary)?;
-            summary.add_open(&answered.states);
-            printer.begin(file)?;
-            let table = if args.each {
-                each_table(&summary, &answered.states, answered.start)
-            } else {
-                types_table(&summary, answered.states.names())
-            };
-            printer.table(file, &table)?;
-            answered.failure
-        };
-        printer.flush()?;
-        failed = output::also(failed, failure);
+                printer.table(file, &as_go_table(args.each, &summarizer))
+            },
+        );
     }
-    drop(progress);
-    failed.map_or(Ok(()), Err)
+    let ask = |file: &Path| {
+        let mut summary = Summary::new()
+            .with_slowest(kept(&args.output, args.each))
+            .with_goroutines(args.part.goroutines());
+        let answered = answers::ask(file, &args.reading, &args.part, &progress, &mut summary)?;
+        summary.add_open(&answered.states);
+        let table = if args.each {
+            each_table(&summary, &answered.states, answered.start)
+        } else {
+            types_table(&summary, answered.states.names())
+        };
+        Ok((Some(table), answered.ended))
+    };
+    each_trace(&args.files, &mut printer, ask, |printer, file, table| {
+        printer.begin(file)?;
+        printer.table(file, &table)
+    })
 }
 
 fn types_table(summary: &Summary, names: &Names) -> Table {

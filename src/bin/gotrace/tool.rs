@@ -58,6 +58,7 @@ mod pprof;
 mod progress;
 #[cfg(unix)]
 mod pulse;
+mod reading;
 #[cfg(unix)]
 mod record;
 mod recover;
@@ -71,6 +72,7 @@ mod snapshots;
 mod snapshotter;
 mod stat;
 mod stat_old;
+mod stat_scan;
 mod table;
 mod tasks;
 #[cfg(unix)]
