@@ -158,7 +158,10 @@ impl States {
             }
             Details::Metric(metric) => match metric.name {
                 Metric::GOMAXPROCS => self.gomaxprocs = Some(metric.value),
-                Metric::HEAP_OBJECTS => self.heap = Some(metric.value),
+                Metric::HEAP_OBJECTS => {
+                    self.heap = Some(metric.value);
+                    visitor.heap_changed(self);
+                }
                 Metric::HEAP_GOAL => self.heap_goal = Some(metric.value),
                 _ => {}
             },

@@ -11,7 +11,9 @@ use gotrace::analysis::as_go::{self, Flags};
 use gotrace::analysis::gc::{Gc, Pause};
 use gotrace::analysis::histogram::Histogram;
 use gotrace::analysis::names::{NameId, Names};
-use gotrace::analysis::states::{Goroutine, OpenRange, ProcStay, RangeEnd, States, Stay, Visitor};
+use gotrace::analysis::states::{
+    Goroutine, OpenRange, Proc, ProcStay, RangeEnd, States, Stay, Visitor,
+};
 use gotrace::analysis::utilization::{Curve, Utilization};
 use gotrace::{Event, Time};
 use serde::Serialize;
@@ -133,6 +135,11 @@ impl Visitor for Counts {
 
     fn goroutine_ended(&mut self, states: &States, goroutine: &Goroutine) {
         self.utilization.goroutine_ended(states, goroutine);
+    }
+
+    fn proc_began(&mut self, states: &States, proc: &Proc) {
+        self.gc.proc_began(states, proc);
+        self.utilization.proc_began(states, proc);
     }
 
     fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
