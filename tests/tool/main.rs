@@ -19,6 +19,7 @@ mod endings;
 #[cfg(feature = "cli")]
 mod endurance;
 #[cfg(feature = "cli")]
+mod export;
 mod face;
 #[cfg(feature = "cli")]
 mod legacy;
