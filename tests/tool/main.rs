@@ -21,6 +21,7 @@ mod endings;
 #[cfg(feature = "cli")]
 mod endurance;
 #[cfg(feature = "cli")]
+mod export;
 mod face;
 #[cfg(feature = "cli")]
 mod legacy;
