@@ -20,7 +20,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
-use super::explain::is_causal;
+use super::convoys::Convoys;
 use super::histogram::Histogram;
 use super::names::{NameId, Names, StackRef};
 use super::states::{Goroutine, States, Stay, Visitor};
@@ -42,16 +42,7 @@ pub struct Blocked {
     by_line: BTreeMap<(GoState, NameId, NameId, NameId, u64), usize>,
     longest: Vec<Wait>,
     most: usize,
-    /// By slot of goroutines: where it waited last.
-    last: Vec<Last>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Last {
-    life: u64,
-    /// One more than the index of the place.
-    place: usize,
-    chain: u64,
+    convoys: Convoys,
 }
 
 /// A place in the program where goroutines wait: a function and line outside the runtime and what the
@@ -84,12 +75,14 @@ pub struct Place {
     pub busy: i64,
     /// How long at least three waited there, in nanoseconds.
     pub crowded: i64,
-    /// Waits that were ended by a goroutine which itself had last waited there.
+    /// Waits that were ended by a goroutine which itself had just waited there.
     pub handed_on: u64,
     /// The most such waits one after the other, each ended by the one that waited before.
     pub longest_chain: u64,
     /// The longest wait, of places that were merged.
     most_waited: i64,
+    /// Windows of 100 ms with a [convoy](Place::is_convoy).
+    pub convoy_windows: u64,
     now: u64,
     since: Time,
 }
@@ -147,40 +140,11 @@ impl Place {
         num::float(self.total()) / num::float(busy)
     }
 
-    /// Whether goroutines wait for a lock here one behind the other: at least 80 % of the waits were
-    /// ended by one that had just waited here itself, in chains of ten and more, while on average three
-    /// and more waited.
-    pub fn is_convoy(&self) -> bool {
-        self.longest_chain >= 10
-            && self.handed_on.saturating_mul(5) >= self.times.len().saturating_mul(4)
-            && self.mean_queue() >= 3.0
-    }
-
-    /// Counts a wait. One that was ended by a goroutine which had waited here before has the number of
-    /// such in a row.
-    fn count(&mut self, wait: &Wait, chain: Option<u64>) {
-        let time = wait.nanoseconds();
-        if wait.open {
-            self.still = self.still.saturating_add(1);
-            self.still_waited = self.still_waited.saturating_add(time);
-        } else {
-            self.times.add(time);
-        }
-        if let Some(chain) = chain {
-            self.handed_on = self.handed_on.saturating_add(1);
-            self.longest_chain = self.longest_chain.max(chain);
-        }
-        add(&mut self.who, wait.name, time);
-        if let Some((_, name)) = wait.waker {
-            add(&mut self.wakers, name, time);
-        }
-        if self
-            .longest
-            .is_none_or(|longest| longest.nanoseconds() < time)
-        {
-            self.longest = Some(*wait);
-            self.stack = wait.stack;
-        }
+    /// Whether goroutines wait here one behind the other: in a window of 100 ms at least 80 % of the
+    /// waits were ended by one that had just waited here itself, in chains of ten and more, while on
+    /// average three and more waited.
+    pub const fn is_convoy(&self) -> bool {
+        self.convoy_windows > 0
     }
 
     fn advance(&mut self, time: Time) {
@@ -259,6 +223,7 @@ impl Blocked {
             to.crowded = to.crowded.saturating_add(from.crowded);
             to.handed_on = to.handed_on.saturating_add(from.handed_on);
             to.longest_chain = to.longest_chain.max(from.longest_chain);
+            to.convoy_windows = to.convoy_windows.saturating_add(from.convoy_windows);
         }
     }
 
@@ -331,6 +296,7 @@ impl Blocked {
                 handed_on: 0,
                 longest_chain: 0,
                 most_waited: 0,
+                convoy_windows: 0,
                 now: 0,
                 since: Time(i64::MIN),
             });
@@ -388,10 +354,11 @@ impl Visitor for Blocked {
             let stack = stay.own_stack.or(stay.stack);
             let at = self.place(states, stay.state, stay.reason, stack);
             // The goroutine that hands on what comes from outside did not end it.
-            let is_causal = is_causal(states.names(), stay.reason);
+            let is_causal = states.names().is_causal(stay.reason);
             let waker = stay.ended_by.filter(|_| is_causal);
             let waker = waker.and_then(|id| states.goroutine(id));
-            let wait = Wait {
+            let time = stay.nanoseconds();
+            let wait = || Wait {
                 id: stay.id,
                 name: goroutine.name,
                 state: stay.state,
@@ -403,34 +370,41 @@ impl Visitor for Blocked {
                 stack,
                 waker: waker.map(|waker| (waker.id, waker.name)),
             };
-            // Whether it was woken by one that had waited here, too, how many such there are in a row.
-            let last = |slot: u32, life| {
-                let last = self.last.get(num::index(slot)).copied()?;
-                (last.life == life).then_some(last)
-            };
-            let before = waker.and_then(|waker| last(waker.slot, waker.life));
-            let before = before.filter(|last| last.place == at.saturating_add(1));
-            let chain = before.map_or(0, |last| last.chain.saturating_add(1));
-            let slot = num::index(stay.slot);
-            if self.last.len() <= slot {
-                self.last.resize(slot.saturating_add(1), Last::default());
-            }
-            if let Some(last) = self.last.get_mut(slot) {
-                *last = Last {
-                    life: stay.life,
-                    place: at.saturating_add(1),
-                    chain,
-                };
-            }
+            let is_wait = !stay.open && stay.state == GoState::Waiting;
+            let convoy = is_wait.then(|| {
+                self.convoys.add(states, at, stay, waker);
+                self.convoys.at(states, at)
+            });
             if let Some(place) = self.places.get_mut(at) {
                 place.advance(stay.to);
                 place.now = place.now.saturating_sub(1);
+                if let Some(convoy) = convoy {
+                    place.handed_on = convoy.handed_on;
+                    place.longest_chain = convoy.longest_chain;
+                    place.convoy_windows = convoy.windows;
+                }
                 if stay.counts {
-                    place.count(&wait, before.map(|_| chain));
+                    if stay.open {
+                        place.still = place.still.saturating_add(1);
+                        place.still_waited = place.still_waited.saturating_add(time);
+                    } else {
+                        place.times.add(time);
+                    }
+                    add(&mut place.who, goroutine.name, time);
+                    if let Some(waker) = waker {
+                        add(&mut place.wakers, waker.name, time);
+                    }
+                    if place
+                        .longest
+                        .is_none_or(|longest| longest.nanoseconds() < time)
+                    {
+                        place.longest = Some(wait());
+                        place.stack = stack;
+                    }
                 }
             }
-            if stay.counts {
-                self.keep(wait);
+            if self.most > 0 && stay.counts {
+                self.keep(wait());
             }
         }
         if !stay.open && stay.next != stay.state {

@@ -24,6 +24,7 @@
 pub mod as_go;
 pub mod at;
 pub mod blocked;
+mod convoys;
 #[cfg(feature = "std")]
 #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 pub mod diff;
@@ -40,5 +41,6 @@ pub mod overview;
 pub mod profile;
 pub mod scope;
 pub mod states;
+mod stops;
 pub mod summary;
 pub mod utilization;

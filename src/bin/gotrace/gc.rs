@@ -450,6 +450,8 @@ impl Report<'_> {
             [
                 Column::number("window_ns", "window"),
                 Column::number("mmu", "MMU"),
+                Column::number("mud_1", "worst 1 %").rank(2),
+                Column::number("mud_5", "worst 5 %").rank(3),
                 Column::number("mean", "mean").rank(1),
                 Column::number("start_ns", "worst at"),
             ],
@@ -459,9 +461,14 @@ impl Report<'_> {
         };
         for window in self.windows.iter().filter(|w| **w <= curve.length()) {
             if let Some(worst) = curve.least(*window) {
+                // Of all moments, the worst hundredth and the worst twentieth have no more.
+                let parts = curve.quantiles(*window, &[0.01, 0.05]);
+                let part = |at: usize| parts.get(at).copied().map_or(Cell::None, Cell::Share);
                 table.row([
                     Cell::Duration(*window),
                     Cell::Share(worst.left),
+                    part(0),
+                    part(1),
                     Cell::Share(curve.mean()),
                     Cell::Time(worst.from.since(self.start)),
                 ]);
