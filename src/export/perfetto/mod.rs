@@ -414,7 +414,10 @@ impl<W: Write> Exporter<W> {
             || goroutine.state == GoState::Syscall && goroutine.without_proc.is_none();
         if let Some(proc) = goroutine.proc.filter(|_| runs) {
             let track = self.lanes.make_proc(&mut self.packets, proc);
-            let wanted = 1 + u8::from(goroutine.state == GoState::Syscall);
+            let wanted = match goroutine.state {
+                GoState::Syscall => 2,
+                _ => 1,
+            };
             let holds = self.lanes.depth(proc, goroutine.life);
             if holds > wanted {
                 self.lanes.set(proc, goroutine.life, wanted);
