@@ -25,8 +25,10 @@ const LIMIT: f64 = 1.05;
 const SLACK: f64 = 1.05;
 const RUNS: usize = 21;
 
-/// The two ways to read; each gives a number that depends on every event.
-const MODES: [(&str, fn(&Trace<'_>) -> i64); 2] = [("strict", strict), ("lenient", lenient)];
+/// Reads a trace; gives a number that depends on every event.
+type Read = fn(&Trace<'_>) -> i64;
+
+const MODES: [(&str, Read); 2] = [("strict", strict), ("lenient", lenient)];
 
 #[inline(never)]
 fn strict(trace: &Trace<'_>) -> i64 {

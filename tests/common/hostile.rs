@@ -69,8 +69,9 @@ pub const CASES: &[Case] = &[
 const MAIN: u64 = 1 << 40;
 const HZ: u64 = 1_000_000_000;
 
-/// Writes a trace of the newest version.
+/// Writes a trace, of the newest version unless it is [told](Writer::of) another.
 pub struct Writer {
+    version: Version,
     bytes: Vec<u8>,
     generation: u64,
 }
@@ -91,8 +92,14 @@ pub fn put(out: &mut Vec<u8>, value: u64) {
 
 impl Writer {
     pub fn new() -> Writer {
+        Writer::of(Version::Go126)
+    }
+
+    /// Writes a trace of a version with generations.
+    pub fn of(version: Version) -> Writer {
         let mut writer = Writer {
-            bytes: Version::Go126.header().to_vec(),
+            version,
+            bytes: version.header().to_vec(),
             generation: 0,
         };
         writer.next();
@@ -102,12 +109,15 @@ impl Writer {
     /// Begins a generation.
     pub fn next(&mut self) {
         if self.generation > 0 {
-            self.bytes.push(EventType::END_OF_GENERATION.0);
+            self.end();
         }
         self.generation += 1;
-        let mut sync = vec![EventType::SYNC.0, EventType::FREQUENCY.0];
+        let mut sync = vec![EventType::FREQUENCY.0];
         put(&mut sync, HZ);
-        sync.extend([EventType::CLOCK_SNAPSHOT.0, 0, 1, 1, 1]);
+        if self.version >= Version::Go125 {
+            sync.insert(0, EventType::SYNC.0);
+            sync.extend([EventType::CLOCK_SNAPSHOT.0, 0, 1, 1, 1]);
+        }
         self.batch(u64::MAX, 1, &sync);
     }
 
@@ -173,8 +183,14 @@ impl Writer {
         thread
     }
 
+    fn end(&mut self) {
+        if self.version >= Version::Go126 {
+            self.bytes.push(EventType::END_OF_GENERATION.0);
+        }
+    }
+
     pub fn finish(mut self) -> Vec<u8> {
-        self.bytes.push(EventType::END_OF_GENERATION.0);
+        self.end();
         self.bytes
     }
 }

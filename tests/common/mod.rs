@@ -9,6 +9,7 @@ pub mod heap;
 pub mod hostile;
 pub mod live;
 pub mod naive;
+pub mod program;
 pub mod schedule;
 pub mod skipped;
 #[cfg(feature = "cli")]

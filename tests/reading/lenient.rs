@@ -435,6 +435,19 @@ proptest! {
         prop_assert!(valid.is_ok(), "{accident:?}: {valid:?}");
     }
 
+    /// A trace of any size that ends anywhere.
+    #[test]
+    fn a_cut_of_any_trace_costs_what_is_behind_it(
+        trace in prop::sample::select(&common::TRACES[..]),
+        place in any::<u64>(),
+    ) {
+        let wreck = Accident::from_random([0, place, 0, 0]).apply(&trace.bytes);
+        let run = check_wreck(&trace.bytes, &wreck);
+        prop_assert!(run.is_ok(), "{trace:?} {}: {run:?}", wreck.bytes.len());
+        let valid = validate(&wreck.bytes);
+        prop_assert!(valid.is_ok(), "{trace:?} {}: {valid:?}", wreck.bytes.len());
+    }
+
     /// Several kinds of damage at once: it ends, what is given makes sense, and is the same of a stream.
     #[test]
     fn damage_of_any_kind_is_read_to_the_end(

@@ -25,6 +25,7 @@ mod mapped_changes;
 mod open;
 mod order;
 mod parallel;
+mod programs;
 mod reader;
 #[cfg(feature = "std")]
 mod repair;
