@@ -581,7 +581,7 @@ fn who_is_waited_for_keeps_nothing_from_the_others_that_was_read() {
     let mux = TraceMultiplexer::new(script).unwrap();
     let hold = mux.hold();
     // It is the first to be given anything.
-    let mut stuck = mux.channel(QueueConfig::waiting(1));
+    let stuck = mux.channel(QueueConfig::waiting(1));
     let writer = mux.start(Vec::new()).unwrap();
     let recorder = Arc::new(SharedRecorder::new(FlightRecorderConfig::default()));
     let recording = mux.record(&recorder).unwrap();
