@@ -20,7 +20,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
-use super::explain::is_causal;
+use super::convoys::Convoys;
 use super::histogram::Histogram;
 use super::names::{NameId, StackRef};
 use super::states::{Goroutine, States, Stay, Visitor};
@@ -42,16 +42,7 @@ pub struct Blocked {
     by_line: BTreeMap<(GoState, NameId, NameId, NameId, u64), usize>,
     longest: Vec<Wait>,
     most: usize,
-    /// By slot of goroutines: where it waited last.
-    last: Vec<Last>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Last {
-    life: u64,
-    /// One more than the index of the place.
-    place: usize,
-    chain: u64,
+    convoys: Convoys,
 }
 
 /// A place in the program where goroutines wait: a function and line outside the runtime and what the
@@ -84,10 +75,12 @@ pub struct Place {
     pub busy: i64,
     /// How long at least three waited there, in nanoseconds.
     pub crowded: i64,
-    /// Waits that were ended by a goroutine which itself had last waited there.
+    /// Waits that were ended by a goroutine which itself had just waited there.
     pub handed_on: u64,
     /// The most such waits one after the other, each ended by the one that waited before.
     pub longest_chain: u64,
+    /// Windows of 100 ms with a [convoy](Place::is_convoy).
+    pub convoy_windows: u64,
     now: u64,
     since: Time,
 }
@@ -139,13 +132,11 @@ impl Place {
         num::float(self.total()) / num::float(busy)
     }
 
-    /// Whether goroutines wait for a lock here one behind the other: at least 80 % of the waits were
-    /// ended by one that had just waited here itself, in chains of ten and more, while on average three
-    /// and more waited.
-    pub fn is_convoy(&self) -> bool {
-        self.longest_chain >= 10
-            && self.handed_on.saturating_mul(5) >= self.times.len().saturating_mul(4)
-            && self.mean_queue() >= 3.0
+    /// Whether goroutines wait here one behind the other: in a window of 100 ms at least 80 % of the
+    /// waits were ended by one that had just waited here itself, in chains of ten and more, while on
+    /// average three and more waited.
+    pub const fn is_convoy(&self) -> bool {
+        self.convoy_windows > 0
     }
 
     fn advance(&mut self, time: Time) {
@@ -264,6 +255,7 @@ impl Blocked {
                 crowded: 0,
                 handed_on: 0,
                 longest_chain: 0,
+                convoy_windows: 0,
                 now: 0,
                 since: states.last_time(),
             });
@@ -321,11 +313,11 @@ impl Visitor for Blocked {
             let stack = stay.own_stack.or(stay.stack);
             let at = self.place(states, stay.state, stay.reason, stack);
             // The goroutine that hands on what comes from outside did not end it.
-            let is_causal = is_causal(states.names(), stay.reason);
+            let is_causal = states.names().is_causal(stay.reason);
             let waker = stay.ended_by.filter(|_| is_causal);
             let waker = waker.and_then(|id| states.goroutine(id));
             let time = stay.nanoseconds();
-            let wait = Wait {
+            let wait = || Wait {
                 id: stay.id,
                 name: goroutine.name,
                 state: stay.state,
@@ -337,25 +329,11 @@ impl Visitor for Blocked {
                 stack,
                 waker: waker.map(|waker| (waker.id, waker.name)),
             };
-            // Whether it was woken by one that had waited here, too, how many such there are in a row.
-            let last = |slot: u32, life| {
-                let last = self.last.get(num::index(slot)).copied()?;
-                (last.life == life).then_some(last)
-            };
-            let before = waker.and_then(|waker| last(waker.slot, waker.life));
-            let before = before.filter(|last| last.place == at.saturating_add(1));
-            let chain = before.map_or(0, |last| last.chain.saturating_add(1));
-            let slot = num::index(stay.slot);
-            if self.last.len() <= slot {
-                self.last.resize(slot.saturating_add(1), Last::default());
-            }
-            if let Some(last) = self.last.get_mut(slot) {
-                *last = Last {
-                    life: stay.life,
-                    place: at.saturating_add(1),
-                    chain,
-                };
-            }
+            let is_wait = !stay.open && stay.state == GoState::Waiting;
+            let convoy = is_wait.then(|| {
+                self.convoys.add(states, at, stay, waker);
+                self.convoys.at(states, at)
+            });
             if let Some(place) = self.places.get_mut(at) {
                 place.advance(stay.to);
                 place.now = place.now.saturating_sub(1);
@@ -365,9 +343,10 @@ impl Visitor for Blocked {
                 } else {
                     place.times.add(time);
                 }
-                if before.is_some() {
-                    place.handed_on = place.handed_on.saturating_add(1);
-                    place.longest_chain = place.longest_chain.max(chain);
+                if let Some(convoy) = convoy {
+                    place.handed_on = convoy.handed_on;
+                    place.longest_chain = convoy.longest_chain;
+                    place.convoy_windows = convoy.windows;
                 }
                 add(&mut place.who, goroutine.name, time);
                 if let Some(waker) = waker {
@@ -377,11 +356,13 @@ impl Visitor for Blocked {
                     .longest
                     .is_none_or(|longest| longest.nanoseconds() < time)
                 {
-                    place.longest = Some(wait);
+                    place.longest = Some(wait());
                     place.stack = stack;
                 }
             }
-            self.keep(wait);
+            if self.most > 0 {
+                self.keep(wait());
+            }
         }
         if !stay.open && stay.next != stay.state {
             self.begins(states, goroutine);

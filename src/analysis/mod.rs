@@ -23,6 +23,7 @@
 pub mod as_go;
 pub mod at;
 pub mod blocked;
+mod convoys;
 #[cfg(feature = "std")]
 #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 pub mod diff;
@@ -38,5 +39,6 @@ pub mod names;
 pub mod overview;
 pub mod profile;
 pub mod states;
+mod stops;
 pub mod summary;
 pub mod utilization;

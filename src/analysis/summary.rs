@@ -32,6 +32,7 @@ use super::states::{
 use crate::event::{Event, GoState};
 use crate::ids::{GoId, TaskId};
 use crate::num;
+use crate::tables::NIL;
 use crate::time::Time;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -170,20 +171,19 @@ impl Group {
     }
 
     fn add(&mut self, part: &Part) {
+        let [running, runnable, waiting, syscall, blocked] = &mut self.states;
         if part.syscall_without > 0 {
-            self.state_mut(StateKind::SyscallBlocked)
-                .stays
-                .add(part.syscall_without);
+            blocked.stays.add(part.syscall_without);
         }
-        let kind = match part.state {
-            GoState::Running => StateKind::Running,
-            GoState::Runnable => StateKind::Runnable,
-            GoState::Waiting => StateKind::Waiting,
-            GoState::Syscall => StateKind::Syscall,
+        let times = match part.state {
+            GoState::Running => running,
+            GoState::Runnable => runnable,
+            GoState::Waiting => waiting,
+            GoState::Syscall => syscall,
             GoState::Undetermined | GoState::NotExist => return,
         };
-        self.state_mut(kind).stays.add(part.time);
-        if kind == StateKind::Waiting
+        times.stays.add(part.time);
+        if part.state == GoState::Waiting
             && let Some(times) = self.reason(part.reason)
         {
             times.stays.add(part.time);
@@ -211,6 +211,28 @@ struct Account {
     sums: Sums,
     /// Before that.
     waiting: Vec<Part>,
+}
+
+impl Account {
+    #[inline]
+    fn count(&mut self, part: &Part) {
+        if part.state == GoState::Waiting {
+            match self.reasons.iter_mut().find(|(r, _)| *r == part.reason) {
+                Some((_, time)) => *time = time.saturating_add(part.time),
+                None => self.reasons.push((part.reason, part.time)),
+            }
+        }
+        self.sums.count(part.state, part.time, part.syscall_without);
+    }
+
+    /// Another goroutine begins here. The lists keep their room: most goroutines need as much.
+    fn begin(&mut self, life: u64) {
+        self.life = life;
+        self.group = None;
+        self.sums = Sums::default();
+        self.reasons.clear();
+        self.waiting.clear();
+    }
 }
 
 /// A task that took long.
@@ -288,7 +310,8 @@ pub struct RegionType {
 #[derive(Clone, Debug)]
 pub struct Summary {
     groups: Vec<Group>,
-    by_name: BTreeMap<NameId, u32>,
+    /// By the index of a function: the place of its group.
+    by_name: Vec<u32>,
     accounts: Vec<Account>,
     tasks: BTreeMap<NameId, TaskType>,
     regions: BTreeMap<RegionKey, RegionType>,
@@ -311,7 +334,7 @@ impl Summary {
     pub const fn new() -> Summary {
         Summary {
             groups: Vec::new(),
-            by_name: BTreeMap::new(),
+            by_name: Vec::new(),
             accounts: Vec::new(),
             tasks: BTreeMap::new(),
             regions: BTreeMap::new(),
@@ -420,14 +443,25 @@ impl Summary {
     }
 
     fn group_of(&mut self, name: NameId) -> u32 {
-        let next = num::slot(self.groups.len());
-        let at = *self.by_name.entry(name).or_insert(next);
-        if at == next {
-            self.groups.push(Group {
-                name,
-                ..Group::default()
-            });
+        match self.by_name.get(name.index()) {
+            Some(at) if *at != NIL => *at,
+            _ => self.new_group(name),
         }
+    }
+
+    #[cold]
+    fn new_group(&mut self, name: NameId) -> u32 {
+        let at = num::slot(self.groups.len());
+        if self.by_name.len() <= name.index() {
+            self.by_name.resize(name.index().saturating_add(1), NIL);
+        }
+        if let Some(place) = self.by_name.get_mut(name.index()) {
+            *place = at;
+        }
+        self.groups.push(Group {
+            name,
+            ..Group::default()
+        });
         at
     }
 
@@ -453,7 +487,21 @@ impl Summary {
     }
 
     /// The part of a stay that counts.
+    #[inline]
     fn part(&self, stay: &Stay) -> Option<Part> {
+        if self.window.is_none() && self.only.is_empty() {
+            let without = stay.nanoseconds_without_proc();
+            return Some(Part {
+                state: stay.state,
+                reason: stay.reason,
+                time: stay.nanoseconds().saturating_sub(without).max(0),
+                syscall_without: without,
+            });
+        }
+        self.part_of_window(stay)
+    }
+
+    fn part_of_window(&self, stay: &Stay) -> Option<Part> {
         let clip = |time: Time| match self.window {
             Some((from, to)) => time.clamp(from, to),
             None => time,
@@ -472,26 +520,49 @@ impl Summary {
         })
     }
 
+    /// A stay of a goroutine whose group is not known yet: when it is, its earlier ones count, too.
+    #[cold]
+    fn stay_without_group(&mut self, slot: usize, name: NameId, part: Part) {
+        let earlier = self.accounts.get(slot).map_or(0, |a| a.waiting.len());
+        // It may have no name yet; after so much it will have none.
+        let is_known = !name.is_empty() || earlier >= NAMELESS;
+        let group = is_known.then(|| self.group_of(name));
+        let Some(account) = self.accounts.get_mut(slot) else {
+            return;
+        };
+        account.group = group;
+        let Some(group) = group.and_then(|group| self.groups.get_mut(num::index(group))) else {
+            account.waiting.push(part);
+            return;
+        };
+        for earlier in account.waiting.drain(..) {
+            group.add(&earlier);
+        }
+        group.add(&part);
+    }
+
     /// A goroutine is over: what it did is added to its group.
     fn fold(&mut self, states: &States, goroutine: &Goroutine, ended: bool) {
         if !self.counts(goroutine.id) {
             return;
         }
         let slot = num::index(goroutine.slot);
-        let Some(account) = self.accounts.get_mut(slot) else {
+        let account = self.accounts.get(slot);
+        let Some(account) = account.filter(|account| account.life == goroutine.life) else {
             return;
         };
-        let account = core::mem::take(account);
-        if account.life != goroutine.life {
-            return;
-        }
         let at = account.group;
         let at = at.unwrap_or_else(|| self.group_of(goroutine.name));
-        let Some(group) = self.groups.get_mut(num::index(at)) else {
+        let (Some(account), Some(group)) = (
+            self.accounts.get_mut(slot),
+            self.groups.get_mut(num::index(at)),
+        ) else {
             return;
         };
-        for part in &account.waiting {
-            group.add(part);
+        // It is counted once.
+        account.life = 0;
+        for part in account.waiting.drain(..) {
+            group.add(&part);
         }
         group.count = group.count.saturating_add(1);
         group.created = group.created.saturating_add(u64::from(goroutine.is_new));
@@ -507,7 +578,7 @@ impl Summary {
                 group.state_mut(*kind).goroutines.add(time);
             }
         }
-        for (reason, time) in account.reasons {
+        for (reason, time) in account.reasons.drain(..) {
             if let Some(times) = group.reason(reason) {
                 times.goroutines.add(time);
             }
@@ -532,10 +603,7 @@ impl Visitor for Summary {
                 .resize_with(slot.saturating_add(1), Account::default);
         }
         if let Some(account) = self.accounts.get_mut(slot) {
-            *account = Account {
-                life: goroutine.life,
-                ..Account::default()
-            };
+            account.begin(goroutine.life);
         }
     }
 
@@ -543,39 +611,15 @@ impl Visitor for Summary {
     fn stay(&mut self, _: &States, goroutine: &Goroutine, stay: &Stay) {
         let Some(part) = self.part(stay) else { return };
         let slot = num::index(goroutine.slot);
-        let named = !goroutine.name.is_empty();
-        let group = match self.accounts.get(slot) {
-            Some(Account {
-                group: Some(group), ..
-            }) => Some(*group),
-            _ if named => Some(self.group_of(goroutine.name)),
-            // It has no name yet, and after so much it will have none.
-            Some(account) if account.waiting.len() >= NAMELESS => {
-                Some(self.group_of(NameId::EMPTY))
-            }
-            _ => None,
-        };
         let Some(account) = self.accounts.get_mut(slot) else {
             return;
         };
-        if part.state == GoState::Waiting {
-            match account.reasons.iter_mut().find(|(r, _)| *r == part.reason) {
-                Some((_, time)) => *time = time.saturating_add(part.time),
-                None => account.reasons.push((part.reason, part.time)),
-            }
+        account.count(&part);
+        let group = account.group.map(num::index);
+        match group.and_then(|group| self.groups.get_mut(group)) {
+            Some(group) => group.add(&part),
+            None => self.stay_without_group(slot, goroutine.name, part),
         }
-        account
-            .sums
-            .count(part.state, part.time, part.syscall_without);
-        account.group = group;
-        let Some(group) = group.and_then(|group| self.groups.get_mut(num::index(group))) else {
-            account.waiting.push(part);
-            return;
-        };
-        for earlier in account.waiting.drain(..) {
-            group.add(&earlier);
-        }
-        group.add(&part);
     }
 
     fn goroutine_ended(&mut self, states: &States, goroutine: &Goroutine) {

@@ -297,12 +297,13 @@ impl Sides<'_> {
             let work = profile.work(self.per)?;
             let none = Series::default();
             let spread = &series.unwrap_or(&none).spread;
+            let float = |n: Option<i64>| n.map(|n| num::float(n.unsigned_abs()));
             match value {
-                Value::Time => Some(num::float(spread.total()) / work),
-                Value::Rate => Some(num::float(spread.count()) / work),
-                Value::Mean => spread.mean().map(num::float),
-                Value::P50 => spread.quantile(500).map(num::float),
-                Value::P99 => spread.quantile(990).map(num::float),
+                Value::Time => Some(num::float(spread.sum().unsigned_abs()) / work),
+                Value::Rate => Some(num::float(spread.len()) / work),
+                Value::Mean => float(spread.mean()),
+                Value::P50 => float(spread.quantile(0.5)),
+                Value::P99 => float(spread.quantile(0.99)),
             }
         };
         side.iter().filter_map(of).collect()

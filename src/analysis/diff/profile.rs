@@ -1,10 +1,12 @@
 //! What one trace gives to a comparison.
 
-use crate::analysis::metrics::Spread;
+use crate::analysis::histogram::Histogram;
 use crate::analysis::names::{NameId, StackRef};
 use crate::analysis::states::{
-    Goroutine, RangeEnd, RangeKind, RegionEnd, States, Stay, TaskEnd, Visitor, is_system_name,
+    Goroutine, OpenRange, Proc, ProcStay, RangeEnd, RangeKind, RegionEnd, States, Stay, TaskEnd,
+    Visitor,
 };
+use crate::analysis::stops::Stops;
 use crate::event::{Event, GoState};
 use crate::num;
 use crate::time::Time;
@@ -104,15 +106,15 @@ struct Cell {
 /// The times of a unit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Series {
-    pub(super) spread: Spread,
+    pub(super) spread: Histogram,
     /// In the order of blocks; those without are left out.
     cells: Vec<Cell>,
 }
 
 impl Series {
     fn add(&mut self, block: u32, time: i64) {
-        let time = u64::try_from(time).unwrap_or(0);
         self.spread.add(time);
+        let time = u64::try_from(time).unwrap_or(0);
         match self.cells.last_mut() {
             Some(cell) if cell.block >= block => {
                 cell.count = cell.count.saturating_add(1);
@@ -132,6 +134,7 @@ impl Series {
 struct Gather {
     series: BTreeMap<(UnitKind, NameId, NameId), Series>,
     places: BTreeMap<StackRef, NameId>,
+    stops: Stops,
 }
 
 impl Gather {
@@ -151,11 +154,12 @@ impl Gather {
 
 impl Visitor for Gather {
     fn stay(&mut self, states: &States, goroutine: &Goroutine, stay: &Stay) {
+        self.stops.stay(states, goroutine, stay);
         // Of what is longer than the trace shows, nothing can be compared.
         if stay.open || stay.began_before() {
             return;
         }
-        if is_system_name(states.names().text(goroutine.name)) {
+        if goroutine.is_system(states) {
             return;
         }
         let (name, none) = (goroutine.name, NameId::EMPTY);
@@ -177,9 +181,22 @@ impl Visitor for Gather {
         }
     }
 
+    fn proc_began(&mut self, states: &States, proc: &Proc) {
+        self.stops.proc_began(states, proc);
+    }
+
+    fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
+        self.stops.proc_stay(states, stay);
+    }
+
+    fn range_began(&mut self, states: &States, range: &OpenRange) {
+        self.stops.range_began(states, range);
+    }
+
     fn range_ended(&mut self, states: &States, range: &RangeEnd) {
+        let stop = self.stops.ended(states, range);
         let (kind, time) = match range.range.kind {
-            RangeKind::StopTheWorld => (UnitKind::Stop, range.nanoseconds()),
+            RangeKind::StopTheWorld => (UnitKind::Stop, stop.map_or(0, |stop| stop.pause)),
             RangeKind::GcMark => (UnitKind::Mark, range.nanoseconds()),
             RangeKind::GcMarkAssist => (UnitKind::Assist, range.executing),
             RangeKind::GcSweep => return,
@@ -281,7 +298,7 @@ impl Profile {
     pub(super) fn work(&self, per: Option<&Unit>) -> Option<f64> {
         let work = match per {
             None => num::float(self.nanoseconds()) / 1e9,
-            Some(unit) => num::float(self.series(unit)?.spread.count()),
+            Some(unit) => num::float(self.series(unit)?.spread.len()),
         };
         (work > 0.0).then_some(work)
     }

@@ -255,7 +255,7 @@ impl Goroutine {
     /// Whether it is one of the runtime's own: started with a function of package `runtime` other
     /// than `runtime.main`. Not known of one without a name.
     pub fn is_system(&self, states: &States) -> bool {
-        is_system_name(states.names().text(self.name))
+        states.names().is_system(self.name)
     }
 
     /// Its stay in the current state, as if it left it now.
@@ -281,11 +281,6 @@ impl Goroutine {
             open: false,
         }
     }
-}
-
-/// Whether a start function is the runtime's.
-pub(crate) fn is_system_name(name: crate::GoStr<'_>) -> bool {
-    name.starts_with("runtime.") && name != crate::GoStr::from("runtime.main")
 }
 
 impl States {
@@ -330,11 +325,10 @@ impl States {
         };
         let own = step.own_stack.and_then(|n| self.names.stack_of(event, n));
         let stack = match step.own_stack {
-            Some(n) if n == event.stack_number() => own,
-            _ => self.names.stack_at(event),
+            Some(n) if n == step.stack => own,
+            _ => self.names.stack_of(event, step.stack),
         };
         let reason = self.names.reason(event, step.reason);
-        let name = own.map_or(NameId::EMPTY, |own| self.names.root(own));
         let other = event.goroutine().filter(|other| *other != id);
         let sync = self.sync;
         let Some(goroutine) = self.goroutines.get_mut(slot) else {
@@ -347,8 +341,8 @@ impl States {
         if was != GoState::NotExist {
             goroutine.done.add(&stay);
         }
-        if goroutine.name.is_empty() {
-            goroutine.name = name;
+        if let Some(own) = own.filter(|_| goroutine.name.is_empty()) {
+            goroutine.name = self.names.root(own);
         }
         goroutine.own_stack = own.or(goroutine.own_stack);
         goroutine.state = step.to;

@@ -52,7 +52,6 @@ mod visitor;
 
 pub(crate) use annotations::RegionKey;
 pub use annotations::{OpenRegion, OpenTask, RegionEnd, TaskEnd};
-pub(crate) use goroutines::is_system_name;
 pub use goroutines::{Goroutine, Stay, Sums};
 pub use procs::{Proc, ProcStay};
 pub use ranges::{OpenRange, RangeEnd, RangeKind};
@@ -159,7 +158,10 @@ impl States {
             }
             Details::Metric(metric) => match metric.name {
                 Metric::GOMAXPROCS => self.gomaxprocs = Some(metric.value),
-                Metric::HEAP_OBJECTS => self.heap = Some(metric.value),
+                Metric::HEAP_OBJECTS => {
+                    self.heap = Some(metric.value);
+                    visitor.heap_changed(self);
+                }
                 Metric::HEAP_GOAL => self.heap_goal = Some(metric.value),
                 _ => {}
             },

@@ -11,7 +11,9 @@ use gotrace::analysis::as_go::{self, Flags};
 use gotrace::analysis::gc::{Gc, Pause};
 use gotrace::analysis::histogram::Histogram;
 use gotrace::analysis::names::{NameId, Names};
-use gotrace::analysis::states::{Goroutine, OpenRange, ProcStay, RangeEnd, States, Stay, Visitor};
+use gotrace::analysis::states::{
+    Goroutine, OpenRange, Proc, ProcStay, RangeEnd, States, Stay, Visitor,
+};
 use gotrace::analysis::utilization::{Curve, Utilization};
 use gotrace::{Event, Time};
 use serde::Serialize;
@@ -38,7 +40,8 @@ JSON:
   pauses (the longest first: start_ns since the trace began, reason,
   pause_ns, stopping_ns, range_ns, goroutine, function, and of what
   stopped last proc, last_goroutine, last_function, last_stack);
-  mmu (window_ns, mmu, mean, start_ns of the worst window); heap
+  mmu (window_ns, mmu, mud_1 and mud_5: what 1 % and 5 % of all such
+  windows do not exceed, mean, start_ns of the worst window); heap
   (time_ns, heap_bytes, goal_bytes). With --pauses, each pause is an
   object of its own, with file. CSV has the pauses.";
 
@@ -132,6 +135,11 @@ impl Visitor for Counts {
 
     fn goroutine_ended(&mut self, states: &States, goroutine: &Goroutine) {
         self.utilization.goroutine_ended(states, goroutine);
+    }
+
+    fn proc_began(&mut self, states: &States, proc: &Proc) {
+        self.gc.proc_began(states, proc);
+        self.utilization.proc_began(states, proc);
     }
 
     fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
@@ -499,6 +507,8 @@ impl Report<'_> {
             [
                 Column::number("window_ns", "window"),
                 Column::number("mmu", "MMU"),
+                Column::number("mud_1", "worst 1 %").rank(2),
+                Column::number("mud_5", "worst 5 %").rank(3),
                 Column::number("mean", "mean").rank(1),
                 Column::number("start_ns", "worst at"),
             ],
@@ -508,9 +518,14 @@ impl Report<'_> {
         };
         for window in self.windows.iter().filter(|w| **w <= curve.length()) {
             if let Some(worst) = curve.least(*window) {
+                // Of all moments, the worst hundredth and the worst twentieth have no more.
+                let parts = curve.quantiles(*window, &[0.01, 0.05]);
+                let part = |at: usize| parts.get(at).copied().map_or(Cell::None, Cell::Share);
                 table.row([
                     Cell::Duration(*window),
                     Cell::Share(worst.left),
+                    part(0),
+                    part(1),
                     Cell::Share(curve.mean()),
                     Cell::Time(worst.from.since(self.start)),
                 ]);
