@@ -364,12 +364,13 @@ fn a_recorder_outlives_many_programs() {
         }
         let (first, most) = recorder.most;
         println!(
-            "{kind:?}, {}: {rounds} rounds {counts:?}; {judged} snapshots, {generations} complete \
+            "{kind:?}, read by {}: {rounds} rounds {counts:?}; {judged} snapshots, {generations} complete \
              generations, {bytes} bytes; {first} bytes of memory in the first rounds, {most} at most",
             go.version()
         );
-        // The arena, a copy of its window, and what the process is itself; and no more for more rounds.
-        assert!(most < 64 << 20 && most <= first + (8 << 20), "{most}");
+        // The arena of 16 MiB, a copy of the window of 8, and what the process is itself, however many
+        // rounds there are.
+        assert!(most < 40 << 20, "{most}");
     }
 }
 
