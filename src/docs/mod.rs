@@ -1,5 +1,6 @@
 //! Chapters: what a trace is made of, coming from Go, tracing a Rust program, memory, bare metal,
-//! questions and what answers them, answers for programs, differences from Go.
+//! questions and what answers them, answers for programs, expressions, recording on call, differences from
+//! Go.
 //!
 //! Nothing but text. The reference is in the modules.
 
@@ -59,6 +60,10 @@ pub mod differences {}
 
 #[doc = include_str!("expressions.md")]
 pub mod expressions {}
+
+#[cfg(feature = "std")]
+#[doc = include_str!("on_call.md")]
+pub mod on_call {}
 
 #[cfg(feature = "tracer")]
 #[doc = include_str!("tracing.md")]
