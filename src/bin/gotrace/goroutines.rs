@@ -33,7 +33,7 @@ JSON and CSV:
   reason; goroutines (how many were in it), stays, total_ns; then
   p50_ns, p90_ns, p99_ns, max_ns of single stays, and the same of
   what each goroutine spent in it over its life, as each_p50_ns and
-  so on. Percentiles are at most 1.6 % off.
+  so on. Percentiles are at most 0.8 % off.
   With --each, a row is a goroutine: goroutine, life, function,
   state, created_ns and ended_ns (since the trace began; null if it
   was there before, or still is), total_ns and the times as above.
