@@ -216,13 +216,27 @@ impl Names {
     }
 
     /// The frames of a stack, the innermost first; none if it is of another `Names`.
-    pub fn frames(&self, stack: StackRef) -> impl DoubleEndedIterator<Item = Frame<'_>> {
+    pub fn frames(
+        &self,
+        stack: StackRef,
+    ) -> impl DoubleEndedIterator<Item = Frame<'_>> + ExactSizeIterator {
         self.stored(stack).iter().map(|frame| Frame {
             pc: frame.pc,
             func: self.text(frame.func),
             file: self.text(frame.file),
             line: frame.line,
         })
+    }
+
+    /// The same with the numbers of function and file.
+    #[cfg(feature = "perfetto")]
+    pub(crate) fn numbered_frames(
+        &self,
+        stack: StackRef,
+    ) -> impl DoubleEndedIterator<Item = (Frame<'_>, NameId, NameId)> {
+        let stored = self.stored(stack).iter();
+        let frames = self.frames(stack).zip(stored);
+        frames.map(|(frame, stored)| (frame, stored.func, stored.file))
     }
 
     /// What the stack is whatever its number: see [`StackKey`].

@@ -250,6 +250,7 @@ impl<S: Storage> Scheduler<S> {
         };
         let proc = self.proc_of(context)?;
         if !proc.sequence.is_followed_by(sequence) {
+            self.take_back(context.go, context.go_slot, GoStatus::RUNNING);
             return fault(ErrorKind::SequenceMismatch, sequence.number);
         }
         proc.status = ProcStatus::SYSCALL;
@@ -263,10 +264,21 @@ impl<S: Storage> Scheduler<S> {
         self.running_as(context, GoStatus::SYSCALL)?.status = GoStatus::RUNNING;
         let proc = self.proc_of(context)?;
         if proc.status != ProcStatus::SYSCALL {
+            self.take_back(context.go, context.go_slot, GoStatus::SYSCALL);
             return fault(ErrorKind::ProcStateMismatch, ProcId::raw(context.proc));
         }
         proc.status = ProcStatus::RUNNING;
         Ok(Verdict::Pass)
+    }
+
+    /// What is refused has no effect: a lenient reader goes on.
+    #[cold]
+    #[inline(never)]
+    fn take_back(&mut self, go: Option<GoId>, slot: u32, status: GoStatus) {
+        let slot = self.goroutines.slot_of(GoId::raw(go), slot);
+        if let Some(goroutine) = self.goroutines.get_mut(slot) {
+            goroutine.status = status;
+        }
     }
 
     pub(super) fn go_syscall_end_blocked(&mut self, context: Context, ty: EventType) -> Outcome {

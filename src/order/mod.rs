@@ -195,6 +195,9 @@ pub(crate) struct Scheduler<S: Storage> {
     free_node: u32,
     gc_sequence: u64,
     gc: Collector,
+    /// Something was missing or contradicted before: what is known may be wrong.
+    #[cfg(feature = "alloc")]
+    pub(crate) damaged: bool,
     /// The regions that ended without having begun, where goroutines are carried over.
     #[cfg(feature = "std")]
     ended_regions: alloc::vec::Vec<assume::EndedRegion>,
@@ -212,6 +215,8 @@ impl<S: Storage> Scheduler<S> {
             free_node: NIL,
             gc_sequence: 0,
             gc: Collector::Undetermined,
+            #[cfg(feature = "alloc")]
+            damaged: false,
             #[cfg(feature = "std")]
             ended_regions: alloc::vec::Vec::new(),
         }
@@ -229,6 +234,7 @@ impl<S: Storage> Scheduler<S> {
             free_node: self.free_node,
             gc_sequence: self.gc_sequence,
             gc: self.gc,
+            damaged: self.damaged,
             #[cfg(feature = "std")]
             ended_regions: self.ended_regions.clone(),
         })
@@ -286,9 +292,10 @@ impl<S: Storage> Scheduler<S> {
 
     /// Asks whether the record in `raw` may come next: one of the thread in this slot, or of none.
     /// If it does, `raw` is its event, with its context, and further events are in `further`. Whether the
-    /// strings and stacks exist that it names is looked at if `IDS` is set.
+    /// strings and stacks exist that it names is looked at if `IDS` is set, and contradictions that the model
+    /// finds too late, or not at all, if `DOUBT` is.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(crate) fn advance<const IDS: bool>(
+    pub(crate) fn advance<const IDS: bool, const DOUBT: bool>(
         &mut self,
         raw: &mut Raw,
         thread_slot: u32,
@@ -326,6 +333,14 @@ impl<S: Storage> Scheduler<S> {
                     check_ids(const { ids_of(EventType::$ty) }, raw, tables)?;
                 }
             }};
+        }
+        macro_rules! doubt {
+            () => {
+                #[cfg(feature = "alloc")]
+                if DOUBT {
+                    self.look_ahead(raw, thread_slot)?;
+                }
+            };
         }
         match ty {
             EventType::GO_START => step!(GO_START, self.go_start(context, raw, epoch)),
@@ -367,10 +382,20 @@ impl<S: Storage> Scheduler<S> {
             EventType::USER_TASK_END => step!(USER_TASK_END, self.task_end(context, raw)),
             EventType::PROC_START => step!(PROC_START, self.proc_start(context, raw, epoch)),
             EventType::PROC_STOP => step!(PROC_STOP, self.proc_stop(context)),
-            EventType::PROC_STEAL => step!(PROC_STEAL, self.proc_steal(context, raw, epoch)),
-            EventType::PROC_STATUS => step!(PROC_STATUS, self.proc_status(context, raw, epoch)),
-            EventType::GO_STATUS => step!(GO_STATUS, self.go_status(context, raw, epoch)),
+            EventType::PROC_STEAL => {
+                doubt!();
+                step!(PROC_STEAL, self.proc_steal(context, raw, epoch));
+            }
+            EventType::PROC_STATUS => {
+                doubt!();
+                step!(PROC_STATUS, self.proc_status(context, raw, epoch));
+            }
+            EventType::GO_STATUS => {
+                doubt!();
+                step!(GO_STATUS, self.go_status(context, raw, epoch));
+            }
             EventType::GO_STATUS_STACK => {
+                doubt!();
                 step!(GO_STATUS_STACK, self.go_status(context, raw, epoch));
             }
             EventType::GO_SYSCALL_END_BLOCKED => {
@@ -392,6 +417,7 @@ impl<S: Storage> Scheduler<S> {
                 );
             }
             EventType::GO_DESTROY_SYSCALL => {
+                doubt!();
                 step!(
                     GO_DESTROY_SYSCALL,
                     self.go_destroy_syscall(context, raw, further)

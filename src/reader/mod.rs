@@ -205,6 +205,16 @@ impl<S: Storage> Reader<'_, S, Lenient> {
     #[expect(clippy::should_implement_trait, reason = "an item borrows the reader")]
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub fn next(&mut self) -> Result<Option<Item<'_>>, Error> {
+        if self.engine.step_to_event(&self.input)? {
+            let input = self.engine.with_names(self.input);
+            return Ok(Some(Item::Event(self.engine.event(input))));
+        }
+        self.next_slowly()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn next_slowly(&mut self) -> Result<Option<Item<'_>>, Error> {
         match self.engine.step_to_item(&self.input, true) {
             Ok(false) => return Ok(None),
             Ok(true) => {}

@@ -251,7 +251,23 @@ impl<R: Read, S: Storage> StreamReader<R, S, Lenient> {
         if self.window.is_read() {
             self.fill();
         }
-        match self.window.step_to_item() {
+        if self.window.step_to_event()? {
+            return Ok(Some(self.window.found_event()));
+        }
+        self.next_slowly()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn next_slowly(&mut self) -> Result<Option<Item<'_>>, ReadError> {
+        let step = loop {
+            match self.window.step_to_item() {
+                // What was left of the generation gave nothing.
+                Ok(false) if self.window.is_read() => self.fill(),
+                step => break step,
+            }
+        };
+        match step {
             Ok(true) => {}
             Ok(false) => return self.broken.take().map_or(Ok(None), Err),
             Err(error) => {

@@ -257,8 +257,25 @@ impl<S: Storage> Window<S, Strict> {
 }
 
 impl<S: Storage> Window<S, Lenient> {
-    /// Finds the next item; says whether there is one.
+    /// Finds the next event, if that is what comes next at once; says whether it is.
     #[inline]
+    pub(super) fn step_to_event(&mut self) -> Result<bool, Error> {
+        if self.fresh {
+            return Ok(false);
+        }
+        let input =
+            Pieces::new(self.buffer.get(..self.end).unwrap_or(&[])).at(self.base, self.names);
+        self.engine.step_to_event(&input)
+    }
+
+    /// The event that [`step_to_event`](Self::step_to_event) found.
+    #[inline]
+    pub(super) fn found_event(&self) -> Item<'_> {
+        let input = self.engine.with_names(self.input());
+        Item::Event(self.engine.event(input))
+    }
+
+    /// Finds the next item; says whether there is one.
     pub(super) fn step_to_item(&mut self) -> Result<bool, Error> {
         self.fresh = false;
         let input =

@@ -399,6 +399,8 @@ pub enum Accident {
     Lost(Place),
     /// A batch is there twice, one after the other.
     Doubled(Place),
+    /// Two batches of one thread have changed places, in one generation.
+    Reordered(Place),
     /// Two generations have changed places.
     Swapped(Place),
     /// Another trace follows, or the same again.
@@ -417,7 +419,7 @@ impl Accident {
     /// The accident that these numbers stand for.
     pub fn from_random([kind, a, b, _]: [u64; 4]) -> Accident {
         let place = Place(a as u32);
-        match kind % 8 {
+        match kind % 9 {
             0 => Accident::Cut(place),
             1 => Accident::Byte(place, b as u8),
             2 => Accident::Zeros(place, (b % 1024) as u16),
@@ -425,6 +427,7 @@ impl Accident {
             4 => Accident::Lost(place),
             5 => Accident::Doubled(place),
             6 => Accident::Swapped(place),
+            7 => Accident::Reordered(place),
             _ => Accident::Joined,
         }
     }
@@ -486,6 +489,24 @@ impl Accident {
                 let twice = [&trace[range.clone()], &trace[range.clone()]].concat();
                 replaced(range, &twice)
             }
+            Accident::Reordered(place) => {
+                let Some((a, b)) = two_of_one_thread(trace, place) else {
+                    return Accident::Doubled(place).apply(trace);
+                };
+                let bytes = [
+                    &trace[..a.start],
+                    &trace[b.clone()],
+                    &trace[a.end..b.start],
+                    &trace[a.clone()],
+                    &trace[b.end..],
+                ];
+                let untouched = |range: &&std::ops::Range<usize>| !range.contains(&a.start);
+                let whole = ranges.iter().filter(untouched);
+                Wreck {
+                    bytes: bytes.concat(),
+                    whole: whole.map(|r| (r.clone(), r.start)).collect(),
+                }
+            }
             Accident::Swapped(place) => {
                 if ranges.len() < 2 {
                     return Accident::Joined.apply(trace);
@@ -517,6 +538,33 @@ impl Accident {
             },
         }
     }
+}
+
+/// A batch, and the next one of the same thread in the same generation.
+fn two_of_one_thread(
+    trace: &[u8],
+    place: Place,
+) -> Option<(std::ops::Range<usize>, std::ops::Range<usize>)> {
+    let trace = gotrace::Trace::new(trace).expect("a header");
+    let batches = trace.batches().filter_map(|chunk| match chunk.ok()? {
+        Chunk::Batch(batch) => Some(batch),
+        Chunk::EndOfGeneration(_) => None,
+    });
+    let batches: Vec<Batch<'_>> = batches.filter(|b| b.head.thread.is_some()).collect();
+    let same = |a: &Batch<'_>, b: &Batch<'_>| {
+        (a.head.generation, a.head.thread) == (b.head.generation, b.head.thread)
+    };
+    let pairs = batches.iter().enumerate().filter_map(|(at, first)| {
+        let second = batches[at + 1..].iter().find(|b| same(first, b))?;
+        Some((first, second))
+    });
+    let pairs: Vec<_> = pairs.collect();
+    if pairs.is_empty() {
+        return None;
+    }
+    let (first, second) = pairs[place.of(pairs.len())];
+    let range = |b: &Batch<'_>| b.offset.0 as usize..b.end().0 as usize;
+    Some((range(first), range(second)))
 }
 
 /// Where the generations of a sound trace are.

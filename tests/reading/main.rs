@@ -27,6 +27,8 @@ mod order;
 mod parallel;
 mod reader;
 #[cfg(feature = "std")]
+mod repair;
+#[cfg(feature = "std")]
 mod rewrite;
 #[cfg(all(feature = "expressions", feature = "std"))]
 mod select;

@@ -14,11 +14,14 @@ mod cli_events;
 mod common;
 #[cfg(feature = "cli")]
 mod doctor;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod dying;
 #[cfg(feature = "cli")]
 mod endings;
 #[cfg(feature = "cli")]
 mod endurance;
 #[cfg(feature = "cli")]
+mod export;
 mod face;
 #[cfg(feature = "cli")]
 mod legacy;

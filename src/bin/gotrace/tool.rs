@@ -33,6 +33,7 @@ mod dump;
 mod events;
 mod explain;
 mod explain_json;
+mod export;
 mod figures;
 mod filter;
 mod first;
@@ -142,6 +143,7 @@ enum Command {
     Regions(regions::Args),
     Gc(gc::Args),
     Pprof(pprof::Args),
+    Export(export::Args),
     #[cfg(unix)]
     Top(top::Args),
     Assemble(assemble::Args),
@@ -187,6 +189,7 @@ pub fn main() -> ExitCode {
         Command::Regions(args) => regions::run(args),
         Command::Gc(args) => gc::run(args),
         Command::Pprof(args) => pprof::run(args),
+        Command::Export(args) => export::run(args),
         #[cfg(unix)]
         Command::Top(args) => top::run(args),
         Command::Assemble(args) => assemble::run(args),

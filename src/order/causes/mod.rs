@@ -8,7 +8,7 @@
 mod known;
 mod toward;
 
-use super::{Collector, Epoch, Fault, Scheduler, Sequence};
+use super::{Collector, Epoch, Fault, Scheduler};
 use crate::error::ErrorKind;
 use crate::event::Raw;
 use crate::generation::Tables;
@@ -94,13 +94,8 @@ impl<S: Storage> Scheduler<S> {
     /// Whether an event contradicts what is known in a way that the model finds out when it has changed
     /// already, or not at all: as where parts of a trace are missing. Where the event's own arguments are
     /// the lesser evidence, they are corrected.
-    pub(crate) fn look_ahead(
-        &mut self,
-        raw: &mut Raw,
-        slot: u32,
-        epoch: Epoch,
-        damaged: bool,
-    ) -> Result<(), Fault> {
+    pub(crate) fn look_ahead(&mut self, raw: &mut Raw, slot: u32) -> Result<(), Fault> {
+        let damaged = self.damaged;
         let [id, ..] = raw.event.args;
         match raw.event.ty {
             EventType::PROC_STEAL => {
@@ -119,29 +114,6 @@ impl<S: Storage> Scheduler<S> {
                         }
                         None => self.set_proc(found, ProcStatus::SYSCALL_ABANDONED),
                     }
-                }
-            }
-            EventType::GO_SYSCALL_BEGIN | EventType::GO_SYSCALL_END => {
-                let begins = raw.event.ty == EventType::GO_SYSCALL_BEGIN;
-                let Some(proc) = self.threads.get(slot).and_then(|thread| thread.proc) else {
-                    return Ok(());
-                };
-                let slot = self
-                    .threads
-                    .get(slot)
-                    .map_or(NIL, |thread| thread.proc_slot);
-                let next = Sequence {
-                    generation: epoch.generation,
-                    number: id,
-                };
-                match self.procs.get(slot) {
-                    Some(known) if begins && !known.sequence.is_followed_by(next) => {
-                        return super::fault(ErrorKind::SequenceMismatch, id);
-                    }
-                    Some(known) if !begins && known.status != ProcStatus::SYSCALL => {
-                        return super::fault(ErrorKind::ProcStateMismatch, proc.get());
-                    }
-                    _ => {}
                 }
             }
             EventType::GO_DESTROY_SYSCALL => {
@@ -525,9 +497,10 @@ impl<S: Storage> Scheduler<S> {
                 Some(Cause::Event(begin, slot))
             }
             _ => {
-                // What it says is known from now on, but for a beginning that is left out.
+                // It is left out: only its number counts, and what it says of a collector of which
+                // nothing is known. A collection whose end is left out ends before the next one begins.
                 self.gc_sequence = number;
-                if ty == EventType::GC_END || !known {
+                if !known {
                     self.gc = Collector::Idle;
                 }
                 Some(Cause::None)

@@ -96,6 +96,10 @@ pub(super) struct Engine<S: Storage, M: Mode = Strict> {
     /// The most entries of each table, when the last generation was forgotten.
     peaks: Counts,
     /// What only a lenient reader has to know.
+    #[cfg_attr(
+        not(feature = "alloc"),
+        expect(dead_code, reason = "a strict one has nothing to know")
+    )]
     pub(super) mode: M::State,
     /// In the place of `EXACT`, and how many events were offered to the model.
     #[cfg(test)]
@@ -241,28 +245,42 @@ impl<S: Storage, M: Mode> Engine<S, M> {
     /// input: if something does, the input ends with a generation.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     pub(super) fn step(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
+        if self.step_quickly(input)? {
+            return Ok(true);
+        }
+        self.step_slowly(input, last)
+    }
+
+    /// Finds the next event if it is the next record of the thread that the last one was of, and may come
+    /// next at once: so it is for most. Says whether it is.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(super) fn step_quickly(&mut self, input: &Pieces<'_>) -> Result<bool, Error> {
         // Only records follow, and the last event was that of the frontier's root.
         if self.ready.is_idle() && self.moved == 0 && self.move_root(input)? {
-            // Unless something is to be said first.
-            let goes_on = !M::LENIENT || self.ready.is_idle();
             let root = self.frontier.root();
-            if goes_on && self.offer(input, root)? {
+            if self.offer(input, root)? {
                 return Ok(true);
             }
             self.settle();
         }
-        self.step_slowly(input, last)
+        Ok(false)
     }
 
     /// Everything that is not a record that may come next at once.
     #[cold]
     #[inline(never)]
-    fn step_slowly(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
+    pub(super) fn step_slowly(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
+        #[cfg(feature = "alloc")]
+        if let Some(old) = &mut self.old {
+            return old.next(input);
+        }
+        self.step_otherwise(input, last)
+    }
+
+    /// Everything that is not an event of an old trace either.
+    #[inline(never)]
+    fn step_otherwise(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
         loop {
-            #[cfg(feature = "alloc")]
-            if let Some(old) = &mut self.old {
-                return old.next(input);
-            }
             if let Some(raw) = self.ready.pop() {
                 raw.time = after(self.last_time, raw.time);
                 self.last_time = raw.time;
@@ -288,7 +306,14 @@ impl<S: Storage, M: Mode> Engine<S, M> {
             } else if self.has_parked() {
                 // What passes now may wake others.
             } else if self.frontier.len() == 0 {
+                if M::LENIENT && M::awaits_input(self, last) {
+                    return Ok(false);
+                }
                 self.next_generation(input, last)?;
+                #[cfg(feature = "alloc")]
+                if let Some(old) = &mut self.old {
+                    return old.next(input);
+                }
                 continue;
             } else {
                 self.ready.idle();
@@ -529,16 +554,6 @@ impl<S: Storage, M: Mode> Engine<S, M> {
         };
         // The events that a record adds copy its time.
         cursor.raw.time = cursor.time;
-        if M::LENIENT {
-            let (raw, slot) = (&mut cursor.raw, cursor.thread_slot);
-            if let Err(fault) = M::look_ahead(&mut self.mode, &mut self.scheduler, raw, slot, epoch)
-            {
-                return M::refused(self, input, at, fault);
-            }
-        }
-        let Some(cursor) = self.cursors.get_mut(num::index(at)) else {
-            return Ok(false);
-        };
         let verdict = M::advance(
             &mut self.scheduler,
             &mut cursor.raw,

@@ -89,6 +89,15 @@ pub trait Hooks: Sized {
         false
     }
 
+    /// Whether the input is read, and more of it must come before anything can be given: what was left of
+    /// it gave no event.
+    fn awaits_input<S: Storage>(_: &Engine<S, Self>, _: bool) -> bool
+    where
+        Self: Mode,
+    {
+        false
+    }
+
     /// Loads the next generation, or ends the trace.
     fn load<S: Storage>(_: &mut Engine<S, Self>, _: &Pieces<'_>, _: bool) -> Result<(), Error>
     where
@@ -105,17 +114,6 @@ pub trait Hooks: Sized {
         Self: Mode,
     {
         None
-    }
-
-    /// Before the model is asked.
-    fn look_ahead<S: Storage>(
-        _: &mut Self::State,
-        _: &mut Scheduler<S>,
-        _: &mut Raw,
-        _: u32,
-        _: Epoch,
-    ) -> Result<(), Fault> {
-        Ok(())
     }
 
     /// The earliest event must wait: gives the event that comes next, if that is decided.
@@ -195,6 +193,6 @@ impl Hooks for Strict {
         epoch: Epoch,
         further: &mut Ready,
     ) -> Result<Verdict, Fault> {
-        scheduler.advance::<true>(raw, slot, tables, input, epoch, further)
+        scheduler.advance::<true, false>(raw, slot, tables, input, epoch, further)
     }
 }

@@ -111,7 +111,7 @@ impl<S: Storage> Engine<S, Lenient> {
         match *part {
             Part::Gap { from, to, error } => {
                 loading.gaps = true;
-                self.mode.damaged = true;
+                self.scheduler.damaged = true;
                 if let Some((_, gap)) = &mut self.mode.last_batch {
                     *gap = true;
                 }
@@ -188,7 +188,7 @@ impl<S: Storage> Engine<S, Lenient> {
                     return Err(error);
                 }
                 loading.gaps = true;
-                self.mode.damaged = true;
+                self.scheduler.damaged = true;
                 // What does not fit its table is left out from there on.
                 let at = error.offset().0.clamp(batch.data_offset().0, batch.end().0);
                 self.tell_gap(at, batch.end().0, error);
@@ -203,10 +203,11 @@ impl<S: Storage> Engine<S, Lenient> {
             batch.data = bytes.get(..more).unwrap_or(batch.data);
             let at = batch.data_offset().0.wrapping_add(num::wide(sound));
             self.mode.torn.push(at);
+            self.scheduler.damaged = true;
         }
         if self.is_doubled(input, batch) {
             loading.gaps = true;
-            self.mode.damaged = true;
+            self.scheduler.damaged = true;
             let error = Error::new(ErrorKind::GenerationOrder, number.get(), batch.offset);
             self.tell_gap(batch.offset.0, batch.end().0, error);
             return Ok(());
@@ -266,7 +267,7 @@ impl<S: Storage> Engine<S, Lenient> {
             false => (0, 0),
         };
         if strings > 0 || stacks > 0 || assumed.is_some() || unended || after_missing {
-            self.mode.damaged = true;
+            self.scheduler.damaged = true;
             self.tell_incomplete(Incomplete {
                 generation: number,
                 strings,
@@ -355,7 +356,7 @@ impl<S: Storage> Engine<S, Lenient> {
         let Some(generation) = GenerationId::new(self.number) else {
             return Ok(());
         };
-        self.mode.damaged = true;
+        self.scheduler.damaged = true;
         let lacking = Incomplete {
             generation,
             strings,
@@ -407,19 +408,25 @@ impl<S: Storage> Engine<S, Lenient> {
         mut error: Error,
     ) -> Result<Option<Time>, Error> {
         self.ready.wake();
-        self.mode.damaged = true;
+        self.scheduler.damaged = true;
         loop {
             let Some(cursor) = self.cursors.get_mut(num::index(at)) else {
                 return Ok(None);
             };
             let (slot, thread) = (cursor.thread_slot, cursor.thread);
             let from = input.offset(cursor.place());
-            let to = input.offset(cursor.skip_batch());
+            let end = input.offset(cursor.skip_batch());
+            // The byte behind the sound part of a torn batch is not its own.
+            let is_torn = |end: u64| self.mode.torn.binary_search(&end).is_ok();
+            let to = match end.checked_sub(1) {
+                Some(before) if before >= from && is_torn(before) => before,
+                _ => end,
+            };
             let before = cursor.time;
             let advanced = cursor.advance(input, &self.batches, &self.frequency);
             let after = cursor.time;
             let generation = GenerationId::new(self.number);
-            let known = self.mode.torn.binary_search(&from).is_ok();
+            let known = is_torn(from);
             let gap = Gap {
                 from: Offset(from),
                 to: Offset(to),

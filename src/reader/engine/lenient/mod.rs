@@ -3,8 +3,8 @@
 mod load;
 mod order;
 
-use super::Engine;
 use super::mode::{Hooks, Mode};
+use super::{Engine, Phase};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Raw};
 #[cfg(feature = "std")]
@@ -95,8 +95,6 @@ pub struct State {
     vetted: bool,
     /// All ids of the generation are known.
     scanned: bool,
-    /// Something was missing or contradicted before.
-    damaged: bool,
     /// This is a rehearsal, and it failed.
     rehearsal: bool,
     failed: bool,
@@ -139,7 +137,6 @@ impl State {
             bounded: false,
             vetted: false,
             scanned: false,
-            damaged: false,
             rehearsal: false,
             failed: false,
             lacking: None,
@@ -225,7 +222,7 @@ impl Hooks for Lenient {
         epoch: Epoch,
         further: &mut Ready,
     ) -> Result<Verdict, Fault> {
-        scheduler.advance::<true>(raw, slot, tables, input, epoch, further)
+        scheduler.advance::<true, true>(raw, slot, tables, input, epoch, further)
     }
 
     fn pending<S: Storage>(
@@ -238,6 +235,11 @@ impl Hooks for Lenient {
     fn is_pending<S: Storage>(engine: &Engine<S, Self>) -> bool {
         let mode = &engine.mode;
         mode.forcing.is_some() || !mode.due.is_empty() || mode.planned.is_some()
+    }
+
+    fn awaits_input<S: Storage>(engine: &Engine<S, Self>, last: bool) -> bool {
+        let reading = matches!(engine.phase, Phase::Reading);
+        reading && !last && engine.mode.planned.is_none() && engine.version.has_generations()
     }
 
     fn load<S: Storage>(
@@ -256,26 +258,6 @@ impl Hooks for Lenient {
         ended: bool,
     ) -> Option<Gathered> {
         Some(engine.gather(input, ended))
-    }
-
-    #[inline(always)]
-    fn look_ahead<S: Storage>(
-        state: &mut State,
-        scheduler: &mut Scheduler<S>,
-        raw: &mut Raw,
-        slot: u32,
-        epoch: Epoch,
-    ) -> Result<(), Fault> {
-        match raw.event.ty {
-            EventType::GO_SYSCALL_BEGIN
-            | EventType::GO_SYSCALL_END
-            | EventType::PROC_STEAL
-            | EventType::GO_DESTROY_SYSCALL
-            | EventType::PROC_STATUS
-            | EventType::GO_STATUS
-            | EventType::GO_STATUS_STACK => scheduler.look_ahead(raw, slot, epoch, state.damaged),
-            _ => Ok(()),
-        }
     }
 
     fn wait<S: Storage>(
@@ -358,19 +340,15 @@ const fn is_status(kind: ErrorKind) -> bool {
 }
 
 impl<S: Storage> Engine<S, Lenient> {
-    /// The item that [`step`](Engine::step) found.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    pub(in crate::reader) fn item<'a>(&'a self, input: Pieces<'a>) -> Item<'a> {
-        let input = input.with_names(&self.mode.names);
-        match self.mode.found {
-            Found::Event => Item::Event(self.event(input)),
-            _ => self.other_item(input),
-        }
+    /// The input with the names that the trace lacks.
+    #[inline(always)]
+    pub(in crate::reader) const fn with_names<'a>(&'a self, input: Pieces<'a>) -> Pieces<'a> {
+        input.with_names(self.mode.names.as_slice())
     }
 
-    #[cold]
-    #[inline(never)]
-    fn other_item<'a>(&'a self, input: Pieces<'a>) -> Item<'a> {
+    /// The item that [`step_to_item`](Engine::step_to_item) found.
+    pub(in crate::reader) fn item<'a>(&'a self, input: Pieces<'a>) -> Item<'a> {
+        let input = self.with_names(input);
         let other = || Event {
             raw: &self.mode.raw,
             tables: &self.tables,
@@ -386,18 +364,32 @@ impl<S: Storage> Engine<S, Lenient> {
         }
     }
 
-    /// Finds the next item; says whether there is one.
+    /// Finds the next item if it is the record that most often comes next: says whether it is an event
+    /// that [`event`](Engine::event) gives.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
+    pub(in crate::reader) fn step_to_event(&mut self, input: &Pieces<'_>) -> Result<bool, Error> {
+        let found = self.step_quickly(input)?;
+        if found {
+            let events = &mut self.mode.losses.events;
+            *events = events.wrapping_add(1);
+        }
+        Ok(found)
+    }
+
+    /// Finds the next item, which is none that [`step_to_event`](Engine::step_to_event) found; says
+    /// whether there is one.
+    #[cold]
+    #[inline(never)]
     pub(in crate::reader) fn step_to_item(
         &mut self,
         input: &Pieces<'_>,
         last: bool,
     ) -> Result<bool, Error> {
         self.mode.found = Found::Event;
-        let found = self.step(input, last)?;
+        let found = self.step_slowly(input, last)?;
         if let Found::Event = self.mode.found {
             let events = &mut self.mode.losses.events;
-            *events = events.saturating_add(u64::from(found));
+            *events = events.wrapping_add(u64::from(found));
         } else {
             self.count();
         }

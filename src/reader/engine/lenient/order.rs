@@ -19,7 +19,7 @@ impl<S: Storage> Engine<S, Lenient> {
     /// From now on, events come next only if they are hardly later than the earliest.
     pub(super) fn bound(&mut self, input: &Pieces<'_>) -> Result<(), Error> {
         self.mode.bounded = true;
-        self.mode.damaged = true;
+        self.scheduler.damaged = true;
         while let Some(at) = self.parking.earliest(&self.cursors) {
             if !self.parking.release(at, &self.cursors) {
                 break;
@@ -133,7 +133,7 @@ impl<S: Storage> Engine<S, Lenient> {
             None => input.error(ErrorKind::NoProgress, num::wide(self.frontier.len()), place),
         };
         // A region that is closed late is no reason to doubt the rest.
-        self.mode.damaged |= !is_annotation(error.kind());
+        self.scheduler.damaged |= !is_annotation(error.kind());
         self.mode.made.begin();
         self.mode.forcing = Some(Forcing {
             at,
@@ -249,7 +249,7 @@ impl<S: Storage> Engine<S, Lenient> {
             at: place.at,
             ..Raw::default()
         };
-        let passed = self.scheduler.advance::<false>(
+        let passed = self.scheduler.advance::<false, false>(
             &mut raw,
             slot,
             &self.tables,
@@ -297,7 +297,6 @@ impl<S: Storage> Engine<S, Lenient> {
         copy.mode.made = self.mode.made;
         copy.mode.rehearsal = true;
         copy.mode.vetted = true;
-        copy.mode.damaged = self.mode.damaged;
         copy.mode.torn = mem::take(&mut self.mode.torn);
         copy.mode.names = mem::take(&mut self.mode.names);
         // These do not change, but for placeholders.
