@@ -57,7 +57,7 @@ pub struct Overview {
 }
 
 /// What happened in a stretch of time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page {
     /// When it begins: at the first event, or where the page before ended.
@@ -135,7 +135,7 @@ pub struct Function {
 }
 
 /// Tasks of one type.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskType {
     /// The type.
@@ -269,7 +269,6 @@ impl Page {
                 task.slowest = Some(slowest);
             }
         }
-        by_type.retain(|_, task| task.open > 0 || !task.times.is_empty());
         self.tasks = by_time(by_type);
     }
 

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 ///
 /// Of durations of many things, each of these: `.count`, `.total`, `.mean`, `.min`, `.p50`, `.p90`,
 /// `.p99`, `.p999`, `.max`, and `.share`, the total's part of the processors' time. Percentiles are at most
-/// 1.6 % above the exact ones, and never below.
+/// 0.8 % off, and those that every other analysis shows ([`Histogram`](crate::analysis::histogram)).
 ///
 /// | name | durations of |
 /// | --- | --- |

@@ -30,7 +30,8 @@ Rules, with their limits for a warning and for an error:
   gc-share 20%,35%                 mutex-convoy 0%,20%
   leak 100,1000                    syscall-churn 1000,10000 (a second)
   timer-storm 5000,50000 (a second and processor)
-  task-unfinished 0,10             quality (notes only)
+  slow-network 100ms,1s            task-unfinished 0,10
+  quality (notes only)
 The documentation of gotrace::analysis::doctor::Rule has the reasons.";
 
 const SCHEMA: &str = include_str!("../../docs/schema/doctor.txt");
