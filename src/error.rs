@@ -228,7 +228,8 @@ kinds! {
     /// The value is the clock frequency that the trace claims; a clock that differs from processor
     /// to processor can make it negative.
     InvalidFrequency => "invalid clock frequency {}";
-    /// No proc's next event may come next; the value is the number of procs that have one.
+    /// No proc's next event may come next; the value is the number of procs that have one. Go 1.21
+    /// writes such a trace where C calls Go on threads that C created.
     NoOrder => "no consistent order of events: none of the next events of {} procs may come next";
     /// An event happened before one that it depends on; the value is by how many clock units.
     TimeOrder => "time stamps are out of order, by {} clock units";

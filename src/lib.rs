@@ -36,7 +36,7 @@ pub mod docs;
 pub mod emit;
 pub mod error;
 pub mod event;
-#[cfg(any(feature = "json", feature = "pprof"))]
+#[cfg(any(feature = "json", feature = "perfetto", feature = "pprof"))]
 pub mod export;
 pub mod generation;
 pub mod ids;

@@ -30,6 +30,11 @@ const PARTS: &[(bool, &str, &str)] = &[
         "filters and assertions that are expressions",
     ),
     (
+        cfg!(feature = "perfetto"),
+        "perfetto",
+        "traces for Perfetto",
+    ),
+    (
         cfg!(feature = "pprof"),
         "pprof",
         "profiles for `go tool pprof`",

@@ -22,7 +22,8 @@
 use super::names::Names;
 use super::states::{Goroutine, OpenRange, OpenTask, Proc, States, Visitor};
 use crate::event::{Event, EventKind};
-use crate::select::{Filter, SelectError, Selection, Verdict};
+use crate::select::{Filter, SelectError, Selection, Verdict, among, named};
+use crate::string::GoStr;
 use crate::time::Time;
 use alloc::vec::Vec;
 
@@ -61,6 +62,35 @@ pub struct Snapshot {
     pub heap: Option<u64>,
     /// The names and stacks in all this.
     pub names: Names,
+}
+
+impl Snapshot {
+    /// Keeps only the goroutines and tasks that a filter selects: by goroutine, by the proc and thread on
+    /// which it is or was last, by the type of the task that it works for, by the types of the regions
+    /// that it is in, and by the functions on its stack. Times, kinds and conditions of the filter mean
+    /// nothing here.
+    pub fn retain(&mut self, filter: &Filter) {
+        let names = &self.names;
+        let tasks = &self.tasks;
+        let is_wanted = |ty| filter.tasks.is_empty() || named(&filter.tasks, names.text(ty));
+        let is_on_stack = |goroutine: &Goroutine| {
+            let stack = goroutine.own_stack.or(goroutine.stack);
+            let wanted = |func: GoStr<'_>| filter.stacks.iter().any(|part| func.contains(part));
+            stack.is_some_and(|stack| names.frames(stack).any(|frame| wanted(frame.func)))
+        };
+        self.goroutines.retain(|goroutine| {
+            let task = || tasks.iter().find(|task| Some(task.id) == goroutine.task());
+            let mut regions = goroutine.regions.iter().map(|region| names.text(region.ty));
+            among(&filter.goroutines, Some(goroutine.id))
+                && among(&filter.procs, goroutine.proc)
+                && among(&filter.threads, goroutine.thread)
+                && (filter.tasks.is_empty() || task().is_some_and(|task| is_wanted(task.ty)))
+                && (filter.regions.is_empty() || regions.any(|ty| named(&filter.regions, ty)))
+                && (filter.stacks.is_empty() || is_on_stack(goroutine))
+        });
+        self.tasks
+            .retain(|task| is_wanted(task.ty) && among(&filter.goroutines, task.goroutine));
+    }
 }
 
 impl<'f> At<'f> {

@@ -20,9 +20,9 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
-use super::explain::is_causal;
+use super::convoys::Convoys;
 use super::histogram::Histogram;
-use super::names::{NameId, StackRef};
+use super::names::{NameId, Names, StackRef};
 use super::states::{Goroutine, States, Stay, Visitor};
 use crate::event::{Event, GoState};
 use crate::ids::GoId;
@@ -42,16 +42,7 @@ pub struct Blocked {
     by_line: BTreeMap<(GoState, NameId, NameId, NameId, u64), usize>,
     longest: Vec<Wait>,
     most: usize,
-    /// By slot of goroutines: where it waited last.
-    last: Vec<Last>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Last {
-    life: u64,
-    /// One more than the index of the place.
-    place: usize,
-    chain: u64,
+    convoys: Convoys,
 }
 
 /// A place in the program where goroutines wait: a function and line outside the runtime and what the
@@ -84,10 +75,14 @@ pub struct Place {
     pub busy: i64,
     /// How long at least three waited there, in nanoseconds.
     pub crowded: i64,
-    /// Waits that were ended by a goroutine which itself had last waited there.
+    /// Waits that were ended by a goroutine which itself had just waited there.
     pub handed_on: u64,
     /// The most such waits one after the other, each ended by the one that waited before.
     pub longest_chain: u64,
+    /// The longest wait, of places that were merged.
+    most_waited: i64,
+    /// Windows of 100 ms with a [convoy](Place::is_convoy).
+    pub convoy_windows: u64,
     now: u64,
     since: Time,
 }
@@ -133,19 +128,23 @@ impl Place {
         self.times.sum().unsigned_abs().saturating_add(still)
     }
 
+    /// The longest wait there, in nanoseconds.
+    pub fn longest_wait(&self) -> i64 {
+        let longest = self.longest.map_or(0, |wait| wait.nanoseconds());
+        longest.max(self.most_waited)
+    }
+
     /// How many waited there on average while any did.
     pub fn mean_queue(&self) -> f64 {
         let busy = u64::try_from(self.busy).unwrap_or(0).max(1);
         num::float(self.total()) / num::float(busy)
     }
 
-    /// Whether goroutines wait for a lock here one behind the other: at least 80 % of the waits were
-    /// ended by one that had just waited here itself, in chains of ten and more, while on average three
-    /// and more waited.
-    pub fn is_convoy(&self) -> bool {
-        self.longest_chain >= 10
-            && self.handed_on.saturating_mul(5) >= self.times.len().saturating_mul(4)
-            && self.mean_queue() >= 3.0
+    /// Whether goroutines wait here one behind the other: in a window of 100 ms at least 80 % of the
+    /// waits were ended by one that had just waited here itself, in chains of ten and more, while on
+    /// average three and more waited.
+    pub const fn is_convoy(&self) -> bool {
+        self.convoy_windows > 0
     }
 
     fn advance(&mut self, time: Time) {
@@ -195,6 +194,39 @@ impl Blocked {
         core::mem::take(&mut self.longest)
     }
 
+    /// Adds what another trace has, whose names are `theirs`; those of this one are `ours`. Places that
+    /// are the same line become one. The longest single waits stay those of this one: their goroutines
+    /// and times are of one trace.
+    pub fn merge(&mut self, ours: &mut Names, other: &Blocked, theirs: &Names) {
+        for from in other.places() {
+            let stack = from.stack.and_then(|stack| ours.copy_stack(theirs, stack));
+            let reason = ours.add(theirs.text(from.reason));
+            let at = self.place_of(ours, from.state, reason, stack);
+            let Some(to) = self.places.get_mut(at) else {
+                continue;
+            };
+            if from.longest_wait() > to.longest_wait() {
+                to.stack = stack;
+            }
+            to.most_waited = to.longest_wait().max(from.longest_wait());
+            to.longest = None;
+            to.times.merge(&from.times);
+            to.still = to.still.saturating_add(from.still);
+            to.still_waited = to.still_waited.saturating_add(from.still_waited);
+            for (sums, more) in [(&mut to.who, &from.who), (&mut to.wakers, &from.wakers)] {
+                for (name, time) in more {
+                    add(sums, ours.add(theirs.text(*name)), *time);
+                }
+            }
+            to.most = to.most.max(from.most);
+            to.busy = to.busy.saturating_add(from.busy);
+            to.crowded = to.crowded.saturating_add(from.crowded);
+            to.handed_on = to.handed_on.saturating_add(from.handed_on);
+            to.longest_chain = to.longest_chain.max(from.longest_chain);
+            to.convoy_windows = to.convoy_windows.saturating_add(from.convoy_windows);
+        }
+    }
+
     fn place(
         &mut self,
         states: &States,
@@ -214,7 +246,7 @@ impl Blocked {
         }
         let at = match self.by_stack.get(&(state, reason, stack)) {
             Some(at) => *at,
-            None => self.new_stack(states, state, reason, stack),
+            None => self.place_of(states.names(), state, reason, stack),
         };
         if self.recent.len() <= number {
             self.recent.resize(number.saturating_add(1), None);
@@ -227,14 +259,13 @@ impl Blocked {
 
     /// The place of a stack that was not seen before: one for all with the same innermost line outside
     /// the runtime.
-    fn new_stack(
+    fn place_of(
         &mut self,
-        states: &States,
+        names: &Names,
         state: GoState,
         reason: NameId,
         stack: Option<StackRef>,
     ) -> usize {
-        let names = states.names();
         let frame = stack.and_then(|stack| names.user_leaf(stack));
         let id = |text| names.find(text).unwrap_or_default();
         let line = match frame {
@@ -264,8 +295,10 @@ impl Blocked {
                 crowded: 0,
                 handed_on: 0,
                 longest_chain: 0,
+                most_waited: 0,
+                convoy_windows: 0,
                 now: 0,
-                since: states.last_time(),
+                since: Time(i64::MIN),
             });
         }
         self.by_stack.insert((state, reason, stack), at);
@@ -321,11 +354,11 @@ impl Visitor for Blocked {
             let stack = stay.own_stack.or(stay.stack);
             let at = self.place(states, stay.state, stay.reason, stack);
             // The goroutine that hands on what comes from outside did not end it.
-            let is_causal = is_causal(states.names(), stay.reason);
+            let is_causal = states.names().is_causal(stay.reason);
             let waker = stay.ended_by.filter(|_| is_causal);
             let waker = waker.and_then(|id| states.goroutine(id));
             let time = stay.nanoseconds();
-            let wait = Wait {
+            let wait = || Wait {
                 id: stay.id,
                 name: goroutine.name,
                 state: stay.state,
@@ -337,51 +370,42 @@ impl Visitor for Blocked {
                 stack,
                 waker: waker.map(|waker| (waker.id, waker.name)),
             };
-            // Whether it was woken by one that had waited here, too, how many such there are in a row.
-            let last = |slot: u32, life| {
-                let last = self.last.get(num::index(slot)).copied()?;
-                (last.life == life).then_some(last)
-            };
-            let before = waker.and_then(|waker| last(waker.slot, waker.life));
-            let before = before.filter(|last| last.place == at.saturating_add(1));
-            let chain = before.map_or(0, |last| last.chain.saturating_add(1));
-            let slot = num::index(stay.slot);
-            if self.last.len() <= slot {
-                self.last.resize(slot.saturating_add(1), Last::default());
-            }
-            if let Some(last) = self.last.get_mut(slot) {
-                *last = Last {
-                    life: stay.life,
-                    place: at.saturating_add(1),
-                    chain,
-                };
-            }
+            let is_wait = !stay.open && stay.state == GoState::Waiting;
+            let convoy = is_wait.then(|| {
+                self.convoys.add(states, at, stay, waker);
+                self.convoys.at(states, at)
+            });
             if let Some(place) = self.places.get_mut(at) {
                 place.advance(stay.to);
                 place.now = place.now.saturating_sub(1);
-                if stay.open {
-                    place.still = place.still.saturating_add(1);
-                    place.still_waited = place.still_waited.saturating_add(time);
-                } else {
-                    place.times.add(time);
+                if let Some(convoy) = convoy {
+                    place.handed_on = convoy.handed_on;
+                    place.longest_chain = convoy.longest_chain;
+                    place.convoy_windows = convoy.windows;
                 }
-                if before.is_some() {
-                    place.handed_on = place.handed_on.saturating_add(1);
-                    place.longest_chain = place.longest_chain.max(chain);
-                }
-                add(&mut place.who, goroutine.name, time);
-                if let Some(waker) = waker {
-                    add(&mut place.wakers, waker.name, time);
-                }
-                if place
-                    .longest
-                    .is_none_or(|longest| longest.nanoseconds() < time)
-                {
-                    place.longest = Some(wait);
-                    place.stack = stack;
+                if stay.counts {
+                    if stay.open {
+                        place.still = place.still.saturating_add(1);
+                        place.still_waited = place.still_waited.saturating_add(time);
+                    } else {
+                        place.times.add(time);
+                    }
+                    add(&mut place.who, goroutine.name, time);
+                    if let Some(waker) = waker {
+                        add(&mut place.wakers, waker.name, time);
+                    }
+                    if place
+                        .longest
+                        .is_none_or(|longest| longest.nanoseconds() < time)
+                    {
+                        place.longest = Some(wait());
+                        place.stack = stack;
+                    }
                 }
             }
-            self.keep(wait);
+            if self.most > 0 && stay.counts {
+                self.keep(wait());
+            }
         }
         if !stay.open && stay.next != stay.state {
             self.begins(states, goroutine);

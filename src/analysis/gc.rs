@@ -8,58 +8,16 @@
 //! until the last processor stopped, until the first one went on, and that of the range.
 
 use super::histogram::Histogram;
-use super::names::{NameId, StackRef};
-use super::states::{Goroutine, OpenRange, ProcStay, RangeEnd, RangeKind, States, Stay, Visitor};
-use crate::event::{Details, Event, EventKind, GoState, Metric, ProcState};
-use crate::ids::{GoId, ProcId};
+use super::names::NameId;
+use super::states::{
+    Goroutine, OpenRange, Proc, ProcStay, RangeEnd, RangeKind, States, Stay, Visitor,
+};
+use super::stops::Stops;
+pub use super::stops::{Delay, Pause};
+use crate::event::{Details, Event, EventKind, GoState, Metric};
 use crate::time::Time;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-
-/// A stop of the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Pause {
-    /// Why, in Go's words, as `GC mark termination`.
-    pub reason: NameId,
-    /// The goroutine that stopped the world.
-    pub goroutine: Option<GoId>,
-    /// The function it started with.
-    pub name: NameId,
-    /// When it asked for it.
-    pub from: Time,
-    /// When its range ended.
-    pub to: Time,
-    /// How long it took until the last of the other processors had stopped, in nanoseconds; 0 if
-    /// all were idle.
-    pub stopping: i64,
-    /// How long it took until the world went on, in nanoseconds: when the first processor started
-    /// again, or else the range ended.
-    pub pause: i64,
-    /// The processor that stopped last.
-    pub last: Option<Delay>,
-}
-
-impl Pause {
-    /// The length of the range, in nanoseconds, which Go's tools show.
-    pub const fn range(&self) -> i64 {
-        self.to.since(self.from)
-    }
-}
-
-/// What the world waited for when it was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Delay {
-    /// The processor.
-    pub proc: ProcId,
-    /// The goroutine that ran on it last, if one did since the world was asked to stop.
-    pub goroutine: Option<GoId>,
-    /// The function that one started with.
-    pub name: NameId,
-    /// Where it was when it stopped, or its last stack before.
-    pub stack: Option<StackRef>,
-}
 
 /// Ranges of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,9 +49,7 @@ pub struct Gc {
     first_mark: Option<Time>,
     marking: i64,
     pauses: Vec<Pause>,
-    stop: Option<Stop>,
-    /// What ran last on each processor since the world was asked to stop.
-    ran_last: BTreeMap<ProcId, (GoId, NameId, Option<StackRef>)>,
+    stops: Stops,
     workers: BTreeMap<NameId, i64>,
     assists: BTreeMap<NameId, RangeTimes>,
     sweeps: RangeTimes,
@@ -103,18 +59,7 @@ pub struct Gc {
     /// One point is kept for each so many nanoseconds.
     step: i64,
     running: i64,
-    from: Time,
     worker: Option<NameId>,
-}
-
-/// A stop of the world that goes on.
-#[derive(Clone, Copy, Debug)]
-struct Stop {
-    range: OpenRange,
-    last: Option<(Time, Delay)>,
-    /// Others that run.
-    others: usize,
-    restart: Option<Time>,
 }
 
 /// How many points of the heap are kept.
@@ -124,11 +69,6 @@ impl Gc {
     /// Nothing was seen yet.
     pub fn new() -> Gc {
         Gc::default()
-    }
-
-    /// Counts only what ends from here on.
-    pub const fn set_from(&mut self, from: Time) {
-        self.from = from;
     }
 
     /// Collections that ended, with how long they marked.
@@ -181,7 +121,7 @@ impl Gc {
     /// Sees an event, after the states did.
     #[inline]
     pub fn event(&mut self, event: &Event<'_, '_>, states: &States) {
-        if event.kind() != EventKind::Metric || event.time() < self.from {
+        if event.kind() != EventKind::Metric {
             return;
         }
         let Details::Metric(metric) = event.details() else {
@@ -240,13 +180,8 @@ impl Visitor for Gc {
         if stay.state != GoState::Running {
             return;
         }
-        if self.stop.is_some()
-            && let Some(proc) = stay.proc
-        {
-            let ran = (goroutine.id, goroutine.name, goroutine.own_stack);
-            self.ran_last.insert(proc, ran);
-        }
-        let time = stay.to.since(stay.from.max(self.from)).max(0);
+        self.stops.stay(states, goroutine, stay);
+        let time = stay.nanoseconds();
         self.running = self.running.saturating_add(time);
         if !goroutine.label.is_empty() && self.is_worker(states, goroutine.name) {
             let sum = self.workers.entry(goroutine.label).or_default();
@@ -254,61 +189,31 @@ impl Visitor for Gc {
         }
     }
 
-    fn proc_stay(&mut self, _: &States, stay: &ProcStay) {
-        let Some(stop) = &mut self.stop else { return };
-        if stay.open || stop.restart.is_some() {
-            return;
-        }
-        let own = stop.range.proc == Some(stay.id);
-        match (stay.state, stay.next) {
-            (ProcState::Running, _) if !own => {
-                stop.others = stop.others.saturating_sub(1);
-                // It stopped its goroutine before itself.
-                let ran = self.ran_last.get(&stay.id).copied();
-                let delay = Delay {
-                    proc: stay.id,
-                    goroutine: ran.map(|(id, ..)| id),
-                    name: ran.map_or(NameId::EMPTY, |(_, name, _)| name),
-                    stack: ran.and_then(|(.., stack)| stack),
-                };
-                stop.last = Some((stay.to, delay));
-            }
-            (_, ProcState::Running) if stop.others == 0 => stop.restart = Some(stay.to),
-            (_, ProcState::Running) if !own => stop.others = stop.others.saturating_add(1),
-            _ => {}
-        }
+    fn proc_began(&mut self, states: &States, proc: &Proc) {
+        self.stops.proc_began(states, proc);
+    }
+
+    fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
+        self.stops.proc_stay(states, stay);
     }
 
     fn range_began(&mut self, states: &States, range: &OpenRange) {
         if range.kind == RangeKind::GcMark {
             self.first_mark = self.first_mark.or(Some(range.from));
         }
-        if range.kind == RangeKind::StopTheWorld {
-            let others = states
-                .procs()
-                .filter(|proc| proc.state == ProcState::Running && Some(proc.id) != range.proc);
-            self.ran_last.clear();
-            self.stop = Some(Stop {
-                range: *range,
-                last: None,
-                others: others.count(),
-                restart: None,
-            });
-        }
+        self.stops.range_began(states, range);
     }
 
     fn range_ended(&mut self, states: &States, end: &RangeEnd) {
-        if end.to < self.from {
-            return;
-        }
+        let pause = self.stops.ended(states, end);
+        self.pauses.extend(pause);
         let goroutine = end.range.goroutine.and_then(|id| states.goroutine(id));
         let name = goroutine.map_or(NameId::EMPTY, |g| g.name);
         let length = end.nanoseconds();
         match end.range.kind {
             RangeKind::GcMark => {
                 self.cycles.add(length);
-                let inside = end.to.since(end.range.from.max(self.from)).max(0);
-                self.marking = self.marking.saturating_add(inside);
+                self.marking = self.marking.saturating_add(length);
             }
             RangeKind::GcMarkAssist => {
                 let times = self.assists.entry(name).or_default();
@@ -323,23 +228,7 @@ impl Visitor for Gc {
                     self.reclaimed = self.reclaimed.saturating_add(reclaimed.value);
                 }
             }
-            RangeKind::StopTheWorld => {
-                let stop = self.stop.take();
-                let stop = stop.filter(|stop| stop.range.scope == end.range.scope);
-                let from = end.range.from;
-                let restart = stop.and_then(|stop| stop.restart).unwrap_or(end.to);
-                let last = stop.and_then(|stop| stop.last);
-                self.pauses.push(Pause {
-                    reason: end.range.reason,
-                    goroutine: end.range.goroutine,
-                    name,
-                    from,
-                    to: end.to,
-                    stopping: last.map_or(0, |(at, _)| at.since(from).max(0)),
-                    pause: restart.since(from).max(0),
-                    last: last.map(|(_, delay)| delay),
-                });
-            }
+            RangeKind::StopTheWorld => {}
         }
     }
 }

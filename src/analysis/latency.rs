@@ -20,7 +20,7 @@
 //! ```
 
 use super::histogram::Histogram;
-use super::names::NameId;
+use super::names::{NameId, Names};
 use super::states::{Goroutine, OpenRange, ProcStay, RangeEnd, RangeKind, States, Stay, Visitor};
 use crate::event::{Event, GoState, ProcState};
 use crate::ids::{GoId, ProcId};
@@ -137,11 +137,43 @@ impl Latency {
         (self.width, &self.stretches)
     }
 
+    /// Adds what another trace has, whose names are `theirs`; those of this one are `ours`. What is of
+    /// one trace alone is forgotten: the longest single wait, and [over time](Latency::over_time).
+    pub fn merge(&mut self, ours: &mut Names, other: &Latency, theirs: &Names) {
+        self.all.merge(&other.all);
+        self.first_runs.merge(&other.first_runs);
+        for (name, times) in &other.by_function {
+            let name = ours.add(theirs.text(*name));
+            self.by_function.entry(name).or_default().merge(times);
+        }
+        for (id, proc) in &other.procs {
+            let to = self.procs.entry(*id).or_default();
+            to.times.merge(&proc.times);
+            to.running = to.running.saturating_add(proc.running);
+            to.stolen = to.stolen.saturating_add(proc.stolen);
+        }
+        self.longest = None;
+        let (still, longest) = other.still;
+        self.still = (
+            self.still.0.saturating_add(still),
+            self.still.1.max(longest),
+        );
+        self.most_runnable = self.most_runnable.max(other.most_runnable);
+        self.runnable_area = self.runnable_area.saturating_add(other.runnable_area);
+        let idle = other.idle_while_runnable;
+        self.idle_while_runnable = self.idle_while_runnable.saturating_add(idle);
+        self.longest_idle = self.longest_idle.max(other.longest_idle);
+        self.syscalls.merge(&other.syscalls);
+        self.syscalls_without_proc
+            .merge(&other.syscalls_without_proc);
+        self.stretches.clear();
+    }
+
     /// What was so until now.
     fn advance(&mut self, states: &States, time: Time) {
         let since = self.since;
         if self.first.is_none() {
-            let first = states.first_time().unwrap_or(time);
+            let first = states.begin_time().unwrap_or(time);
             (self.first, self.since) = (Some(first), first);
             return;
         }
@@ -207,12 +239,15 @@ impl Visitor for Latency {
             GoState::Runnable => {
                 self.advance(states, stay.to);
                 let time = stay.nanoseconds();
+                if stay.open && !stay.counts {
+                    return;
+                }
                 if stay.open {
                     self.still = (self.still.0.saturating_add(1), self.still.1.max(time));
                     return;
                 }
                 self.runnable = self.runnable.saturating_sub(1);
-                if stay.next != GoState::Running || stay.began_before() {
+                if stay.next != GoState::Running || stay.began_before() || !stay.counts {
                     return;
                 }
                 if self.all.max().is_none_or(|longest| time > longest) {
@@ -233,7 +268,7 @@ impl Visitor for Latency {
                     stretch.times.add(time);
                 }
             }
-            GoState::Syscall if !stay.open && !stay.began_before() => {
+            GoState::Syscall if !stay.open && !stay.began_before() && stay.counts => {
                 self.syscalls.add(stay.nanoseconds());
                 if stay.without_proc.is_some() {
                     self.syscalls_without_proc.add(stay.nanoseconds());

@@ -22,7 +22,7 @@
 //! ```
 
 use super::names::{NameId, StackRef};
-use super::states::{Goroutine, States, Visitor};
+use super::states::{Goroutine, States, Stay, Visitor};
 use crate::event::{Event, GoState};
 use crate::ids::{GoId, TaskId};
 use crate::num;
@@ -39,8 +39,16 @@ pub struct Leaks {
     /// Regions that did not end, also of goroutines that did.
     pub regions: Vec<LeftRegion>,
     with_system: bool,
-    /// By slot: the stack on which the goroutine was created.
-    created_at: Vec<Option<StackRef>>,
+    /// By slot of goroutines.
+    lives: Vec<Life>,
+}
+
+/// What is known of a goroutine that lives.
+#[derive(Clone, Copy, Debug, Default)]
+struct Life {
+    /// The stack on which it was created.
+    created_at: Option<StackRef>,
+    counts: bool,
 }
 
 /// A goroutine that lives when the trace ends.
@@ -176,6 +184,11 @@ impl Leaks {
         groups
     }
 
+    fn life(&self, goroutine: &Goroutine) -> Life {
+        let life = self.lives.get(num::index(goroutine.slot));
+        life.copied().unwrap_or_default()
+    }
+
     fn leave_regions(&mut self, goroutine: &Goroutine, is_dead: bool) {
         for region in &goroutine.regions {
             self.regions.push(LeftRegion {
@@ -192,21 +205,38 @@ impl Leaks {
 }
 
 impl Visitor for Leaks {
+    fn stay(&mut self, _: &States, goroutine: &Goroutine, stay: &Stay) {
+        // Its last one says whether it counts.
+        if !stay.counts
+            && (stay.open || stay.next == GoState::NotExist)
+            && let Some(life) = self.lives.get_mut(num::index(goroutine.slot))
+        {
+            life.counts = false;
+        }
+    }
+
     fn goroutine_began(&mut self, _: &States, goroutine: &Goroutine, _: &Event<'_, '_>) {
         let slot = num::index(goroutine.slot);
-        if self.created_at.len() <= slot {
-            self.created_at.resize(slot.saturating_add(1), None);
+        if self.lives.len() <= slot {
+            self.lives.resize(slot.saturating_add(1), Life::default());
         }
-        if let Some(stack) = self.created_at.get_mut(slot) {
-            *stack = goroutine.stack.filter(|_| goroutine.is_new);
+        if let Some(life) = self.lives.get_mut(slot) {
+            life.created_at = goroutine.stack.filter(|_| goroutine.is_new);
+            life.counts = true;
         }
     }
 
     fn goroutine_ended(&mut self, _: &States, goroutine: &Goroutine) {
-        self.leave_regions(goroutine, true);
+        if self.life(goroutine).counts {
+            self.leave_regions(goroutine, true);
+        }
     }
 
     fn goroutine_left(&mut self, states: &States, goroutine: &Goroutine) {
+        let life = self.life(goroutine);
+        if !life.counts {
+            return;
+        }
         self.leave_regions(goroutine, false);
         if !matches!(goroutine.state, GoState::Waiting | GoState::Syscall) {
             return;
@@ -216,7 +246,6 @@ impl Visitor for Leaks {
         if is_system && !self.with_system {
             return;
         }
-        let created_at = self.created_at.get(num::index(goroutine.slot));
         self.goroutines.push(Left {
             id: goroutine.id,
             name: goroutine.name,
@@ -226,7 +255,7 @@ impl Visitor for Leaks {
             nanoseconds: states.last_time().since(goroutine.since).max(0),
             stack: goroutine.own_stack.or(goroutine.stack),
             is_new: goroutine.is_new,
-            created_at: created_at.copied().flatten(),
+            created_at: life.created_at,
             is_forever: goroutine.state == GoState::Waiting && reason == *"forever",
         });
     }

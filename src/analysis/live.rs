@@ -16,8 +16,9 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
-use crate::event::{Change, Details, Event, EventKind, GoState, Metric, RangeName, Resource};
-use crate::ids::GoId;
+use super::overview::Overview;
+use super::states::States;
+use crate::event::{Event, EventKind};
 use crate::num;
 use crate::time::Time;
 use alloc::collections::BTreeMap;
@@ -79,9 +80,9 @@ pub struct Gc {
     pub marking: f64,
     /// How often the world was stopped, for any reason.
     pub stops: u64,
-    /// How long in sum, in seconds.
+    /// How long in sum until the world went on, in seconds: the [pauses](super::gc::Pause).
     pub stopped: f64,
-    /// The longest of these stops, in seconds.
+    /// The longest of these, in seconds.
     pub longest_stop: f64,
 }
 
@@ -103,21 +104,13 @@ impl Pulse {
 }
 
 /// What is known from the events read so far. Memory grows with the goroutines that live at a time.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Monitor {
-    goroutines: BTreeMap<GoId, GoState>,
-    gomaxprocs: Option<u64>,
-    heap: Option<u64>,
-    heap_goal: Option<u64>,
-    /// Since when it marks.
-    marking: Option<Time>,
-    /// Since when the world is stopped, by whom.
-    stopped: BTreeMap<Resource, Time>,
+    states: States,
+    overview: Overview,
     /// Of the current generation.
     counts: [u64; EventKind::ALL.len()],
     times: Option<(Time, Time)>,
-    marked: i64,
-    gc: Gc,
 }
 
 impl Monitor {
@@ -143,96 +136,19 @@ impl Monitor {
             let (first, _) = self.times.unwrap_or((time, time));
             self.times = Some((first, time));
         }
-        match kind {
-            EventKind::StateTransition
-            | EventKind::Metric
-            | EventKind::RangeBegin
-            | EventKind::RangeActive
-            | EventKind::RangeEnd => {}
-            _ => return,
-        }
-        match event.details() {
-            Details::StateTransition(transition) => {
-                if let Change::Goroutine {
-                    id: Some(id), to, ..
-                } = transition.change
-                {
-                    if to == GoState::NotExist {
-                        self.goroutines.remove(&id);
-                    } else {
-                        self.goroutines.insert(id, to);
-                    }
-                }
-            }
-            Details::Metric(metric) => match metric.name {
-                Metric::GOMAXPROCS => self.gomaxprocs = Some(metric.value),
-                Metric::HEAP_OBJECTS => self.heap = Some(metric.value),
-                Metric::HEAP_GOAL => self.heap_goal = Some(metric.value),
-                _ => {}
-            },
-            Details::RangeBegin(range) | Details::RangeActive(range) => match range.name {
-                RangeName::GcMark => self.marking = self.marking.or(Some(time)),
-                RangeName::StopTheWorld(_) => {
-                    self.stopped.insert(range.scope, time);
-                }
-                _ => {}
-            },
-            Details::RangeEnd(range, _) => match range.name {
-                RangeName::GcMark => {
-                    self.gc.collections = self.gc.collections.saturating_add(1);
-                    if let Some(since) = self.marking.take() {
-                        self.mark(since, time);
-                    }
-                }
-                RangeName::StopTheWorld(_) => {
-                    self.gc.stops = self.gc.stops.saturating_add(1);
-                    if let Some(since) = self.stopped.remove(&range.scope) {
-                        let seconds = seconds(time.since(since));
-                        self.gc.stopped += seconds;
-                        self.gc.longest_stop = self.gc.longest_stop.max(seconds);
-                    }
-                }
-                _ => {}
-            },
-            _ => {}
-        }
-    }
-
-    /// Counts the part of a time of marking that is in this generation: it may have begun before.
-    fn mark(&mut self, since: Time, until: Time) {
-        let first = self.times.map_or(since, |(first, _)| first);
-        let marked = until.since(since.max(first));
-        self.marked = self.marked.saturating_add(marked);
+        self.states.add(event, &mut self.overview);
     }
 
     /// The pulse of what was added since the last one; none if nothing was. To be asked for at the
     /// end of each generation, with its number and the number of generations lost so far.
     pub fn take(&mut self, generation: u64, lost_generations: u64) -> Option<Pulse> {
-        let (first, last) = self.times?;
-        if let Some(since) = self.marking {
-            self.mark(since, last);
-            self.marking = Some(last);
-        }
-        self.times = None;
+        let (first, last) = self.times.take()?;
+        let page = self.overview.take(&self.states)?;
         let counts = mem::take(&mut self.counts);
-        let mut gc = mem::take(&mut self.gc);
-        let marked = mem::take(&mut self.marked);
         // A generation of one event takes no time, but one it takes.
         let seconds = seconds(last.since(first)).max(1e-9);
-        // The times of a damaged trace may be anything.
-        gc.marking = (self::seconds(marked) / seconds).clamp(0.0, 1.0);
         let rates = EventKind::ALL.iter().zip(counts);
-        let mut goroutines = Goroutines::default();
-        for state in self.goroutines.values() {
-            let count = match state {
-                GoState::Running => &mut goroutines.running,
-                GoState::Runnable => &mut goroutines.runnable,
-                GoState::Waiting => &mut goroutines.waiting,
-                GoState::Syscall => &mut goroutines.syscall,
-                _ => continue,
-            };
-            *count = count.saturating_add(1);
-        }
+        let [running, runnable, waiting, syscall] = page.states;
         Some(Pulse {
             generation,
             seconds,
@@ -241,11 +157,23 @@ impl Monitor {
                 .filter(|(kind, count)| **kind != EventKind::Sync && *count > 0)
                 .map(|(kind, count)| (kind.name(), num::float(count) / seconds))
                 .collect(),
-            goroutines,
-            gomaxprocs: self.gomaxprocs,
-            heap: self.heap,
-            heap_goal: self.heap_goal,
-            gc,
+            goroutines: Goroutines {
+                running,
+                runnable,
+                waiting,
+                syscall,
+            },
+            gomaxprocs: page.gomaxprocs,
+            heap: page.heap,
+            heap_goal: page.heap_goal,
+            gc: Gc {
+                collections: page.gc.collections,
+                // The times of a damaged trace may be anything.
+                marking: (self::seconds(page.gc.marking) / seconds).clamp(0.0, 1.0),
+                stops: page.gc.stops,
+                stopped: self::seconds(page.gc.stopped),
+                longest_stop: self::seconds(page.gc.longest_stop),
+            },
             lost_generations,
         })
     }
@@ -254,27 +182,4 @@ impl Monitor {
 fn seconds(nanoseconds: i64) -> f64 {
     let seconds = num::float(nanoseconds.unsigned_abs()) / 1e9;
     if nanoseconds < 0 { -seconds } else { seconds }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn marking_that_began_before_the_generation_is_no_part_of_it() {
-        let since = Some(Time(40));
-        for (until, part) in [(None, 1.0), (Some(Time(150)), 0.5)] {
-            let mut model = Monitor {
-                marking: since,
-                times: Some((Time(100), Time(200))),
-                ..Monitor::default()
-            };
-            if let Some(until) = until {
-                model.marking = None;
-                model.mark(Time(40), until);
-            }
-            let pulse = model.take(1, 0).unwrap();
-            assert!((pulse.gc.marking - part).abs() < 1e-9, "{pulse:?}");
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! analyses, each of which is a [`Visitor`](states::Visitor) of it; [`names`] keeps what they need of
 //! strings and stacks, [`histogram`] distributions of times.
 //!
+//! - [`scope`]: what part of a trace an analysis is about.
 //! - [`overview`]: what a program did, in a page.
 //! - [`summary`]: goroutines by the function they started with, tasks and regions by type: how many,
 //!   how long, in which states.
@@ -23,6 +24,7 @@
 pub mod as_go;
 pub mod at;
 pub mod blocked;
+mod convoys;
 #[cfg(feature = "std")]
 #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 pub mod diff;
@@ -37,6 +39,8 @@ pub mod metrics;
 pub mod names;
 pub mod overview;
 pub mod profile;
+pub mod scope;
 pub mod states;
+mod stops;
 pub mod summary;
 pub mod utilization;

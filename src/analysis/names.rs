@@ -32,6 +32,11 @@ impl NameId {
         num::index(self.0)
     }
 
+    /// The name with this [index](NameId::index).
+    pub(crate) fn of_index(index: usize) -> NameId {
+        NameId(num::slot(index))
+    }
+
     /// Whether it is the empty text.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -63,13 +68,33 @@ struct StoredFrame {
 struct StoredStack {
     start: usize,
     len: usize,
+    /// Of its frames, the place in the program that matters.
+    user: usize,
     key: StackKey,
+}
+
+/// A text, with what analyses ask about it at every event.
+#[derive(Clone, Debug, Default)]
+struct Text {
+    bytes: Box<[u8]>,
+    is_system: bool,
+    is_causal: bool,
+}
+
+impl Text {
+    fn new(text: GoStr<'_>) -> Text {
+        Text {
+            bytes: text.as_bytes().into(),
+            is_system: is_system_name(text),
+            is_causal: is_causal(text),
+        }
+    }
 }
 
 /// Names and call stacks, each kept once. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Names {
-    texts: Vec<Box<[u8]>>,
+    texts: Vec<Text>,
     by_text: BTreeMap<Box<[u8]>, NameId>,
     frames: Vec<StoredFrame>,
     stacks: Vec<StoredStack>,
@@ -83,7 +108,7 @@ impl Default for Names {
     fn default() -> Names {
         Names {
             // The empty text is the first.
-            texts: Vec::from([Box::default()]),
+            texts: Vec::from([Text::new(GoStr::EMPTY)]),
             by_text: BTreeMap::from([(Box::default(), NameId::EMPTY)]),
             frames: Vec::new(),
             stacks: Vec::new(),
@@ -104,12 +129,24 @@ impl Names {
     pub fn text(&self, id: NameId) -> GoStr<'_> {
         self.texts
             .get(id.index())
-            .map_or(GoStr::EMPTY, |text| GoStr::new(text))
+            .map_or(GoStr::EMPTY, |text| GoStr::new(&text.bytes))
     }
 
-    /// The text with this [index](NameId::index).
-    pub fn nth(&self, index: usize) -> Option<GoStr<'_>> {
-        self.texts.get(index).map(|text| GoStr::new(text))
+    /// Whether a goroutine that started with this function is the runtime's own: package `runtime`, but
+    /// not `runtime.main`.
+    #[inline]
+    pub(crate) fn is_system(&self, function: NameId) -> bool {
+        let text = self.texts.get(function.index());
+        text.is_some_and(|text| text.is_system)
+    }
+
+    /// Whether the goroutine that ends a wait for this reason is what was waited for. What comes from
+    /// outside, as data from the network or a timer, is handed on by whichever goroutine happens to
+    /// run.
+    #[inline]
+    pub(crate) fn is_causal(&self, reason: NameId) -> bool {
+        let text = self.texts.get(reason.index());
+        text.is_some_and(|text| text.is_causal)
     }
 
     /// How many texts there are, the empty one included: every [`NameId::index`] is below it.
@@ -136,7 +173,7 @@ impl Names {
         if id.0 == u32::MAX {
             return NameId::EMPTY;
         }
-        self.texts.push(text.as_bytes().into());
+        self.texts.push(Text::new(text));
         self.by_text.insert(text.as_bytes().into(), id);
         id
     }
@@ -165,20 +202,46 @@ impl Names {
         if len == 0 {
             return None;
         }
-        self.stacks.push(StoredStack { start, len, key });
+        let added = self.frames.get(start..).unwrap_or(&[]);
+        let user = added.iter().position(|f| !is_plumbing(self.text(f.func)));
+        self.stacks.push(StoredStack {
+            start,
+            len,
+            user: user.unwrap_or(0),
+            key,
+        });
         let stack = StackRef(NonZeroU32::new(num::slot(self.stacks.len()))?);
         self.by_key.insert(key, stack);
         Some(stack)
     }
 
+    /// Adds a stack of other names, if it is not there yet.
+    pub fn copy_stack(&mut self, theirs: &Names, stack: StackRef) -> Option<StackRef> {
+        self.add_stack(theirs.key(stack)?, theirs.frames(stack))
+    }
+
     /// The frames of a stack, the innermost first; none if it is of another `Names`.
-    pub fn frames(&self, stack: StackRef) -> impl DoubleEndedIterator<Item = Frame<'_>> {
+    pub fn frames(
+        &self,
+        stack: StackRef,
+    ) -> impl DoubleEndedIterator<Item = Frame<'_>> + ExactSizeIterator {
         self.stored(stack).iter().map(|frame| Frame {
             pc: frame.pc,
             func: self.text(frame.func),
             file: self.text(frame.file),
             line: frame.line,
         })
+    }
+
+    /// The same with the numbers of function and file.
+    #[cfg(feature = "perfetto")]
+    pub(crate) fn numbered_frames(
+        &self,
+        stack: StackRef,
+    ) -> impl DoubleEndedIterator<Item = (Frame<'_>, NameId, NameId)> {
+        let stored = self.stored(stack).iter();
+        let frames = self.frames(stack).zip(stored);
+        frames.map(|(frame, stored)| (frame, stored.func, stored.file))
     }
 
     /// What the stack is whatever its number: see [`StackKey`].
@@ -203,16 +266,23 @@ impl Names {
     /// synchronisation and polling: the place in the program that matters. The innermost of all if
     /// there is no other.
     pub fn user_leaf(&self, stack: StackRef) -> Option<Frame<'_>> {
-        self.frames(stack)
-            .find(|frame| !is_plumbing(frame.func))
-            .or_else(|| self.frames(stack).next())
+        let frame = self.user_frame(stack)?;
+        Some(Frame {
+            pc: frame.pc,
+            func: self.text(frame.func),
+            file: self.text(frame.file),
+            line: frame.line,
+        })
+    }
+
+    fn user_frame(&self, stack: StackRef) -> Option<&StoredFrame> {
+        let user = self.stack(stack)?.user;
+        self.stored(stack).get(user)
     }
 
     /// Function, file and line of [`user_leaf`](Names::user_leaf).
     pub(crate) fn user_place(&self, stack: StackRef) -> Option<(NameId, NameId, u64)> {
-        let frames = self.stored(stack);
-        let own = frames.iter().find(|f| !is_plumbing(self.text(f.func)));
-        let frame = own.or_else(|| frames.first())?;
+        let frame = self.user_frame(stack)?;
         Some((frame.func, frame.file, frame.line))
     }
 
@@ -244,6 +314,12 @@ impl Names {
         if let Some(here) = self.strings_here.get(number) {
             return NameId(here);
         }
+        self.new_string(event, number)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn new_string(&mut self, event: &Event<'_, '_>, number: u64) -> NameId {
         let id = self.add(event.string(number));
         self.strings_here.set(number, id.0);
         id
@@ -270,6 +346,12 @@ impl Names {
         if let Some(here) = self.stacks_here.get(number) {
             return NonZeroU32::new(here).map(StackRef);
         }
+        self.new_stack(event, number)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn new_stack(&mut self, event: &Event<'_, '_>, number: u64) -> Option<StackRef> {
         let stack = event.stack_numbered(number);
         let found = self.add_stack(stack.key(), stack.frames());
         self.stacks_here.set(number, found.map_or(0, |s| s.0.get()));
@@ -281,6 +363,18 @@ impl Names {
     pub fn stack_at(&mut self, event: &Event<'_, '_>) -> Option<StackRef> {
         self.stack_of(event, event.stack_number())
     }
+}
+
+pub(crate) fn is_system_name(function: GoStr<'_>) -> bool {
+    function.starts_with("runtime.") && function != GoStr::from("runtime.main")
+}
+
+fn is_causal(reason: GoStr<'_>) -> bool {
+    !(reason == *"network"
+        || reason == *"sleep"
+        || reason == *"preempted"
+        || reason == *"system goroutine wait"
+        || reason.contains("GC"))
 }
 
 /// Whether a function is of the runtime, or of what the standard library waits with.

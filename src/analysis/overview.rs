@@ -23,8 +23,9 @@
 use super::histogram::Histogram;
 use super::names::NameId;
 use super::states::{
-    Goroutine, OpenRange, OpenTask, RangeEnd, RangeKind, States, Stay, Sums, TaskEnd, Visitor,
+    Goroutine, OpenRange, Proc, ProcStay, RangeEnd, RangeKind, States, Stay, Sums, TaskEnd, Visitor,
 };
+use super::stops::Stops;
 use crate::event::{Event, GoState};
 use crate::ids::{GoId, TaskId};
 use crate::num;
@@ -49,13 +50,14 @@ pub struct Overview {
     tasks: BTreeMap<NameId, TaskType>,
     assist: i64,
     gc: Gc,
+    stops: Stops,
     heap_most: u64,
     /// By slot: the life that is there, and what it had spent when this was last asked.
     before: Vec<(u64, Sums)>,
 }
 
 /// What happened in a stretch of time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page {
     /// When it begins: at the first event, or where the page before ended.
@@ -133,7 +135,7 @@ pub struct Function {
 }
 
 /// Tasks of one type.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TaskType {
     /// The type.
@@ -156,9 +158,11 @@ pub struct Gc {
     pub marking: i64,
     /// How often the world was stopped, for any reason.
     pub stops: u64,
-    /// How long that took in sum, in nanoseconds: stopping the world, and until what stopped it went on.
+    /// How long it took in sum until the world went on, in nanoseconds: the
+    /// [pauses](super::gc::Pause::pause), not the ranges. A stop is part of the page in which its range
+    /// ends.
     pub stopped: i64,
-    /// The longest of these.
+    /// The longest of these pauses.
     pub longest_stop: i64,
     /// Why that was, in Go's words.
     pub longest_reason: NameId,
@@ -183,20 +187,109 @@ impl Page {
         }
     }
 
+    /// Adds the page that follows on this one: it is then the page of both stretches, as if it had not
+    /// been asked for in between. Only times of goroutines whose function became known in the second
+    /// stretch stay where they were counted, with those of unknown functions.
+    ///
+    /// Both are pages of one [`Overview`], or the names of both are of one [`States`]. Lists are sorted
+    /// anew; it takes time in proportion to the functions and types of tasks, not to events.
+    pub fn join(&mut self, next: &Page) {
+        self.to = next.to;
+        self.gomaxprocs = next.gomaxprocs;
+        self.states = next.states;
+        self.created = self.created.saturating_add(next.created);
+        self.ended = self.ended.saturating_add(next.ended);
+        self.most = self.most.max(next.most);
+        for (sum, more) in [
+            (&mut self.used.program, next.used.program),
+            (&mut self.used.gc, next.used.gc),
+            (&mut self.used.runtime, next.used.runtime),
+            (&mut self.used.syscalls, next.used.syscalls),
+            (&mut self.gc.marking, next.gc.marking),
+            (&mut self.gc.stopped, next.gc.stopped),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        for (sum, more) in [
+            (&mut self.syscalls, next.syscalls),
+            (&mut self.gc.collections, next.gc.collections),
+            (&mut self.gc.stops, next.gc.stops),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        self.sched.merge(&next.sched);
+        if let Some(longest) = next.longest_sched
+            && self.longest_sched.is_none_or(|(.., time)| time < longest.2)
+        {
+            self.longest_sched = Some(longest);
+        }
+        if self.gc.longest_stop < next.gc.longest_stop {
+            self.gc.longest_stop = next.gc.longest_stop;
+            self.gc.longest_reason = next.gc.longest_reason;
+        }
+        self.heap = next.heap;
+        self.heap_most = self.heap_most.max(next.heap_most);
+        self.heap_goal = next.heap_goal;
+
+        let functions = core::mem::take(&mut self.functions);
+        let mut by_name: BTreeMap<NameId, Function> =
+            functions.into_iter().map(|f| (f.name, f)).collect();
+        for function in by_name.values_mut() {
+            // Those that live on are in both.
+            function.count = function.count.saturating_sub(function.alive);
+            function.alive = 0;
+        }
+        for more in &next.functions {
+            let function = by_name.entry(more.name).or_insert(Function {
+                name: more.name,
+                ..Function::default()
+            });
+            function.count = function.count.saturating_add(more.count);
+            function.alive = more.alive;
+            function.sums = function.sums.plus(&more.sums);
+        }
+        self.functions = by_use(by_name);
+
+        let tasks = core::mem::take(&mut self.tasks);
+        let mut by_type: BTreeMap<NameId, TaskType> =
+            tasks.into_iter().map(|task| (task.ty, task)).collect();
+        for task in by_type.values_mut() {
+            task.open = 0;
+        }
+        for more in &next.tasks {
+            let task = by_type.entry(more.ty).or_insert_with(|| TaskType {
+                ty: more.ty,
+                ..TaskType::default()
+            });
+            task.open = more.open;
+            task.times.merge(&more.times);
+            if let Some(slowest) = more.slowest
+                && task.slowest.is_none_or(|(_, time)| time < slowest.1)
+            {
+                task.slowest = Some(slowest);
+            }
+        }
+        self.tasks = by_time(by_type);
+    }
+
     /// The part of the processors' time that was used, 0 to 1.
     pub fn busy(&self) -> f64 {
         self.part(self.used.total())
     }
 }
 
-fn add(to: &mut Sums, more: &Sums) {
-    to.running = to.running.saturating_add(more.running);
-    to.runnable = to.runnable.saturating_add(more.runnable);
-    to.waiting = to.waiting.saturating_add(more.waiting);
-    to.syscall = to.syscall.saturating_add(more.syscall);
-    to.syscall_without_proc = to
-        .syscall_without_proc
-        .saturating_add(more.syscall_without_proc);
+/// What ran the longest first.
+fn by_use(functions: BTreeMap<NameId, Function>) -> Vec<Function> {
+    let mut functions: Vec<Function> = functions.into_values().collect();
+    functions.sort_by_key(|f| (Reverse(f.sums.running), Reverse(f.count), f.name));
+    functions
+}
+
+/// What took the longest in sum first.
+fn by_time(tasks: BTreeMap<NameId, TaskType>) -> Vec<TaskType> {
+    let mut tasks: Vec<TaskType> = tasks.into_values().collect();
+    tasks.sort_by_key(|task| (Reverse(task.times.sum()), task.ty));
+    tasks
 }
 
 impl Overview {
@@ -227,12 +320,12 @@ impl Overview {
         });
         function.count = function.count.saturating_add(1);
         function.alive = function.alive.saturating_add(u64::from(is_alive));
-        add(&mut function.sums, &spent);
+        function.sums = function.sums.plus(&spent);
     }
 
     /// What happened since this was asked before, or since the first event. `None` if there was none.
     pub fn take(&mut self, states: &States) -> Option<Page> {
-        let from = self.since.or(states.first_time())?;
+        let from = self.since.or(states.begin_time())?;
         let to = states.last_time();
         let mut counts = [0u64; 4];
         for goroutine in states.goroutines() {
@@ -262,11 +355,8 @@ impl Overview {
             let time = to.since(range.from.max(from)).max(0);
             self.gc.marking = self.gc.marking.saturating_add(time);
         }
-        let mut functions: Vec<Function> =
-            core::mem::take(&mut self.functions).into_values().collect();
-        functions.sort_by_key(|f| (Reverse(f.sums.running), Reverse(f.count), f.name));
-        let mut tasks: Vec<TaskType> = core::mem::take(&mut self.tasks).into_values().collect();
-        tasks.sort_by_key(|task| (Reverse(task.times.sum()), task.ty));
+        let functions = by_use(core::mem::take(&mut self.functions));
+        let tasks = by_time(core::mem::take(&mut self.tasks));
         let page = Page {
             from,
             to,
@@ -289,10 +379,6 @@ impl Overview {
         self.heap_most = 0;
         self.since = Some(to);
         Some(page)
-    }
-
-    fn see_heap(&mut self, states: &States) {
-        self.heap_most = self.heap_most.max(states.heap().unwrap_or(0));
     }
 }
 
@@ -318,13 +404,12 @@ fn used(states: &States, functions: &[Function], assist: i64) -> Used {
 }
 
 impl Visitor for Overview {
-    fn goroutine_began(&mut self, states: &States, goroutine: &Goroutine, _: &Event<'_, '_>) {
+    fn goroutine_began(&mut self, _: &States, goroutine: &Goroutine, _: &Event<'_, '_>) {
         self.lives = self.lives.saturating_add(1);
         self.most = self.most.max(self.lives);
         if goroutine.is_new {
             self.created = self.created.saturating_add(1);
         }
-        self.see_heap(states);
     }
 
     #[inline]
@@ -337,10 +422,10 @@ impl Visitor for Overview {
                     self.longest = Some((stay.id, goroutine.name, time));
                 }
             }
+            GoState::Running => self.stops.stay(states, goroutine, stay),
             GoState::Syscall if !stay.open => self.syscalls = self.syscalls.saturating_add(1),
             _ => {}
         }
-        self.see_heap(states);
     }
 
     fn goroutine_ended(&mut self, _: &States, goroutine: &Goroutine) {
@@ -349,12 +434,31 @@ impl Visitor for Overview {
         self.lives = self.lives.saturating_sub(1);
     }
 
-    fn range_began(&mut self, states: &States, _: &OpenRange) {
-        self.see_heap(states);
+    fn proc_began(&mut self, states: &States, proc: &Proc) {
+        self.stops.proc_began(states, proc);
+    }
+
+    fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
+        self.stops.proc_stay(states, stay);
+    }
+
+    fn heap_changed(&mut self, states: &States) {
+        self.heap_most = self.heap_most.max(states.heap().unwrap_or(0));
+    }
+
+    fn range_began(&mut self, states: &States, range: &OpenRange) {
+        self.stops.range_began(states, range);
     }
 
     fn range_ended(&mut self, states: &States, end: &RangeEnd) {
-        self.see_heap(states);
+        if let Some(stop) = self.stops.ended(states, end) {
+            self.gc.stops = self.gc.stops.saturating_add(1);
+            self.gc.stopped = self.gc.stopped.saturating_add(stop.pause);
+            if stop.pause > self.gc.longest_stop {
+                self.gc.longest_stop = stop.pause;
+                self.gc.longest_reason = stop.reason;
+            }
+        }
         let since = self.since.unwrap_or(end.range.from);
         let time = end.to.since(end.range.from.max(since)).max(0);
         match end.range.kind {
@@ -363,20 +467,8 @@ impl Visitor for Overview {
                 self.gc.marking = self.gc.marking.saturating_add(time);
             }
             RangeKind::GcMarkAssist => self.assist = self.assist.saturating_add(end.executing),
-            RangeKind::StopTheWorld => {
-                self.gc.stops = self.gc.stops.saturating_add(1);
-                self.gc.stopped = self.gc.stopped.saturating_add(time);
-                if time > self.gc.longest_stop {
-                    self.gc.longest_stop = time;
-                    self.gc.longest_reason = end.range.reason;
-                }
-            }
-            RangeKind::GcSweep => {}
+            RangeKind::StopTheWorld | RangeKind::GcSweep => {}
         }
-    }
-
-    fn task_began(&mut self, states: &States, _: &OpenTask) {
-        self.see_heap(states);
     }
 
     fn task_ended(&mut self, _: &States, task: &TaskEnd) {

@@ -26,8 +26,6 @@ use super::as_go::ProfileKind;
 use super::names::{NameId, Names, StackRef};
 use super::states::{Goroutine, States, Stay, Visitor};
 use crate::event::{Event, EventKind, GoState};
-use crate::ids::GoId;
-use crate::time::Time;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -112,6 +110,12 @@ struct Counted {
     time: i64,
 }
 
+impl Counted {
+    const fn once(time: i64) -> Counted {
+        Counted { count: 1, time }
+    }
+}
+
 /// What is counted together.
 type Key = (Option<StackRef>, GoState, NameId);
 
@@ -125,8 +129,6 @@ pub struct Profile {
     by_stack: Vec<(Option<StackRef>, Counted)>,
     /// Which reasons count, by [`NameId::index`].
     fits: Vec<Option<bool>>,
-    from: Time,
-    only: Vec<GoId>,
 }
 
 /// Between two samples of the CPU profiler.
@@ -140,21 +142,23 @@ impl Profile {
             samples: BTreeMap::new(),
             by_stack: Vec::new(),
             fits: Vec::new(),
-            from: Time(i64::MIN),
-            only: Vec::new(),
         }
     }
 
-    /// Counts only what these goroutines do.
-    #[must_use]
-    pub fn with_goroutines(mut self, only: impl IntoIterator<Item = GoId>) -> Profile {
-        self.only.extend(only);
-        self
-    }
-
-    /// Counts only time from here on.
-    pub const fn set_from(&mut self, from: Time) {
-        self.from = from;
+    /// Adds the profile of another trace of the same kind, whose names are `theirs`; those of this one
+    /// are `ours`.
+    pub fn merge(&mut self, ours: &mut Names, other: &Profile, theirs: &Names) {
+        for sample in other.samples() {
+            let stack = sample
+                .stack
+                .and_then(|stack| ours.copy_stack(theirs, stack));
+            let reason = ours.add(theirs.text(sample.reason));
+            let counted = Counted {
+                count: sample.count,
+                time: sample.nanoseconds,
+            };
+            self.count((stack, sample.state, reason), counted);
+        }
     }
 
     /// What it counts.
@@ -188,15 +192,14 @@ impl Profile {
         if self.kind != Kind::Cpu || event.kind() != EventKind::StackSample {
             return;
         }
-        let of = event.goroutine();
-        let wanted = self.only.is_empty() || of.is_some_and(|id| self.only.contains(&id));
-        if wanted && event.time() >= self.from {
-            let stack = states.names_mut().stack_at(event);
-            self.count((stack, GoState::Running, NameId::EMPTY), PERIOD);
-        }
+        let stack = states.names_mut().stack_at(event);
+        self.count(
+            (stack, GoState::Running, NameId::EMPTY),
+            Counted::once(PERIOD),
+        );
     }
 
-    fn count(&mut self, key: Key, time: i64) {
+    fn count(&mut self, key: Key, more: Counted) {
         let counted = if matches!(self.kind, Kind::Wall | Kind::OffCpu) {
             self.samples.entry(key).or_default()
         } else {
@@ -211,8 +214,8 @@ impl Profile {
             *stack = key.0;
             counted
         };
-        counted.count = counted.count.saturating_add(1);
-        counted.time = counted.time.saturating_add(time);
+        counted.count = counted.count.saturating_add(more.count);
+        counted.time = counted.time.saturating_add(more.time);
     }
 
     /// Whether a reason counts for this kind.
@@ -246,10 +249,7 @@ impl Visitor for Profile {
             Kind::Wall => true,
             Kind::OffCpu => stay.state != GoState::Running,
         };
-        if !wanted || !self.only.is_empty() && !self.only.contains(&stay.id) {
-            return;
-        }
-        if !self.reason_fits(states.names(), stay.reason) {
+        if !wanted || !stay.counts || !self.reason_fits(states.names(), stay.reason) {
             return;
         }
         let mut from = stay.from;
@@ -259,7 +259,7 @@ impl Visitor for Profile {
             };
             from = since;
         }
-        let time = stay.to.since(from.max(self.from));
+        let time = stay.to.since(from);
         if time <= 0 {
             return;
         }
@@ -274,6 +274,6 @@ impl Visitor for Profile {
             Kind::Net | Kind::Sync | Kind::Syscall | Kind::Sched | Kind::Cpu => NameId::EMPTY,
             Kind::Wall | Kind::OffCpu => stay.reason,
         };
-        self.count((stack, stay.state, reason), time);
+        self.count((stack, stay.state, reason), Counted::once(time));
     }
 }

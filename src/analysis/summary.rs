@@ -26,12 +26,15 @@
 
 use super::histogram::Histogram;
 use super::names::{NameId, Names};
+use super::scope::Scope;
 use super::states::{
     Goroutine, OpenTask, RegionEnd, RegionKey, States, Stay, Sums, TaskEnd, Visitor,
 };
 use crate::event::{Event, GoState};
 use crate::ids::{GoId, TaskId};
 use crate::num;
+use crate::select::Filter;
+use crate::tables::NIL;
 use crate::time::Time;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -170,20 +173,19 @@ impl Group {
     }
 
     fn add(&mut self, part: &Part) {
+        let [running, runnable, waiting, syscall, blocked] = &mut self.states;
         if part.syscall_without > 0 {
-            self.state_mut(StateKind::SyscallBlocked)
-                .stays
-                .add(part.syscall_without);
+            blocked.stays.add(part.syscall_without);
         }
-        let kind = match part.state {
-            GoState::Running => StateKind::Running,
-            GoState::Runnable => StateKind::Runnable,
-            GoState::Waiting => StateKind::Waiting,
-            GoState::Syscall => StateKind::Syscall,
+        let times = match part.state {
+            GoState::Running => running,
+            GoState::Runnable => runnable,
+            GoState::Waiting => waiting,
+            GoState::Syscall => syscall,
             GoState::Undetermined | GoState::NotExist => return,
         };
-        self.state_mut(kind).stays.add(part.time);
-        if kind == StateKind::Waiting
+        times.stays.add(part.time);
+        if part.state == GoState::Waiting
             && let Some(times) = self.reason(part.reason)
         {
             times.stays.add(part.time);
@@ -201,16 +203,54 @@ struct Part {
     syscall_without: i64,
 }
 
+impl Part {
+    const fn of(stay: &Stay) -> Part {
+        let without = stay.nanoseconds_without_proc();
+        let time = stay.nanoseconds().saturating_sub(without);
+        Part {
+            state: stay.state,
+            reason: stay.reason,
+            time: if time < 0 { 0 } else { time },
+            syscall_without: without,
+        }
+    }
+}
+
 /// What is known of a goroutine that lives.
 #[derive(Clone, Debug, Default)]
 struct Account {
     life: u64,
+    /// Whether any of its time counts.
+    counts: bool,
     /// The place of its group, once it has a name.
     group: Option<u32>,
     reasons: Vec<(NameId, i64)>,
     sums: Sums,
     /// Before that.
     waiting: Vec<Part>,
+}
+
+impl Account {
+    #[inline]
+    fn count(&mut self, part: &Part) {
+        if part.state == GoState::Waiting {
+            match self.reasons.iter_mut().find(|(r, _)| *r == part.reason) {
+                Some((_, time)) => *time = time.saturating_add(part.time),
+                None => self.reasons.push((part.reason, part.time)),
+            }
+        }
+        self.sums.count(part.state, part.time, part.syscall_without);
+    }
+
+    /// Another goroutine begins here. The lists keep their room: most goroutines need as much.
+    fn begin(&mut self, life: u64) {
+        self.life = life;
+        self.counts = false;
+        self.group = None;
+        self.sums = Sums::default();
+        self.reasons.clear();
+        self.waiting.clear();
+    }
 }
 
 /// A task that took long.
@@ -288,13 +328,12 @@ pub struct RegionType {
 #[derive(Clone, Debug)]
 pub struct Summary {
     groups: Vec<Group>,
-    by_name: BTreeMap<NameId, u32>,
+    /// By the index of a function: the place of its group.
+    by_name: Vec<u32>,
     accounts: Vec<Account>,
     tasks: BTreeMap<NameId, TaskType>,
     regions: BTreeMap<RegionKey, RegionType>,
     keep: usize,
-    window: Option<(Time, Time)>,
-    only: Vec<GoId>,
 }
 
 impl Default for Summary {
@@ -302,6 +341,9 @@ impl Default for Summary {
         Summary::new()
     }
 }
+
+/// Everything.
+static ALL: Filter = Filter::new();
 
 /// How many stays are kept of a goroutine whose name is not known yet. Two or three are usual.
 const NAMELESS: usize = 32;
@@ -311,13 +353,11 @@ impl Summary {
     pub const fn new() -> Summary {
         Summary {
             groups: Vec::new(),
-            by_name: BTreeMap::new(),
+            by_name: Vec::new(),
             accounts: Vec::new(),
             tasks: BTreeMap::new(),
             regions: BTreeMap::new(),
             keep: 10,
-            window: None,
-            only: Vec::new(),
         }
     }
 
@@ -326,18 +366,6 @@ impl Summary {
     pub const fn with_slowest(mut self, keep: usize) -> Summary {
         self.keep = keep;
         self
-    }
-
-    /// Counts only what these goroutines do.
-    #[must_use]
-    pub fn with_goroutines(mut self, only: impl IntoIterator<Item = GoId>) -> Summary {
-        self.only.extend(only);
-        self
-    }
-
-    /// Counts only time from here on; of tasks and regions those that end in it.
-    pub const fn set_from(&mut self, from: Time) {
-        self.window = Some((from, Time(i64::MAX)));
     }
 
     /// Goroutines by start function, in the order in which they were first seen.
@@ -355,14 +383,23 @@ impl Summary {
         self.regions.values()
     }
 
-    /// What is open in the end counts as open. To be called once after [`States::finish`].
-    pub fn add_open(&mut self, states: &States) {
+    /// What is open in the end counts as open, as far as the scope says that it counts. To be called
+    /// once after [`States::finish`] or [`Scope::finish`].
+    pub fn add_open(&mut self, states: &States, scope: Option<&mut Scope<'_>>) {
+        let mut all = Scope::new(&ALL);
+        let scope = scope.unwrap_or(&mut all);
         for task in states.tasks() {
+            if !scope.counts_task(states, task) {
+                continue;
+            }
             let ty = self.task_type(task.ty);
             ty.open = ty.open.saturating_add(1);
         }
         for goroutine in states.goroutines() {
             for region in &goroutine.regions {
+                if !scope.counts_region(states, goroutine, region) {
+                    continue;
+                }
                 let key = region.key(states);
                 let ty = self.region_type(key);
                 ty.count = ty.count.saturating_add(1);
@@ -420,14 +457,25 @@ impl Summary {
     }
 
     fn group_of(&mut self, name: NameId) -> u32 {
-        let next = num::slot(self.groups.len());
-        let at = *self.by_name.entry(name).or_insert(next);
-        if at == next {
-            self.groups.push(Group {
-                name,
-                ..Group::default()
-            });
+        match self.by_name.get(name.index()) {
+            Some(at) if *at != NIL => *at,
+            _ => self.new_group(name),
         }
+    }
+
+    #[cold]
+    fn new_group(&mut self, name: NameId) -> u32 {
+        let at = num::slot(self.groups.len());
+        if self.by_name.len() <= name.index() {
+            self.by_name.resize(name.index().saturating_add(1), NIL);
+        }
+        if let Some(place) = self.by_name.get_mut(name.index()) {
+            *place = at;
+        }
+        self.groups.push(Group {
+            name,
+            ..Group::default()
+        });
         at
     }
 
@@ -448,66 +496,61 @@ impl Summary {
         })
     }
 
-    fn counts(&self, id: GoId) -> bool {
-        self.only.is_empty() || self.only.contains(&id)
-    }
-
-    /// The part of a stay that counts.
-    fn part(&self, stay: &Stay) -> Option<Part> {
-        let clip = |time: Time| match self.window {
-            Some((from, to)) => time.clamp(from, to),
-            None => time,
-        };
-        let (from, to) = (clip(stay.from), clip(stay.to));
-        if self.window.is_some_and(|(from, _)| stay.to <= from) || !self.counts(stay.id) {
-            return None;
-        }
-        let without = stay.without_proc.map_or(0, |since| to.since(clip(since)));
-        let without = without.max(0);
-        Some(Part {
-            state: stay.state,
-            reason: stay.reason,
-            time: to.since(from).max(0).saturating_sub(without).max(0),
-            syscall_without: without,
-        })
-    }
-
-    /// A goroutine is over: what it did is added to its group.
-    fn fold(&mut self, states: &States, goroutine: &Goroutine, ended: bool) {
-        if !self.counts(goroutine.id) {
-            return;
-        }
-        let slot = num::index(goroutine.slot);
+    /// A stay of a goroutine whose group is not known yet: when it is, its earlier ones count, too.
+    #[cold]
+    fn stay_without_group(&mut self, slot: usize, name: NameId, part: Part) {
+        let earlier = self.accounts.get(slot).map_or(0, |a| a.waiting.len());
+        // It may have no name yet; after so much it will have none.
+        let is_known = !name.is_empty() || earlier >= NAMELESS;
+        let group = is_known.then(|| self.group_of(name));
         let Some(account) = self.accounts.get_mut(slot) else {
             return;
         };
-        let account = core::mem::take(account);
-        if account.life != goroutine.life {
+        account.group = group;
+        let Some(group) = group.and_then(|group| self.groups.get_mut(num::index(group))) else {
+            account.waiting.push(part);
+            return;
+        };
+        for earlier in account.waiting.drain(..) {
+            group.add(&earlier);
+        }
+        group.add(&part);
+    }
+
+    /// A goroutine is over: what it did is added to its group. It is none of it if nothing counts.
+    fn fold(&mut self, states: &States, goroutine: &Goroutine, ended: bool) {
+        let slot = num::index(goroutine.slot);
+        let account = self.accounts.get(slot);
+        let Some(account) = account.filter(|account| account.life == goroutine.life) else {
+            return;
+        };
+        if !account.counts {
             return;
         }
         let at = account.group;
         let at = at.unwrap_or_else(|| self.group_of(goroutine.name));
-        let Some(group) = self.groups.get_mut(num::index(at)) else {
+        let (Some(account), Some(group)) = (
+            self.accounts.get_mut(slot),
+            self.groups.get_mut(num::index(at)),
+        ) else {
             return;
         };
-        for part in &account.waiting {
-            group.add(part);
+        // It is counted once.
+        account.life = 0;
+        for part in account.waiting.drain(..) {
+            group.add(&part);
         }
         group.count = group.count.saturating_add(1);
         group.created = group.created.saturating_add(u64::from(goroutine.is_new));
         group.ended = group.ended.saturating_add(u64::from(ended));
-        let from = match self.window {
-            Some((from, _)) => goroutine.created.max(from),
-            None => goroutine.created,
-        };
-        group.lives.add(states.last_time().since(from));
+        group.lives.add(states.last_time().since(goroutine.created));
         for kind in StateKind::ALL {
             let time = kind.of(&account.sums);
             if time > 0 {
                 group.state_mut(*kind).goroutines.add(time);
             }
         }
-        for (reason, time) in account.reasons {
+        for (reason, time) in account.reasons.drain(..) {
             if let Some(times) = group.reason(reason) {
                 times.goroutines.add(time);
             }
@@ -532,50 +575,27 @@ impl Visitor for Summary {
                 .resize_with(slot.saturating_add(1), Account::default);
         }
         if let Some(account) = self.accounts.get_mut(slot) {
-            *account = Account {
-                life: goroutine.life,
-                ..Account::default()
-            };
+            account.begin(goroutine.life);
         }
     }
 
     #[inline]
     fn stay(&mut self, _: &States, goroutine: &Goroutine, stay: &Stay) {
-        let Some(part) = self.part(stay) else { return };
+        if !stay.counts {
+            return;
+        }
+        let part = Part::of(stay);
         let slot = num::index(goroutine.slot);
-        let named = !goroutine.name.is_empty();
-        let group = match self.accounts.get(slot) {
-            Some(Account {
-                group: Some(group), ..
-            }) => Some(*group),
-            _ if named => Some(self.group_of(goroutine.name)),
-            // It has no name yet, and after so much it will have none.
-            Some(account) if account.waiting.len() >= NAMELESS => {
-                Some(self.group_of(NameId::EMPTY))
-            }
-            _ => None,
-        };
         let Some(account) = self.accounts.get_mut(slot) else {
             return;
         };
-        if part.state == GoState::Waiting {
-            match account.reasons.iter_mut().find(|(r, _)| *r == part.reason) {
-                Some((_, time)) => *time = time.saturating_add(part.time),
-                None => account.reasons.push((part.reason, part.time)),
-            }
+        account.counts = true;
+        account.count(&part);
+        let group = account.group.map(num::index);
+        match group.and_then(|group| self.groups.get_mut(group)) {
+            Some(group) => group.add(&part),
+            None => self.stay_without_group(slot, goroutine.name, part),
         }
-        account
-            .sums
-            .count(part.state, part.time, part.syscall_without);
-        account.group = group;
-        let Some(group) = group.and_then(|group| self.groups.get_mut(num::index(group))) else {
-            account.waiting.push(part);
-            return;
-        };
-        for earlier in account.waiting.drain(..) {
-            group.add(&earlier);
-        }
-        group.add(&part);
     }
 
     fn goroutine_ended(&mut self, states: &States, goroutine: &Goroutine) {
@@ -593,18 +613,12 @@ impl Visitor for Summary {
 
     fn task_ended(&mut self, _: &States, end: &TaskEnd) {
         let keep = self.keep;
-        let outside = self.window.is_some_and(|(from, _)| end.to < from);
         let ty = self.task_type(end.ty);
         let Some(begin) = end.begin else {
             ty.count = ty.count.saturating_add(1);
             ty.begun_before = ty.begun_before.saturating_add(1);
             return;
         };
-        if outside {
-            // It is no part of what is asked for.
-            ty.count = ty.count.saturating_sub(1);
-            return;
-        }
         let slow = SlowTask {
             id: end.id,
             goroutine: begin.goroutine,
@@ -616,10 +630,6 @@ impl Visitor for Summary {
     }
 
     fn region_ended(&mut self, states: &States, goroutine: &Goroutine, end: &RegionEnd) {
-        let outside = self.window.is_some_and(|(from, _)| end.to < from);
-        if outside || !self.counts(goroutine.id) {
-            return;
-        }
         let keep = self.keep;
         let Some(begin) = end.begin else {
             let ty = self.region_type((end.ty, None));

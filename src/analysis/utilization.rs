@@ -12,8 +12,11 @@
 
 use super::as_go::Flags;
 use super::names::NameId;
-use super::states::{Goroutine, OpenRange, ProcStay, RangeEnd, RangeKind, States, Stay, Visitor};
-use crate::event::{Details, Event, EventKind, GoState, Metric, ProcState, Resource};
+use super::states::{
+    Goroutine, OpenRange, Proc, ProcStay, RangeEnd, RangeKind, States, Stay, Visitor,
+};
+use super::stops::Stops;
+use crate::event::{Details, Event, EventKind, GoState, Metric, Resource};
 use crate::ids::{GoId, ProcId};
 use crate::num;
 use crate::time::Time;
@@ -41,8 +44,7 @@ pub struct Utilization {
     /// Since when they are at work for the collector.
     workers: BTreeMap<GoId, Time>,
     worker: Option<NameId>,
-    /// A stop of the world: since when, the others that run, the proc that stops them.
-    stop: Option<(Time, usize, Option<ProcId>)>,
+    stops: Stops,
     last: i64,
 }
 
@@ -115,18 +117,6 @@ impl Utilization {
         self.flags.stw
             && range.kind == RangeKind::StopTheWorld
             && states.names().text(range.reason).contains("GC")
-    }
-
-    fn stopped(&mut self, to: Time) {
-        if let Some((from, ..)) = self.stop.take()
-            && from < to
-        {
-            self.taken.push(Taken {
-                from: from.0,
-                to: to.0,
-                proc: None,
-            });
-        }
     }
 
     /// The curves: one for all processors, or with `perProc` one for each that ever was. None if the
@@ -212,10 +202,11 @@ impl Utilization {
 
 impl Visitor for Utilization {
     #[inline]
-    fn stay(&mut self, _: &States, _: &Goroutine, stay: &Stay) {
+    fn stay(&mut self, states: &States, goroutine: &Goroutine, stay: &Stay) {
         if stay.state != GoState::Running {
             return;
         }
+        self.stops.stay(states, goroutine, stay);
         let since = [self.assisting.get(&stay.id), self.workers.get(&stay.id)];
         if let Some(since) = since.into_iter().flatten().min().copied() {
             self.take(since.max(stay.from), stay.to, stay.proc);
@@ -227,20 +218,12 @@ impl Visitor for Utilization {
         self.workers.remove(&goroutine.id);
     }
 
-    fn proc_stay(&mut self, _: &States, stay: &ProcStay) {
-        if stay.open {
-            return;
-        }
-        let Some((_, others, own)) = &mut self.stop else {
-            return;
-        };
-        let is_other = *own != Some(stay.id);
-        match (stay.state, stay.next) {
-            (ProcState::Running, _) if is_other => *others = others.saturating_sub(1),
-            (_, ProcState::Running) if *others == 0 => self.stopped(stay.to),
-            (_, ProcState::Running) if is_other => *others = others.saturating_add(1),
-            _ => {}
-        }
+    fn proc_began(&mut self, states: &States, proc: &Proc) {
+        self.stops.proc_began(states, proc);
+    }
+
+    fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
+        self.stops.proc_stay(states, stay);
     }
 
     fn range_began(&mut self, states: &States, range: &OpenRange) {
@@ -250,15 +233,20 @@ impl Visitor for Utilization {
         {
             self.assisting.insert(id, range.from);
         }
-        if self.is_gc_stop(states, range) {
-            let others = states
-                .procs()
-                .filter(|proc| proc.state == ProcState::Running && Some(proc.id) != range.proc);
-            self.stop = Some((range.from, others.count(), range.proc));
-        }
+        self.stops.range_began(states, range);
     }
 
     fn range_ended(&mut self, states: &States, end: &RangeEnd) {
+        let stop = self.stops.ended(states, end);
+        if let Some(stop) = stop.filter(|_| self.is_gc_stop(states, &end.range))
+            && stop.pause > 0
+        {
+            self.taken.push(Taken {
+                from: stop.from.0,
+                to: stop.restart().0,
+                proc: None,
+            });
+        }
         match (end.range.kind, end.range.scope) {
             (RangeKind::GcSweep, Resource::Proc(proc)) if self.flags.sweep => {
                 self.take(end.range.from, end.to, Some(proc));
@@ -271,9 +259,6 @@ impl Visitor for Utilization {
                 {
                     self.take(since.max(goroutine.since), end.to, goroutine.proc);
                 }
-            }
-            (RangeKind::StopTheWorld, _) if self.is_gc_stop(states, &end.range) => {
-                self.stopped(end.to);
             }
             _ => {}
         }
@@ -344,10 +329,34 @@ impl Curve {
     /// the minimum mutator utilisation. The first of several. A longer window than the curve is the
     /// curve; none for an empty curve.
     pub fn least(&self, window: i64) -> Option<Window> {
-        let (start, _) = *self.points.first()?;
+        let mut least: Option<Window> = None;
+        for found in self.windows(window) {
+            if least.is_none_or(|least| found.left < least.left) {
+                least = Some(found);
+            }
+        }
+        least
+    }
+
+    /// How the means of all windows of this length, in nanoseconds, are distributed (the mutator
+    /// utilisation distribution, MUD): for each part of them, 0 to 1, the mean that this
+    /// part does not exceed. So 0.01 gives what is left to the program in the worst hundredth of all
+    /// moments, and 0 the [least](Curve::least). Empty for an empty curve. Go has a function for it too,
+    /// which gives the minimum whatever the part is (Go 1.27).
+    ///
+    /// It takes time in proportion to n log n, of the n moments at which the curve changes.
+    pub fn quantiles(&self, window: i64, parts: &[f64]) -> Vec<f64> {
+        quantiles(core::slice::from_ref(self), window, parts)
+    }
+
+    /// Windows of this length in order of time: between one and the next, the mean changes evenly.
+    fn windows(&self, window: i64) -> Vec<Window> {
+        let Some((start, _)) = self.points.first().copied() else {
+            return Vec::new();
+        };
         let window = window.clamp(1, self.length().max(1));
         let last = self.end.saturating_sub(window).max(start);
-        // The minimum is where one end of the window is where the curve changes.
+        // It bends where one end of the window is where the curve changes.
         let begins = self.points.iter().map(|(time, _)| *time);
         let ends = self
             .points
@@ -361,12 +370,11 @@ impl Curve {
         starts.sort_unstable();
         starts.dedup();
         let (mut a, mut b) = (0usize, 0usize);
-        let mut least: Option<Window> = None;
         let next = |at: usize, time: i64| {
             let next = self.points.get(at.saturating_add(1));
             next.is_some_and(|(since, _)| *since <= time)
         };
-        for from in starts {
+        let windows = starts.into_iter().map(|from| {
             let to = from.saturating_add(window);
             while next(a, from) {
                 a = a.saturating_add(1);
@@ -375,16 +383,69 @@ impl Curve {
                 b = b.saturating_add(1);
             }
             let taken = self.integral(b, to) - self.integral(a, from);
-            let left = (taken / length(0, window)).clamp(0.0, 1.0);
-            if least.is_none_or(|least| left < least.left) {
-                least = Some(Window {
-                    from: Time(from),
-                    left,
-                });
+            Window {
+                from: Time(from),
+                left: (taken / length(0, window)).clamp(0.0, 1.0),
+            }
+        });
+        windows.collect()
+    }
+}
+
+/// As [`Curve::quantiles`], of the windows of several curves together, as of one for each processor.
+pub fn quantiles(curves: &[Curve], window: i64, parts: &[f64]) -> Vec<f64> {
+    // A density over means: for a stretch of time in which the mean changes evenly, it rises where the
+    // lower mean is and falls where the higher one is; where it stays, there is a weight.
+    let mut edges: Vec<(f64, f64, f64)> = Vec::new();
+    let (mut whole, mut least) = (0.0, None::<f64>);
+    for curve in curves {
+        let windows = curve.windows(window);
+        for found in &windows {
+            least = Some(least.map_or(found.left, |least| least.min(found.left)));
+        }
+        for (one, next) in windows.iter().zip(windows.iter().skip(1)) {
+            let time = length(one.from.0, next.from.0);
+            whole += time;
+            let (low, high) = (one.left.min(next.left), one.left.max(next.left));
+            if low < high {
+                let density = time / (high - low);
+                edges.push((low, density, 0.0));
+                edges.push((high, -density, 0.0));
+            } else {
+                edges.push((low, 0.0, time));
             }
         }
-        least
     }
+    edges.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let Some(least) = least else {
+        return Vec::new();
+    };
+    let one = |part: &f64| match edges.is_empty() {
+        true => least,
+        false => reached(&edges, part.clamp(0.0, 1.0) * whole),
+    };
+    parts.iter().map(one).collect()
+}
+
+/// Up to where the density of these edges has this sum.
+fn reached(edges: &[(f64, f64, f64)], wanted: f64) -> f64 {
+    let (mut sum, mut density, mut before) = (0.0, 0.0, 0.0);
+    for (at, change, weight) in edges {
+        let next = sum + (at - before) * density;
+        if next >= wanted {
+            return match density > 0.0 {
+                true => (wanted - sum) / density + before,
+                false => *at,
+            };
+        }
+        sum = next + weight;
+        before = *at;
+        if sum >= wanted {
+            return before;
+        }
+        density += change;
+    }
+    before
 }
 
 /// Nanoseconds between two times.
@@ -431,6 +492,27 @@ mod tests {
             let found = curve.least(window).unwrap();
             prop_assert!((found.left - least).abs() < 1e-9, "{:?} {}", found, least);
             prop_assert!((mean(found.from.0) - found.left).abs() < 1e-9);
+            // For so long the mean is at most this: it changes evenly from one nanosecond to the next.
+            let at_most = |most: f64| {
+                let steps = (100..time - window).map(|from| {
+                    let (a, b) = (mean(from), mean(from + 1));
+                    match a.min(b) {
+                        low if most < low => 0.0,
+                        _ if most >= a.max(b) => 1.0,
+                        low => (most - low) / (a - b).abs(),
+                    }
+                });
+                steps.sum::<f64>() / (time - 100 - window).max(1) as f64
+            };
+            let parts = [0.0, 0.01, 0.3, 0.5, 0.95, 1.0];
+            let quantiles = curve.quantiles(window, &parts);
+            prop_assert!((quantiles[0] - least).abs() < 1e-9);
+            if window < time - 100 {
+                for (part, found) in parts.into_iter().zip(quantiles) {
+                    prop_assert!(at_most(found + 1e-9) >= part - 1e-6, "{} {}", part, found);
+                    prop_assert!(at_most(found - 1e-9) <= part + 1e-6, "{} {}", part, found);
+                }
+            }
         }
     }
 }

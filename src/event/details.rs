@@ -384,13 +384,19 @@ impl GoState {
 
     /// The state for a status of the event table: there, none is that of a goroutine that does not
     /// exist.
-    pub(crate) fn of_row(status: Option<GoStatus>) -> GoState {
-        status.map_or(GoState::NotExist, GoState::of_known)
+    pub(crate) const fn of_row(status: Option<GoStatus>) -> GoState {
+        match status {
+            Some(status) => GoState::of_known(status),
+            None => GoState::NotExist,
+        }
     }
 
     /// The state for a status that the order has let pass.
-    pub(crate) fn of_known(status: GoStatus) -> GoState {
-        GoState::of(status).unwrap_or(GoState::Undetermined)
+    pub(crate) const fn of_known(status: GoStatus) -> GoState {
+        match GoState::of(status) {
+            Some(state) => state,
+            None => GoState::Undetermined,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::generation::Stack;
 use crate::ids::GoId;
 use crate::num;
 use crate::string::GoStr;
-use crate::wire::{EventType, GoStatus, Meaning, Role, Who};
+use crate::wire::{EventType, GoStatus, Meaning, Role, Spec, Who};
 
 /// A goroutine's state transition: as [`StateTransition`](super::StateTransition), with the reason
 /// and the stack by their numbers.
@@ -17,51 +17,143 @@ pub(crate) struct GoStep {
     pub(crate) to: GoState,
     /// The string that is the reason; 0 for none, or for a text that is in no table.
     pub(crate) reason: u64,
+    /// The stack on which it happened; 0 for none.
+    pub(crate) stack: u64,
     /// The stack of the goroutine that changes; `None` if it is not known.
     pub(crate) own_stack: Option<u64>,
 }
+
+/// What the table of events says of a type whose events are goroutines' transitions: its states, and
+/// which of its arguments are what. A number that no event has an argument for is for none.
+#[derive(Clone, Copy)]
+struct Row {
+    says: Says,
+    from: GoState,
+    to: GoState,
+    goroutine: u8,
+    reason: u8,
+    stack: u8,
+    new_stack: u8,
+    status: u8,
+}
+
+#[derive(Clone, Copy)]
+enum Says {
+    /// Nothing of a goroutine.
+    Nothing,
+    /// That of the thread on which it happens changes.
+    Own,
+    /// One that it names changes.
+    Named,
+    /// One that it names changes by a switch.
+    Switch,
+    /// One that it names is in a state.
+    Status,
+}
+
+/// No argument.
+const NONE: u8 = u8::MAX;
+
+impl Row {
+    const NOTHING: Row = Row {
+        says: Says::Nothing,
+        from: GoState::Undetermined,
+        to: GoState::Undetermined,
+        goroutine: NONE,
+        reason: NONE,
+        stack: NONE,
+        new_stack: NONE,
+        status: NONE,
+    };
+
+    const fn of(spec: &Spec) -> Row {
+        let mut row = Row::NOTHING;
+        (row.says, row.from, row.to) = match spec.meaning {
+            Meaning::Go { who, from, to } => {
+                let says = match who {
+                    Who::Own => Says::Own,
+                    Who::Named => Says::Named,
+                };
+                (says, GoState::of_row(from), GoState::of_row(to))
+            }
+            Meaning::GoSwitch(_) => (Says::Switch, GoState::Waiting, GoState::Runnable),
+            Meaning::GoStatus => (Says::Status, GoState::Undetermined, GoState::Undetermined),
+            _ => return row,
+        };
+        // The first of each role, counted without the time difference.
+        let (mut args, mut at) = (spec.args, NONE);
+        while let Some((arg, others)) = args.split_first() {
+            let place = match arg.role {
+                Role::Goroutine => Some(&mut row.goroutine),
+                Role::String => Some(&mut row.reason),
+                Role::Stack => Some(&mut row.stack),
+                Role::NewStack => Some(&mut row.new_stack),
+                Role::GoStatus => Some(&mut row.status),
+                _ => None,
+            };
+            if let Some(place) = place
+                && *place == NONE
+            {
+                *place = at;
+            }
+            at = at.wrapping_add(1);
+            args = others;
+        }
+        row
+    }
+}
+
+/// By the number of a type.
+static ROWS: [Row; 256] = {
+    let mut table = [Row::NOTHING; 256];
+    let mut rest: &mut [Row] = &mut table;
+    let mut number: u8 = 0;
+    while let Some((row, others)) = rest.split_first_mut() {
+        if let Some(spec) = EventType(number).spec() {
+            *row = Row::of(spec);
+        }
+        number = number.wrapping_add(1);
+        rest = others;
+    }
+    table
+};
 
 impl<'t> Event<'_, 't> {
     /// The goroutine's state transition that the event is, if it is one.
     #[inline]
     pub(crate) fn go_step(&self) -> Option<GoStep> {
         let raw = self.raw;
-        let arg = |role| raw.event.ty.arg(role).map_or(0, |at| raw.arg(at));
-        let (who, from, to) = match raw.event.ty.meaning()? {
-            Meaning::Go { who, from, to } => (who, GoState::of_row(from), GoState::of_row(to)),
-            // Details say why: the order gives the rest of a switch.
-            Meaning::GoSwitch(_) => {
-                return Some(GoStep {
-                    id: GoId::new(arg(Role::Goroutine)),
-                    from: GoState::Waiting,
-                    to: GoState::Runnable,
-                    reason: 0,
-                    own_stack: None,
-                });
-            }
-            Meaning::GoStatus => {
-                return Some(GoStep {
-                    id: GoId::new(arg(Role::Goroutine)),
-                    from: GoState::from_number(raw.from),
-                    to: GoState::of_known(GoStatus(num::low_byte(arg(Role::GoStatus)))),
-                    reason: 0,
-                    own_stack: Some(self.stack_number()).filter(|id| *id != 0),
-                });
-            }
-            _ => return None,
+        let row = ROWS.get(usize::from(raw.event.ty.0))?;
+        let arg = |at: u8| raw.arg(usize::from(at));
+        let stack = arg(row.stack);
+        let step = GoStep {
+            id: GoId::new(arg(row.goroutine)),
+            from: row.from,
+            to: row.to,
+            reason: 0,
+            stack,
+            own_stack: None,
         };
-        Some(GoStep {
-            id: match who {
-                Who::Own => raw.go,
-                Who::Named => GoId::new(arg(Role::Goroutine)),
+        Some(match row.says {
+            Says::Nothing => return None,
+            // Details say why: the order gives the rest of a switch.
+            Says::Switch => step,
+            Says::Status => GoStep {
+                from: GoState::from_number(raw.from),
+                to: GoState::of_known(GoStatus(num::low_byte(arg(row.status)))),
+                own_stack: Some(stack).filter(|id| *id != 0),
+                ..step
             },
-            from,
-            to,
-            reason: arg(Role::String),
-            own_stack: match raw.event.ty.arg(Role::NewStack) {
-                Some(at) => Some(raw.arg(at)),
-                None if who == Who::Own => Some(self.stack_number()).filter(|id| *id != 0),
-                None => None,
+            Says::Own => GoStep {
+                id: raw.go,
+                reason: arg(row.reason),
+                own_stack: Some(stack).filter(|id| *id != 0),
+                ..step
+            },
+            Says::Named => GoStep {
+                reason: arg(row.reason),
+                own_stack: Some(arg(row.new_stack)).filter(|_| row.new_stack != NONE),
+                ..step
             },
         })
     }

@@ -95,6 +95,15 @@ enum Outcome {
     Call,
 }
 
+/// What came of looking for the next event.
+enum Found {
+    Event,
+    /// The record gives none.
+    Nothing,
+    /// There are no records any more, or one is wrong; or the first event was not given yet.
+    End,
+}
+
 impl Legacy {
     /// Reads a trace whose first record is at `start` in the first piece of the input: all records
     /// are looked at. Then events are given as they are merged.
@@ -153,38 +162,26 @@ impl Legacy {
     }
 
     /// Finds the next event; says whether there is one.
+    #[inline]
     pub(crate) fn next(&mut self, input: &Pieces<'_>) -> Result<bool, Error> {
         let data = input.piece(0).unwrap_or(&[]);
-        if self.stage != Stage::Events {
-            return self.begin_or_end(data, input);
-        }
-        if !self.converter.has_more() {
+        loop {
             match self.find(data) {
-                Ok(true) => {}
-                Ok(false) => return self.end(input),
-                Err(fault) => {
-                    self.stage = Stage::End;
-                    let place = Place::default().plus(fault.at);
-                    return Err(input.error(fault.kind, fault.value, place));
-                }
+                Found::Event => return Ok(true),
+                Found::Nothing => {}
+                Found::End => return self.begin_or_end(data, input),
             }
         }
-        // No two events share a time.
-        let raw = &mut self.converter.raw;
-        if raw.time <= self.last {
-            raw.time = Time(self.last.0.wrapping_add(1));
-        }
-        self.last = raw.time;
-        Ok(true)
     }
 
-    /// Before the first event and after the last.
+    /// Where [`find`](Legacy::find) gave nothing: before the first event and after the last.
     #[cold]
     fn begin_or_end(&mut self, data: &[u8], input: &Pieces<'_>) -> Result<bool, Error> {
-        if self.stage == Stage::End {
-            return Ok(false);
+        match self.stage {
+            Stage::Start => self.stage = Stage::Events,
+            Stage::Events => return self.end(input),
+            Stage::End => return Ok(false),
         }
-        self.stage = Stage::Events;
         let Some(cursor) = self.look_ahead(data) else {
             return self.end(input);
         };
@@ -207,7 +204,7 @@ impl Legacy {
     }
 
     /// The cursor of the next event in the order in which they were written, if there is one.
-    #[inline(always)]
+    #[inline(never)]
     fn look_ahead(&mut self, data: &[u8]) -> Option<u32> {
         if self.ahead.is_none() && self.end.is_none() {
             match self.merge.next(data) {
@@ -219,35 +216,67 @@ impl Legacy {
         self.ahead
     }
 
-    /// Converts records until there is an event; says whether there is one.
-    #[inline]
-    fn find(&mut self, data: &[u8]) -> Result<bool, Fault> {
-        loop {
-            let Some(cursor) = self.look_ahead(data) else {
-                let goroutines = &mut self.merge.goroutines;
-                return self.converter.exit(None, data, goroutines);
-            };
-            let (event, _, goroutines) = self.merge.event(cursor);
-            let time = event.time;
-            if self.converter.exits.may_precede(time)
-                && self.converter.exit(Some(time), data, goroutines)?
-            {
-                return Ok(true);
-            }
-            self.ahead = None;
-            let (event, proc, goroutines) = self.merge.event(cursor);
-            let converter = &mut self.converter;
-            match converter.convert(event, cursor, proc, data, goroutines)? {
-                Outcome::Event => return Ok(true),
-                // But the trace may have started with it.
-                Outcome::Nothing if self.converter.has_more() => return Ok(true),
-                Outcome::Nothing => {}
-                Outcome::Call => {
-                    if !self.merge.call_blocks(cursor, data) {
-                        self.converter.end_call(cursor);
-                    }
-                    return Ok(true);
+    /// Gives what is left of a record, or what comes of the next one.
+    ///
+    /// When nothing came of it, the caller goes on: with a loop here, what the loop needs would be
+    /// fetched for each event.
+    #[inline(never)]
+    fn find(&mut self, data: &[u8]) -> Found {
+        if self.stage != Stage::Events {
+            return Found::End;
+        }
+        if !self.converter.has_more() {
+            match self.convert_next(data) {
+                Ok(Found::Event) => {}
+                Ok(found) => return found,
+                Err(fault) => {
+                    self.end = Some(Err(fault));
+                    return Found::End;
                 }
+            }
+        }
+        // No two events share a time.
+        let raw = &mut self.converter.raw;
+        if raw.time <= self.last {
+            raw.time = Time(self.last.0.wrapping_add(1));
+        }
+        self.last = raw.time;
+        Found::Event
+    }
+
+    /// Converts the next record, or gives the end of a system call that happened before it.
+    #[inline(always)]
+    fn convert_next(&mut self, data: &[u8]) -> Result<Found, Fault> {
+        let at_once = match self.ahead {
+            Some(_) => None,
+            None => self.merge.next_at_once(data),
+        };
+        let Some(cursor) = at_once.or_else(|| self.look_ahead(data)) else {
+            let goroutines = &mut self.merge.goroutines;
+            return match self.converter.exit(None, data, goroutines)? {
+                true => Ok(Found::Event),
+                false => Ok(Found::End),
+            };
+        };
+        let (event, proc, goroutines) = self.merge.event(cursor);
+        let converter = &mut self.converter;
+        if converter.exits.may_precede(event.time)
+            && converter.exit(Some(event.time), data, goroutines)?
+        {
+            self.ahead = Some(cursor);
+            return Ok(Found::Event);
+        }
+        self.ahead = None;
+        match converter.convert(event, cursor, proc, data, goroutines)? {
+            Outcome::Event => Ok(Found::Event),
+            // But the trace may have started with it.
+            Outcome::Nothing if converter.has_more() => Ok(Found::Event),
+            Outcome::Nothing => Ok(Found::Nothing),
+            Outcome::Call => {
+                if !self.merge.call_blocks(cursor, data) {
+                    self.converter.end_call(cursor);
+                }
+                Ok(Found::Event)
             }
         }
     }

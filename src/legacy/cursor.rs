@@ -59,6 +59,16 @@ impl Change {
         goroutine.ordered = self.next;
     }
 
+    /// Applies the change if it may be; says whether that is so.
+    #[inline(always)]
+    pub(super) fn try_on(&self, goroutine: &mut Goroutine) -> bool {
+        let is_ready = self.is_ready(goroutine);
+        if is_ready {
+            self.apply(goroutine);
+        }
+        is_ready
+    }
+
     /// What other events may wait for that this one brings, now that it has happened.
     /// `seq` is the goroutine's number.
     pub(super) fn brings(&self, seq: u64) -> [(u32, u64, State); 2] {
@@ -301,7 +311,7 @@ impl Cursor {
     }
 
     /// Reads the next event; says whether there is one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn advance(
         &mut self,
         data: &[u8],
@@ -359,7 +369,7 @@ impl Cursor {
 
     /// Reads the next event, whatever it is.
     #[inline(never)]
-    fn advance_slowly(
+    pub(super) fn advance_slowly(
         &mut self,
         data: &[u8],
         batches: &[BatchEntry],

@@ -8,15 +8,27 @@ use alloc::vec::Vec;
 ///
 /// Times and cursors are in lists of their own: what has just been written is read again at once,
 /// and as one copy of both that would have to wait.
-#[derive(Default)]
 pub(super) struct Frontier {
     times: Vec<i64>,
     cursors: Vec<u32>,
+    /// A cursor with an event sooner than this need not be pushed: it would come next, and the heap
+    /// would be as it was. The lowest time, so that none is sooner, from a change of the heap to the
+    /// next [`exchange`](Frontier::exchange).
+    pub(super) limit: i64,
 }
 
 impl Frontier {
+    pub(super) const fn new() -> Frontier {
+        Frontier {
+            times: Vec::new(),
+            cursors: Vec::new(),
+            limit: i64::MIN,
+        }
+    }
+
     /// Adds a cursor, whose event has this time.
     pub(super) fn push(&mut self, time: i64, cursor: u32) {
+        self.limit = i64::MIN;
         let mut at = self.times.len();
         self.times.push(time);
         self.cursors.push(cursor);
@@ -34,6 +46,7 @@ impl Frontier {
 
     /// Takes the cursor away whose event comes first.
     pub(super) fn pop(&mut self) -> Option<u32> {
+        self.limit = i64::MIN;
         let (time, cursor) = (self.times.pop()?, self.cursors.pop()?);
         let Some(&first) = self.cursors.first() else {
             return Some(cursor);
@@ -43,9 +56,11 @@ impl Frontier {
     }
 
     /// Pushes a cursor, and pops the one that comes next.
-    #[inline(always)]
     pub(super) fn exchange(&mut self, time: i64, cursor: u32) -> u32 {
-        if self.would_pop(time) {
+        if self.limit == i64::MIN {
+            self.find_limit();
+        }
+        if time < self.limit {
             return cursor;
         }
         let parent = self.times.len().wrapping_sub(1).wrapping_shr(1);
@@ -62,31 +77,29 @@ impl Frontier {
         }
     }
 
-    /// Whether a cursor that were pushed with an event at this time would come next, and leave the
-    /// heap as it is.
-    #[inline(always)]
-    fn would_pop(&self, time: i64) -> bool {
-        if time >= self.time(0) {
-            return false;
-        }
-        // It would climb from the end, and everything on its way would go down and up again. Equal
+    /// Finds the limit of the heap as it is.
+    fn find_limit(&mut self) {
+        // A cursor would climb from the end, and everything on its way would go down and up again. Equal
         // times would end up in another order: only the last parent's do not matter.
         let len = self.times.len();
         let mut at = len.wrapping_sub(1).wrapping_shr(1);
+        let mut limit = self.time(0);
         while at > 0 && at < len {
             at = at.wrapping_sub(1).wrapping_shr(1);
             let left = at.wrapping_mul(2).wrapping_add(1);
             let time = self.time(at);
             if time >= self.time(left) || time >= self.time(left.wrapping_add(1)) {
-                return false;
+                // Nothing is sooner.
+                limit = i64::MIN;
             }
         }
-        true
+        self.limit = limit;
     }
 
     /// Puts an entry in the place of the first, and then where it belongs.
     #[inline]
     fn put_first(&mut self, time: i64, cursor: u32) {
+        self.limit = i64::MIN;
         let mut at = 0usize;
         loop {
             let left = at.wrapping_mul(2).wrapping_add(1);
@@ -168,7 +181,7 @@ mod tests {
     /// Also which of two comes first at one time is the same, whatever is left out on the way.
     #[test]
     fn shortcuts_give_what_a_plain_heap_gives() {
-        let (mut ours, mut naive) = (Frontier::default(), Naive::default());
+        let (mut ours, mut naive) = (Frontier::new(), Naive::default());
         let mut seed = 1u64;
         let mut random = |end: u64| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

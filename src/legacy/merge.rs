@@ -32,6 +32,8 @@ pub(super) struct Merge {
     due: Vec<u32>,
     /// The cursor whose event was given last, if its next may be read at once; else [`NIL`].
     moving: u32,
+    /// That has been done, but the event is not given yet.
+    has_read: bool,
     /// The first of the cursors that wait for a goroutine, a sequence number and a state.
     waiting: BTreeMap<(u32, u64, State), u32>,
     waiters: usize,
@@ -85,9 +87,10 @@ impl Merge {
             goroutines,
             samples: Samples::new(data, samples)?,
             sample: Occurrence::NONE,
-            frontier: Frontier::default(),
+            frontier: Frontier::new(),
             due: (0..=count).collect(),
             moving: NIL,
+            has_read: false,
             waiting: BTreeMap::new(),
             waiters: 0,
             last: i64::MIN,
@@ -103,15 +106,46 @@ impl Merge {
         }
     }
 
+    /// The cursor whose event is the next of all, if that is quick to say: most of the time it is the
+    /// next event of the proc that the last one is of, and nothing waits for it. Otherwise the caller
+    /// asks [`next`](Merge::next), which goes on from here.
+    #[inline(always)]
+    pub(super) fn next_at_once(&mut self, data: &[u8]) -> Option<u32> {
+        let cursor = self.cursors.get_mut(num::index(self.moving))?;
+        if !cursor.advance(data, &self.batches, &mut self.goroutines) {
+            return None;
+        }
+        let event = &cursor.event;
+        if event.time < self.frontier.limit && event.time >= self.last {
+            let passes = match event.change.slot {
+                NIL => true,
+                slot => match self.goroutines.get_mut(slot) {
+                    Some(goroutine) if goroutine.awaited == 0 => event.change.try_on(goroutine),
+                    _ => false,
+                },
+            };
+            if passes {
+                self.last = event.time;
+                return Some(self.moving);
+            }
+        }
+        self.has_read = true;
+        None
+    }
+
     /// The cursor whose event is the next of all; one after the last if it is a sample. `None` if
     /// there is no event left.
-    #[inline]
+    #[inline(never)]
     pub(super) fn next(&mut self, data: &[u8]) -> Result<Option<u32>, Fault> {
-        // Most of the time the next event of a proc is next of all: the frontier is not asked.
-        if self.moving != NIL {
-            let cursor = core::mem::replace(&mut self.moving, NIL);
-            if let Some(time) = self.read(cursor, data)? {
-                let next = self.frontier.exchange(time, cursor);
+        let moving = core::mem::replace(&mut self.moving, NIL);
+        let has_read = core::mem::take(&mut self.has_read);
+        if moving != NIL {
+            let time = match has_read {
+                true => self.may_pass(moving)?,
+                false => self.read(moving, data)?,
+            };
+            if let Some(time) = time {
+                let next = self.frontier.exchange(time, moving);
                 return self.pass(next).map(Some);
             }
         }
@@ -159,7 +193,6 @@ impl Merge {
 
     /// Reads the next event of a cursor, and gives its time if it may come next; otherwise it waits,
     /// or there is none.
-    #[inline(always)]
     fn read(&mut self, index: u32, data: &[u8]) -> Result<Option<i64>, Fault> {
         let Some(cursor) = self.cursors.get_mut(num::index(index)) else {
             return Ok(self.samples.read(data).map(|sample| {
@@ -167,9 +200,18 @@ impl Merge {
                 sample.time
             }));
         };
-        if !cursor.advance(data, &self.batches, &mut self.goroutines) {
+        if !cursor.advance_slowly(data, &self.batches, &mut self.goroutines) {
             return Ok(None);
         }
+        self.may_pass(index)
+    }
+
+    /// The time of the event of a cursor, which has just been read, if it may come next; otherwise it
+    /// waits.
+    fn may_pass(&mut self, index: u32) -> Result<Option<i64>, Fault> {
+        let Some(cursor) = self.cursors.get(num::index(index)) else {
+            return Ok(None);
+        };
         let event = &cursor.event;
         if event.change.slot == NIL {
             return Ok(Some(event.time));
@@ -196,7 +238,6 @@ impl Merge {
     }
 
     /// The cursor's event is the next one.
-    #[inline(always)]
     fn pass(&mut self, index: u32) -> Result<u32, Fault> {
         let event = match self.cursors.get(num::index(index)) {
             Some(cursor) => &cursor.event,

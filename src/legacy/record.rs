@@ -216,11 +216,12 @@ impl<'t> Records<'t> {
                 };
                 len.wrapping_add(1)
             };
-            let Some((dt, rest)) = number::first(numbers, ends) else {
+            let Some((dt, bits)) = number::first(numbers, ends) else {
                 break;
             };
             if skip.creates {
-                let Some((goroutine, _)) = number::first(rest.0, rest.1) else {
+                let (numbers, ends) = number::after(numbers, ends, bits);
+                let Some((goroutine, _)) = number::first(numbers, ends) else {
                     break;
                 };
                 created(goroutine);
@@ -503,10 +504,9 @@ mod number {
         last < 0x80 && found == u64::from(count)
     }
 
-    /// The first number of eight bytes, and then the bytes after it and their ends; `None` if it is
-    /// longer.
+    /// The first number of eight bytes, and how many bits it takes; `None` if it is longer.
     #[inline(always)]
-    pub(super) const fn first(bytes: u64, ends: u64) -> Option<(u64, (u64, u64))> {
+    pub(super) const fn first(bytes: u64, ends: u64) -> Option<(u64, u32)> {
         if ends == 0 {
             return None;
         }
@@ -515,21 +515,22 @@ mod number {
             let two = (bytes & 0x80).wrapping_shr(7);
             let second = bytes.wrapping_shr(1) & 0x3f80 & 0u64.wrapping_sub(two);
             let n = bytes & 0x7f | second;
-            let len = 8u32.wrapping_shl(if two == 0 { 0 } else { 1 });
-            return Some((n, (bytes.wrapping_shr(len), ends.wrapping_shr(len))));
+            return Some((n, if two == 0 { 8 } else { 16 }));
         }
         let sevens = bytes & (ends ^ ends.wrapping_sub(1)) & !TOPS;
         // Pairs of seven bits, then of fourteen, then of twenty-eight move together.
         let n = sevens & 0x007f_007f_007f_007f | (sevens & 0x7f00_7f00_7f00_7f00) >> 1;
         let n = n & 0x0000_3fff_0000_3fff | (n & 0x3fff_0000_3fff_0000) >> 2;
         let n = n & 0x0fff_ffff | (n & 0x0fff_ffff_0000_0000) >> 4;
-        let len = ends.trailing_zeros().wrapping_add(1);
+        Some((n, ends.trailing_zeros().wrapping_add(1)))
+    }
+
+    /// The bytes after so many bits, and their ends.
+    #[inline(always)]
+    pub(super) fn after(bytes: u64, ends: u64, bits: u32) -> (u64, u64) {
         // Eight bytes leave none. No byte that is shifted in ends a number.
-        let rest = match (bytes.checked_shr(len), ends.checked_shr(len)) {
-            (Some(bytes), Some(ends)) => (bytes, ends),
-            _ => (0, 0),
-        };
-        Some((n, rest))
+        let rest = |n: u64| n.checked_shr(bits).unwrap_or(0);
+        (rest(bytes), rest(ends))
     }
 }
 

@@ -132,6 +132,11 @@ impl Hub {
         };
         let mut active = self.turn(Vec::new(), version)?;
         loop {
+            // Only now, when all have what was read, with the end of its generation: whoever is slow
+            // keeps from the others what is to come, and nothing that is there.
+            if !source.is_at_end() {
+                active.iter().for_each(|queue| queue.wait_for_room());
+            }
             match source.next() {
                 // Who has left is forgotten at the end of the generation.
                 Ok(Some(Part::Batches(batches))) => active.retain(|queue| queue.push(&batches)),

@@ -12,10 +12,12 @@
 //!   generation, whenever it joins and leaves. If the source breaks, who is fed batch by batch gets
 //!   the half generation, but never its end; [`TraceWriter`] and [`LiveReader`] leave it out.
 //! - Batches are shared, not copied for each subscriber ([`SharedBatches`]).
-//! - Each subscriber has a thread and a bounded queue of its own. When the queue is full, either the
-//!   source waits ([`WhenFull::Wait`]), and with it everyone; or whole generations are dropped, for
-//!   this subscriber, and counted ([`WhenFull::DropGenerations`]). What follows a dropped generation
-//!   begins a new trace, since events refer to what came before.
+//! - Each subscriber has a thread and a bounded queue of its own. When the queue is full, either no
+//!   more is read of the source until there is room ([`WhenFull::Wait`]); or whole generations are
+//!   dropped, for this subscriber, and counted ([`WhenFull::DropGenerations`]). What follows a dropped
+//!   generation begins a new trace, since events refer to what came before.
+//! - Whoever is slow keeps nothing from the others that was read: the source waits when all have it,
+//!   and the end of its generation if that was read, too.
 //! - Where the source goes on with another trace, because the traced program was started again, every
 //!   subscriber is told, and gets a header again ([`Signal::Restart`]).
 //! - An error or a panic of a subscriber ends its subscription only, and reaches its handle:
@@ -250,8 +252,9 @@ pub enum Signal {
 /// How large a queue is, and what happens when it is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// The most bytes of batches in the queue. The buffers that they are in may take four times that;
-    /// what is shared with other subscribers is there once.
+    /// The most bytes of batches in the queue; and, where the source waits, one part more. The buffers
+    /// that they are in may take four times that; what is shared with other subscribers is there
+    /// once.
     pub capacity: usize,
     /// What happens when there is no room.
     pub when_full: WhenFull,
@@ -261,8 +264,9 @@ pub struct QueueConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// The source waits, and with it all subscribers. Batches are delivered as they come; a part
-    /// larger than the whole queue passes when the queue is empty.
+    /// No more is read of the source until half of the queue is free. Everyone has by then what was
+    /// read before: a slow subscriber delays what comes, for all, and what is there, for none. Batches
+    /// are delivered as they come.
     Wait,
     /// The generation in progress is dropped for this subscriber. To that end it is delivered when
     /// it is complete: one larger than the queue never is.

@@ -127,27 +127,16 @@ impl Queue {
         self.lock().version.is_some()
     }
 
-    /// Puts in batches; waits or drops if there is no room. Says whether the subscriber is still
-    /// there.
+    /// Puts in batches, or drops them if they are not waited for and there is no room. Says whether the
+    /// subscriber is still there.
     pub(super) fn push(&self, batches: &SharedBatches) -> bool {
         let mut state = self.lock();
+        if state.end.is_some() {
+            return false;
+        }
         let len = batches.len();
         match self.config.when_full {
             WhenFull::Wait => {
-                // What is larger than the queue passes alone.
-                while state.end.is_none()
-                    && state.bytes > 0
-                    && state.bytes.saturating_add(len) > self.config.capacity
-                {
-                    state.writer_waits = true;
-                    if core::mem::take(&mut state.reader_waits) {
-                        self.readable.notify_one();
-                    }
-                    state = wait(&self.writable, state);
-                }
-                if state.end.is_some() {
-                    return false;
-                }
                 state.bytes = state.bytes.saturating_add(len);
                 state.signals.push_back(Signal::Batches(batches.clone()));
                 if !self.patient || state.bytes >= self.config.capacity / 4 {
@@ -155,9 +144,6 @@ impl Queue {
                 }
             }
             WhenFull::DropGenerations => {
-                if state.end.is_some() {
-                    return false;
-                }
                 if !state.dropping && state.bytes.saturating_add(len) > self.config.capacity {
                     state.drop_staged();
                 }
@@ -170,6 +156,23 @@ impl Queue {
             }
         }
         true
+    }
+
+    /// Waits until there is room, or the subscriber is gone; not for one who loses what has no room.
+    ///
+    /// That is done when everyone has what was read: who is not waited for misses nothing of it.
+    pub(super) fn wait_for_room(&self) {
+        if self.config.when_full != WhenFull::Wait {
+            return;
+        }
+        let mut state = self.lock();
+        while state.end.is_none() && state.bytes > 0 && state.bytes >= self.config.capacity {
+            state.writer_waits = true;
+            if core::mem::take(&mut state.reader_waits) {
+                self.readable.notify_one();
+            }
+            state = wait(&self.writable, state);
+        }
     }
 
     /// The current generation ends. Says whether the subscriber wants another one.

@@ -240,6 +240,11 @@ impl<W: Write + Send> TraceWriter<W> {
         self.written.saturating_sub(self.unfinished)
     }
 
+    /// The writer of the trace in progress, or of the last one; none if there is none yet.
+    pub const fn writer(&self) -> Option<&W> {
+        self.writer.as_ref()
+    }
+
     /// The writer, of the last trace if there were several; none if [`parts`](TraceWriter::parts)
     /// opened none.
     pub fn into_inner(self) -> Option<W> {

@@ -140,6 +140,7 @@ impl Writer {
                         self.model
                             .proc_becomes(proc, ProcStatus::SYSCALL_ABANDONED, NIL);
                         self.model.set_proc(thread, NIL);
+                        self.further = 1;
                     }
                     Some(_) => self.release(thread),
                     None => {}
@@ -436,6 +437,7 @@ impl Writer {
         self.model.go_becomes(next, GoStatus::RUNNING, thread);
         self.model.set_go(thread, next);
         self.part_of_record = 2;
+        self.further = 2;
         Some(step(thread, ty, [args[0], sequence, 0, 0]))
     }
 
@@ -586,15 +588,18 @@ impl Writer {
     /// A region begins or ends; whether it can.
     fn region(&mut self, event: &Event<'_, '_>, go: u32, begins: bool) -> bool {
         let [task, name, ..] = event.raw.event.args;
-        let name = event.string(name);
-        let name = name.as_bytes();
+        // Where the event has a text in place of an id, that.
+        let name = match name {
+            0 if event.tables.has_texts() => event.input.bytes_anywhere(event.raw.name).into(),
+            id => self.names.written(event, id),
+        };
         let Some(go) = self.model.goroutines.get_mut(go) else {
             return false;
         };
         if begins {
             go.regions.push(Region {
                 task,
-                name: Box::from(name),
+                name: Box::from(&*name),
             });
             return true;
         }

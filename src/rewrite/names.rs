@@ -4,6 +4,7 @@ use super::output::{Output, Section, put};
 use crate::event::Event;
 use crate::num;
 use crate::wire::{EventType, MAX_FRAMES, MAX_STRING_SIZE, RawFrame, RawFrames, Span};
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -52,10 +53,20 @@ impl Ids {
         }
     }
 
+    /// Whether an id that is not low is in the set.
+    fn has_high(&self, id: u64) -> bool {
+        self.high.contains(&id)
+    }
+
     fn clear(&mut self) {
         self.low.clear();
         self.high.clear();
     }
+}
+
+/// Whether the trace has an entry of its tables, and not only the reader a placeholder.
+fn in_table(entry: Option<Span>) -> bool {
+    entry.is_some_and(|span| span.piece != Span::NAMES)
 }
 
 /// The tables of the generation being written.
@@ -98,28 +109,42 @@ impl Names {
     #[cold]
     #[inline(never)]
     fn copy_string(&mut self, out: &mut Output, time: u64, event: &Event<'_, '_>, id: u64) {
-        let known = event.tables.string(id);
-        let always = num::narrow(id.wrapping_sub(1));
-        if known.is_some_and(|span| span.piece != Span::NAMES) {
-            let name = event.string(id);
-            if let Some(place) = self.always.get_mut(always)
-                && place.is_none()
-            {
-                *place = Some(Box::from(name.as_bytes()));
-            }
-            self.put_string(out, time, id, name.as_bytes());
+        let is_known = in_table(event.tables.string(id));
+        if !is_known && self.is_text(id) && event.tables.string(id).is_none() {
+            // The id was taken for something else, which a trace that was repaired before may name.
             return;
         }
-        self.missing = self.missing.saturating_add(1);
-        let learned = self.always.get_mut(always).and_then(Option::take);
-        let name = match &learned {
-            Some(name) => name.to_vec(),
-            None => format!("string {id} (not recorded)").into_bytes(),
-        };
-        self.put_string(out, time, id, &name);
-        if let Some(place) = self.always.get_mut(always) {
-            *place = learned;
+        let name = self.written(event, id).into_owned();
+        if !is_known {
+            self.missing = self.missing.saturating_add(1);
+        } else if let Some(place @ None) = self.always.get_mut(num::narrow(id.wrapping_sub(1))) {
+            *place = Some(Box::from(&*name));
         }
+        self.put_string(out, time, id, &name);
+    }
+
+    /// A string as it is written: with what earlier generations say, or a placeholder, where the trace does
+    /// not have it.
+    pub(super) fn written<'a>(&'a self, event: &Event<'_, 'a>, id: u64) -> Cow<'a, [u8]> {
+        if id == 0 {
+            return Cow::Borrowed(&[]);
+        }
+        let found = event.tables.string(id);
+        if !in_table(found)
+            && let Some(Some(learned)) = self.always.get(num::narrow(id.wrapping_sub(1)))
+        {
+            return Cow::Borrowed(learned);
+        }
+        match found {
+            // The reader's own placeholders as well.
+            Some(_) => Cow::Borrowed(event.string(id).as_bytes()),
+            None => Cow::Owned(format!("string {id} (not recorded)").into_bytes()),
+        }
+    }
+
+    /// Whether a text got this id.
+    const fn is_text(&self, id: u64) -> bool {
+        id >= TEXTS && id < TEXTS.wrapping_add(self.texts)
     }
 
     fn put_string(&mut self, out: &mut Output, time: u64, id: u64, bytes: &[u8]) {
@@ -135,12 +160,22 @@ impl Names {
     }
 
     /// Makes an id for a text that an event has in place of one.
-    pub(super) fn text(&mut self, out: &mut Output, time: u64, bytes: &[u8]) -> u64 {
+    pub(super) fn text(
+        &mut self,
+        out: &mut Output,
+        time: u64,
+        event: &Event<'_, '_>,
+        bytes: &[u8],
+    ) -> u64 {
         if bytes.is_empty() {
             return 0;
         }
-        let id = TEXTS.wrapping_add(self.texts);
-        self.texts = self.texts.wrapping_add(1);
+        let mut id = TEXTS.wrapping_add(self.texts);
+        // Those of a trace that was repaired before stay what they are.
+        while event.tables.string(id).is_some() || self.known_strings.has_high(id) {
+            id = id.wrapping_add(1);
+        }
+        self.texts = id.wrapping_sub(TEXTS).wrapping_add(1);
         self.put_string(out, time, id, bytes);
         id
     }
@@ -156,11 +191,10 @@ impl Names {
     #[cold]
     #[inline(never)]
     fn copy_stack(&mut self, out: &mut Output, time: u64, event: &Event<'_, '_>, id: u64) {
-        let known = event.tables.stack(id);
-        if known.is_none_or(|span| span.piece == Span::NAMES) {
+        if !in_table(event.tables.stack(id)) {
             self.missing = self.missing.saturating_add(1);
             let name = format!("stack {id} (not recorded)");
-            let func = self.text(out, time, name.as_bytes());
+            let func = self.text(out, time, event, name.as_bytes());
             self.one_frame(out, time, id, func);
             return;
         }

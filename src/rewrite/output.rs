@@ -52,6 +52,10 @@ impl Output {
     }
 }
 
+/// Times since the event before that readers add up exactly are less than this: they calculate with 53
+/// bits.
+pub(super) const EXACT: u64 = 1 << 53;
+
 /// The events of one thread that are not yet in the output.
 #[derive(Default)]
 pub(super) struct Events {
@@ -73,7 +77,7 @@ impl Events {
         args: &[u64; 4],
     ) {
         let most = num::narrow(MAX_BATCH_SIZE).saturating_sub(TimedEvent::MAX_LEN);
-        if self.payload.len() > most {
+        if self.payload.len() > most || time.saturating_sub(self.last) >= EXACT {
             self.flush(out, thread);
         }
         if self.payload.is_empty() {
@@ -86,6 +90,15 @@ impl Events {
             put(&mut self.payload, *arg);
         }
         self.last = time;
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.payload.is_empty()
+    }
+
+    /// When the first of them happened.
+    pub(super) const fn first(&self) -> u64 {
+        self.first
     }
 
     /// Moves the events to the output.

@@ -154,6 +154,9 @@ pub struct Repaired {
     pub changes: Vec<Change>,
     /// How many there are beyond those.
     pub more_changes: u64,
+    /// The trace that follows in the same file, if one does. Nothing of it is in the repaired one: its
+    /// goroutines and clocks are others. It is repaired as a trace of its own, from its offset on.
+    pub another_trace: Option<NewTrace>,
 }
 
 #[cfg(feature = "serde")]
@@ -253,6 +256,7 @@ impl Repairer {
             written: self.writer.report(),
             changes: self.changes,
             more_changes: self.more,
+            another_trace: self.other,
         }
     }
 }
@@ -261,7 +265,8 @@ impl Repairer {
 /// up to a few megabytes.
 ///
 /// Strict readers, Go's included, accept the result, whatever was wrong with the trace; repairing it again
-/// changes nothing. Of a file that holds several traces, the first is repaired.
+/// changes nothing. Of a file that holds several traces, the first is repaired, and
+/// [`Repaired::another_trace`] says where the second begins.
 ///
 /// Errors: [`TableFull`](crate::ErrorKind::TableFull), if there is no memory.
 ///

@@ -2,7 +2,7 @@
 
 use super::model::{Collector, Model};
 use super::names::Names;
-use super::output::Output;
+use super::output::{EXACT, Output};
 use super::{Report, refuse};
 use crate::error::Error;
 use crate::event::{Details, Event, SYNC};
@@ -10,6 +10,7 @@ use crate::ids::{GenerationId, GoId, ProcId, ThreadId};
 use crate::tables::NIL;
 use crate::time::{ClockSnapshot, Time, WallTime};
 use crate::wire::{Encoder, EventType, Role, TimedEvent, Version};
+use alloc::vec::Vec;
 
 /// Writes a trace of events that come in order: see the [module](super).
 pub struct Writer {
@@ -36,6 +37,9 @@ pub struct Writer {
     last: (Option<ThreadId>, u32),
     /// How many of the events that come next are part of the last record.
     pub(super) part_of_record: u8,
+    /// How many events a reader gives of the record being written besides the first: each has a time of
+    /// its own.
+    pub(super) further: u8,
     /// Of each type which arguments are strings, and which are stacks, in the high bits.
     ids: [u8; 256],
 }
@@ -66,6 +70,7 @@ impl Writer {
             silent: false,
             last: (None, NIL),
             part_of_record: 0,
+            further: 0,
             ids,
         })
     }
@@ -144,14 +149,10 @@ impl Writer {
     /// The time of an event that happened at `wanted`: no two have the same one.
     #[inline(always)]
     fn at(&mut self, wanted: u64) -> u64 {
-        // Readers calculate with 53 bits: what is larger is rounded, and must differ after that.
-        let step = match self.now.leading_zeros() {
-            11.. => 1u64,
-            zeros => 1u64.wrapping_shl(12u32.saturating_sub(zeros)),
-        };
-        let next = self.now.saturating_add(step);
+        let wanted = if wanted > LATEST { LATEST } else { wanted };
+        let next = self.now.saturating_add(1);
         let time = if wanted > next { wanted } else { next };
-        let time = time.checked_next_multiple_of(step).unwrap_or(time);
+        let time = representable(time);
         self.now = time;
         time
     }
@@ -210,6 +211,7 @@ impl Writer {
         clock: Option<ClockSnapshot>,
     ) {
         let last = self.out.generation;
+        let number = number.filter(|number| number.get() <= LAST_NUMBER);
         let next = match number {
             number if self.report.generations == 0 => number,
             Some(number) if self.out.version.has_end_marker() && number > last => Some(number),
@@ -218,9 +220,6 @@ impl Writer {
         self.out.generation = next.unwrap_or(last);
         self.number = self.out.generation.get();
         self.report.generations = self.report.generations.saturating_add(1);
-        let wanted = self.scaled(time);
-        self.start = self.at(wanted);
-        let start = self.start;
         let clock = clock.or_else(|| {
             // What is missing is taken to have gone on since the last one.
             let last = self.clock?;
@@ -232,13 +231,20 @@ impl Writer {
             })
         });
         self.clock = clock;
-        let (shown, mono, wall) = match clock {
-            Some(clock) => (self.scaled(clock.trace), clock.mono, clock.wall),
-            // What Go's clocks show at the same time, where the trace does not say.
-            None => (start, start, WallTime::new(0, 0)),
-        };
-        // A batch's time is no later than that of what is in it.
-        let time = if shown == 0 { start } else { start.min(shown) };
+        let shown = clock.map(|clock| {
+            let shown = self.scaled(clock.trace).min(LATEST);
+            (representable(shown), clock.mono, clock.wall)
+        });
+        let shown = shown.filter(|(shown, ..)| *shown > 0);
+        // A generation begins with its earliest batch, and a batch with what is in it.
+        let wanted = self.scaled(time);
+        self.start = self.at(shown.map_or(wanted, |(shown, ..)| wanted.min(shown)));
+        let start = self.start;
+        // What Go's clocks show at the same time, where the trace does not say.
+        let (shown, mono, wall) = shown.unwrap_or((start, start, WallTime::new(0, 0)));
+        let is_near = shown.saturating_sub(start) < EXACT;
+        let shown = if is_near { shown } else { start };
+        let time = start.min(shown);
         let mut buffer = [0; Encoder::SYNC_LEN + 16];
         let mut sync = Encoder::for_version(&mut buffer, self.out.version);
         if sync.section(EventType::SYNC).is_ok() {
@@ -258,7 +264,11 @@ impl Writer {
         if self.number == 0 {
             return;
         }
-        for thread in self.model.threads.values_mut() {
+        // In the order of their events, which does not depend on what was left out.
+        let mut filled: Vec<_> = self.model.threads.values_mut().collect();
+        filled.retain(|thread| !thread.events.is_empty());
+        filled.sort_unstable_by_key(|thread| thread.events.first());
+        for thread in filled {
             thread.events.flush(&mut self.out, thread.id);
         }
         self.names.finish(&mut self.out, self.start);
@@ -280,10 +290,8 @@ impl Writer {
         self.begun(event.time());
         let raw = event.raw;
         let stack = raw.arg(0);
-        // A sample may name a stack that does not exist.
-        if event.tables.stack(stack).is_some() {
-            self.names.stack(&mut self.out, self.start, event, stack);
-        }
+        // Nothing checks whether it exists: one that does not gets a placeholder, as those of events do.
+        self.names.stack(&mut self.out, self.start, event, stack);
         let wanted = self.scaled(raw.time);
         let time = self.at(wanted);
         let numbers = [
@@ -325,6 +333,8 @@ impl Writer {
             self.report.moved = self.report.moved.saturating_add(1);
         }
         self.emit(step.thread, time, step.ty, &step.args);
+        let further = core::mem::take(&mut self.further);
+        self.now = self.now.saturating_add(u64::from(further));
         if made_up {
             self.report.made_up = self.report.made_up.saturating_add(1);
         } else {
@@ -347,7 +357,7 @@ impl Writer {
             } else if bits & 1 != 0 {
                 if *arg == 0 && event.tables.has_texts() {
                     let text = event.input.bytes_anywhere(event.raw.name);
-                    *arg = self.names.text(&mut self.out, start, text);
+                    *arg = self.names.text(&mut self.out, start, event, text);
                 } else {
                     self.names.string(&mut self.out, start, event, *arg);
                 }
@@ -377,6 +387,25 @@ impl Writer {
 
 /// Of a nanosecond: so that times are written as readers give them.
 const HERTZ: u64 = 1_000_000_000;
+
+/// No event is written as later than this, but for those after another one that is: so that each can be
+/// later than the one before, up to 2^50 of them.
+const LATEST: u64 = i64::MAX.cast_unsigned() - (1 << 60);
+
+/// Generations get no numbers beyond this, unless they follow one that has: so that each has one of its
+/// own.
+const LAST_NUMBER: u64 = u64::MAX - (1 << 32);
+
+/// The first time from this one on that readers give exactly: they calculate with 53 bits.
+#[inline(always)]
+const fn representable(time: u64) -> u64 {
+    let zeros = time.leading_zeros();
+    if zeros >= 11 {
+        return time;
+    }
+    let below = 1u64.wrapping_shl(11u32.wrapping_sub(zeros)).wrapping_sub(1);
+    time.saturating_add(below) & !below
+}
 
 /// A bit for each argument that is a string; those of stacks are four bits higher.
 fn ids_of(ty: EventType) -> u8 {

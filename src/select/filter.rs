@@ -21,18 +21,18 @@ use core::time::Duration;
 /// Displays as its conditions, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    kinds: Vec<EventKind>,
-    goroutines: Vec<GoId>,
-    procs: Vec<ProcId>,
-    threads: Vec<ThreadId>,
-    tasks: Vec<Box<[u8]>>,
-    regions: Vec<Box<[u8]>>,
-    stacks: Vec<Box<[u8]>>,
+    pub(crate) kinds: Vec<EventKind>,
+    pub(crate) goroutines: Vec<GoId>,
+    pub(crate) procs: Vec<ProcId>,
+    pub(crate) threads: Vec<ThreadId>,
+    pub(crate) tasks: Vec<Box<[u8]>>,
+    pub(crate) regions: Vec<Box<[u8]>>,
+    pub(crate) stacks: Vec<Box<[u8]>>,
     from: Option<Moment>,
     to: Option<Moment>,
     last: Option<Duration>,
     #[cfg(feature = "expressions")]
-    condition: Option<EventCondition>,
+    pub(crate) condition: Option<EventCondition>,
 }
 
 /// Adds to a list what an event may also be.
@@ -124,6 +124,17 @@ impl Filter {
     /// Whether it has no condition, so that every event passes.
     pub fn is_empty(&self) -> bool {
         *self == Filter::new()
+    }
+
+    /// Whether it says nothing but from when to when.
+    pub fn has_only_times(&self) -> bool {
+        let times = Filter {
+            from: self.from,
+            to: self.to,
+            last: self.last,
+            ..Filter::new()
+        };
+        *self == times
     }
 
     /// Whether no moment is between its two times, in any trace.
@@ -252,7 +263,7 @@ impl core::error::Error for SelectError {}
 /// by what is alive.
 #[derive(Clone, Debug)]
 pub struct Selection<'f> {
-    filter: &'f Filter,
+    pub(crate) filter: &'f Filter,
     /// Of the first and the last event seen.
     times: Option<(Time, Time)>,
     /// Of the generation that is read; of an earlier one if it has none.
@@ -280,30 +291,16 @@ impl Selection<'_> {
     #[inline]
     pub fn sees(&mut self, event: &Event<'_, '_>) -> Result<Verdict, SelectError> {
         let filter = self.filter;
-        let (time, kind) = (event.time(), event.kind());
-        let start = self.times.map_or(time, |(start, _)| start);
-        self.times = Some((start, time));
-        if kind == EventKind::Sync
-            && let Details::Sync(sync) = event.details()
-        {
-            self.clock = sync.clock.or(self.clock);
-        }
-        if let Some(to) = filter.to
-            && self.is_reached(to, start, time)?
-        {
+        self.note(event);
+        if self.is_over(event.time())? {
             return Ok(Verdict::Over);
         }
         // Tasks must be followed from their beginning, wanted or not.
         let names = self.passes_names(event) && self.passes_stacks(event);
-        #[cfg(feature = "expressions")]
-        let names = self.passes_condition(event, time.since(start)) && names;
-        let selected = names
-            && self.is_among_last(time)?
-            && (filter.kinds.is_empty() || filter.kinds.contains(&kind))
+        let selected = self.passes_condition(event)
+            && names
             && among(&filter.threads, event.thread())
-            && filter
-                .from
-                .map_or(Ok(true), |from| self.is_reached(from, start, time))?;
+            && self.has_begun(event.time())?;
         Ok(if selected {
             Verdict::Selected
         } else {
@@ -316,8 +313,74 @@ impl Selection<'_> {
         self.times
     }
 
+    /// Takes in the next event: its time, and what it says of clocks.
+    #[inline]
+    pub(crate) fn note(&mut self, event: &Event<'_, '_>) {
+        let time = event.time();
+        self.times = Some((self.times.map_or(time, |(start, _)| start), time));
+        if event.kind() == EventKind::Sync
+            && let Details::Sync(sync) = event.details()
+        {
+            self.clock = sync.clock.or(self.clock);
+        }
+    }
+
+    /// Whether what happens at this time, that of the event taken in last, is behind all that is wanted.
+    #[inline]
+    pub(crate) fn is_over(&self, time: Time) -> Result<bool, SelectError> {
+        let to = self.filter.to;
+        to.map_or(Ok(false), |to| self.is_reached(to, time))
+    }
+
+    /// Whether what happens at this time, that of the event taken in last, is not before all that is
+    /// wanted.
+    #[inline]
+    pub(crate) fn has_begun(&self, time: Time) -> Result<bool, SelectError> {
+        let from = self.filter.from;
+        Ok(self.is_among_last(time)?
+            && from.map_or(Ok(true), |from| self.is_reached(from, time))?)
+    }
+
+    /// When what is wanted begins and ends, on the scale of event times, as far as the filter says so
+    /// and it is known.
+    pub(crate) fn span(&self) -> (Option<Time>, Option<Time>) {
+        let from = self.filter.from.and_then(|from| self.time_of(from));
+        let last = self.filter.last.and_then(|last| {
+            let last = i64::try_from(last.as_nanos()).ok()?;
+            Some(Time(self.end?.0.saturating_sub(last)))
+        });
+        let to = self.filter.to.and_then(|to| self.time_of(to));
+        (from.max(last), to)
+    }
+
+    /// A moment on the scale of event times.
+    fn time_of(&self, moment: Moment) -> Option<Time> {
+        let after = |base: Time, nanoseconds: i128| {
+            let time = i128::from(base.0).checked_add(nanoseconds)?;
+            Some(Time(i64::try_from(time).ok()?))
+        };
+        match moment {
+            Moment::At(time) => Some(time),
+            Moment::SinceStart(duration) => {
+                let (start, _) = self.times?;
+                after(start, i128::try_from(duration.as_nanos()).ok()?)
+            }
+            Moment::Wall(moment) => {
+                let clock = self.clock?;
+                let passed = nanoseconds(moment).checked_sub(nanoseconds(clock.wall))?;
+                after(clock.trace, passed)
+            }
+            Moment::Mono(moment) => {
+                let clock = self.clock?;
+                let passed = i128::from(moment).checked_sub(i128::from(clock.mono))?;
+                after(clock.trace, passed)
+            }
+        }
+    }
+
     /// Whether a moment is at `time` or before.
-    fn is_reached(&self, moment: Moment, start: Time, time: Time) -> Result<bool, SelectError> {
+    fn is_reached(&self, moment: Moment, time: Time) -> Result<bool, SelectError> {
+        let start = self.times.map_or(time, |(start, _)| start);
         let clock = || self.clock.ok_or(SelectError::NoClock);
         // Of any two numbers of 64 bits, sums and differences fit.
         let passed = |from: Time| i128::from(time.0).saturating_sub(i128::from(from.0));
@@ -361,12 +424,24 @@ impl Selection<'_> {
         })
     }
 
-    /// Whether the condition holds. It has to see every event.
+    /// Whether the kind fits and the condition holds, of the event taken in last. It has to see every
+    /// event.
+    #[inline]
+    pub(crate) fn passes_condition(&mut self, event: &Event<'_, '_>) -> bool {
+        let kinds = &self.filter.kinds;
+        let is_kind = kinds.is_empty() || kinds.contains(&event.kind());
+        #[cfg(feature = "expressions")]
+        let is_kind = self.holds(event) && is_kind;
+        is_kind
+    }
+
     #[cfg(feature = "expressions")]
-    fn passes_condition(&mut self, event: &Event<'_, '_>, time: i64) -> bool {
+    fn holds(&mut self, event: &Event<'_, '_>) -> bool {
         let (Some(condition), Some(watch)) = (&self.filter.condition, &mut self.watch) else {
             return true;
         };
+        let start = self.times.map_or(event.time(), |(start, _)| start);
+        let time = event.time().since(start);
         let details = &event.details();
         watch.note(event, details);
         condition.holds(&Seen {
@@ -443,10 +518,10 @@ fn nanoseconds(time: WallTime) -> i128 {
 }
 
 /// Whether a value is among those wanted, or none is asked for.
-fn among<T: PartialEq>(wanted: &[T], value: Option<T>) -> bool {
+pub(crate) fn among<T: PartialEq>(wanted: &[T], value: Option<T>) -> bool {
     wanted.is_empty() || value.is_some_and(|value| wanted.contains(&value))
 }
 
-fn named(wanted: &[Box<[u8]>], name: GoStr<'_>) -> bool {
+pub(crate) fn named(wanted: &[Box<[u8]>], name: GoStr<'_>) -> bool {
     wanted.iter().any(|wanted| **wanted == *name.as_bytes())
 }

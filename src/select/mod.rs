@@ -48,4 +48,5 @@ pub use expr::{Condition, ExpressionError, Quantity};
 pub use names::{EventCondition, EventName, EventNames};
 
 pub use filter::{Filter, SelectError, Selection, Verdict};
+pub(crate) use filter::{among, named};
 pub use moment::{Moment, ParseMomentError};

@@ -236,6 +236,10 @@ impl TraceSource for ListenSource {
         }
     }
 
+    fn is_at_end(&self) -> bool {
+        self.current.as_ref().is_some_and(StreamSource::is_at_end)
+    }
+
     fn stop(&mut self) {}
 
     fn control(&self) -> Arc<dyn SourceControl> {

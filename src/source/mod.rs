@@ -37,6 +37,7 @@
 
 mod batches;
 mod control;
+mod follow;
 #[cfg(unix)]
 mod listen;
 pub mod open;
@@ -73,6 +74,13 @@ pub trait TraceSource: Send {
     /// Errors: why the trace ended in the middle of a generation, if no other can follow. After an
     /// error or the end, nothing more is asked for until the next start.
     fn next(&mut self) -> Result<Option<Part>, SourceError>;
+
+    /// Whether what comes next is the end of a generation or of a trace, and is known:
+    /// [`next`](TraceSource::next) gives it without reading. Those who are fed get it then before
+    /// anyone waits for one of them. Without an implementation, it is not known.
+    fn is_at_end(&self) -> bool {
+        false
+    }
 
     /// There is no subscriber any more. Called where a generation ended, and after the end or an error.
     fn stop(&mut self);

@@ -1,6 +1,7 @@
 //! The byte stream of a running Go program as a source.
 
 use super::control::Interrupt;
+use super::follow::Followed;
 use super::{Part, SharedBatches, SourceControl, SourceError, TraceSource};
 use crate::error::{Error, ErrorKind};
 use crate::generation::{Finish, Piece, Splitter};
@@ -13,7 +14,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek as _};
+#[cfg(unix)]
+use std::path::Path;
 use std::time::Instant;
 
 /// The sizes of buffers: powers of two from one to the other. The largest holds a few of the largest
@@ -30,10 +33,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How much of text that is no trace is shown: its first line up to so many bytes.
 const LINE: usize = 200;
 
-/// How much is kept of the beginning of a file, to know it again: the header of the first batch, with
-/// its time, is in it.
-const FRONT: usize = 64;
-
 /// A trace that comes as a stream of bytes, of every version since Go 1.22, whatever the sizes of
 /// the reads.
 ///
@@ -42,9 +41,9 @@ const FRONT: usize = 64;
 /// stream. (There, Go's last batch of a generation holds strings: a stream that ends at any other
 /// batch was cut short.)
 ///
-/// Behind the end of a trace, and in a file that is cut short and written anew, another trace may
-/// begin with its header: it is [announced](Part::Header), unless the source is for
-/// [one](StreamSource::once) only.
+/// Behind the end of a trace, in a file that is cut short and written anew, and in one that takes its
+/// place, another trace may begin with its header: it is [announced](Part::Header), unless the source
+/// is for [one](StreamSource::once) only.
 ///
 /// While it is stopped, nothing is read: what writes the stream must wait. A later start goes on
 /// with the next generation. A stream that ended cannot be started again.
@@ -76,8 +75,8 @@ pub struct StreamSource<R> {
     ends: Option<GenerationId>,
     /// Nothing more will be read, for this reason if it is a bad one.
     over: Option<Result<(), SourceError>>,
-    /// How a file that is written anew is noticed.
-    file: Option<Restart<R>>,
+    /// What is known of a file that is followed.
+    file: Option<Followed<R>>,
     /// A second trace is an error.
     once: bool,
     /// One trace has ended, another one is to begin.
@@ -90,14 +89,6 @@ enum Turn {
     Ended(Option<SourceError>),
     /// The other one's header is to be read.
     Header,
-}
-
-/// A file that may be written anew: how to look at its beginning, what that was behind the trace's
-/// header, and how to go back there.
-struct Restart<R> {
-    front: Vec<u8>,
-    is_another: fn(&R, &[u8]) -> io::Result<bool>,
-    rewind: fn(&R) -> io::Result<()>,
 }
 
 /// What [`StreamSource::polled`] waits with.
@@ -185,12 +176,20 @@ impl StreamSource<File> {
         let mut source = StreamSource::new(file);
         source.at_end = AtEnd::Grows(quiet);
         source.ready = not_shorter;
-        source.file = Some(Restart {
-            front: Vec::new(),
-            is_another: begins_otherwise,
-            rewind: |mut file| file.rewind(),
-        });
+        source.file = Some(Followed::file());
         source
+    }
+
+    /// As [`follow`](StreamSource::follow), the file with this name: when another one takes its place,
+    /// as `rename` does it, that is read once the one before has ended, and has another trace. While
+    /// there is none with the name, the one that was there is followed.
+    ///
+    /// Errors: the file cannot be opened. One that takes its place and cannot be opened ends the source.
+    #[cfg(unix)]
+    pub fn follow_path(path: &Path, quiet: Option<Duration>) -> io::Result<StreamSource<File>> {
+        let mut source = StreamSource::follow(File::open(path)?, quiet);
+        source.file = Some(Followed::path(path));
+        Ok(source)
     }
 }
 
@@ -231,19 +230,6 @@ fn not_shorter(_: &mut Waiting, file: &File, _: &Interrupt) -> Result<(), Source
     Ok(())
 }
 
-/// Whether the file has other bytes behind the trace's header than these.
-fn begins_otherwise(mut file: &File, front: &[u8]) -> io::Result<bool> {
-    let mut now = alloc::vec![0; front.len()];
-    let place = file.stream_position()?;
-    file.seek(SeekFrom::Start(num::wide(HEADER_LEN)))?;
-    let read = file.read_exact(&mut now);
-    file.seek(SeekFrom::Start(place))?;
-    match read {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(true),
-        read => read.map(|()| now != front),
-    }
-}
-
 impl<R: Read + Send> StreamSource<R> {
     /// The stream. What was read but not handed out is lost.
     pub fn into_inner(self) -> R {
@@ -275,6 +261,13 @@ impl<R: Read + Send> StreamSource<R> {
             match (self.reader.read(free), self.at_end) {
                 (Ok(0), AtEnd::Grows(quiet)) => {
                     let since = *quiet_since.get_or_insert_with(Instant::now);
+                    // Only when nothing more came of the one that was there.
+                    let file = self.file.as_mut();
+                    if file.map_or(Ok(false), |file| {
+                        file.take_successor(&mut self.reader, self.once)
+                    })? {
+                        return Ok(0);
+                    }
                     if quiet.is_some_and(|quiet| since.elapsed() >= quiet) {
                         return Ok(0);
                     }
@@ -283,8 +276,7 @@ impl<R: Read + Send> StreamSource<R> {
                 (Ok(read), _) => {
                     // While nothing came, the file may have been written anew, and longer.
                     if let (Some(file), Some(_), false) = (&self.file, quiet_since, self.once)
-                        && !file.front.is_empty()
-                        && (file.is_another)(&self.reader, &file.front)?
+                        && file.is_another(&self.reader)?
                     {
                         return Err(SourceError::Rewritten);
                     }
@@ -345,12 +337,8 @@ impl<R: Read + Send> StreamSource<R> {
     /// The batches that were looked at and not handed out.
     fn give(&mut self) -> Option<Part> {
         let range = self.given..self.scanned;
-        if let (Some(file), false) = (&mut self.file, range.is_empty())
-            && file.front.is_empty()
-        {
-            let front = self.buffer.get(range.clone()).unwrap_or(&[]);
-            file.front
-                .extend_from_slice(front.get(..FRONT).unwrap_or(front));
+        if let Some(file) = &mut self.file {
+            file.remember(self.buffer.get(range.clone()).unwrap_or(&[]));
         }
         self.given = self.scanned;
         let batches = match range.len() {
@@ -371,6 +359,7 @@ impl<R: Read + Send> StreamSource<R> {
     fn begin(&mut self) -> Result<Option<Version>, SourceError> {
         while self.rest().len() < HEADER_LEN {
             match self.read(HEADER_LEN) {
+                Ok(0) if self.takes_successor() => {}
                 Ok(0) if self.rest().is_empty() => return Ok(None),
                 Ok(0) => break,
                 Ok(_) => {}
@@ -390,7 +379,7 @@ impl<R: Read + Send> StreamSource<R> {
         self.splitter = Some(Splitter::new(version));
         self.version = Some(version);
         if let Some(file) = &mut self.file {
-            file.front.clear();
+            file.forget();
         }
         Ok(Some(version))
     }
@@ -420,20 +409,25 @@ impl<R: Read + Send> StreamSource<R> {
     /// Goes back to the beginning of a file in which another trace is written.
     fn rewind(&mut self) -> Result<(), SourceError> {
         if let Some(file) = &self.file {
-            (file.rewind)(&self.reader)?;
+            file.rewind(&self.reader)?;
         }
         (self.given, self.scanned, self.filled) = (0, 0, 0);
         Ok(())
     }
 
+    /// Whether another file is read from now on; then what is left of the one before is forgotten.
+    fn takes_successor(&mut self) -> bool {
+        let is_next = self.file.as_mut().is_some_and(Followed::has_successor);
+        if is_next {
+            (self.given, self.scanned, self.filled) = (0, 0, 0);
+        }
+        is_next
+    }
+
     /// Whether another trace is written in the file than the one that is read.
     fn is_written_anew(&self) -> bool {
-        let Some(file) = &self.file else {
-            return false;
-        };
-        !self.once
-            && !file.front.is_empty()
-            && (file.is_another)(&self.reader, &file.front).unwrap_or(false)
+        let is_another = |file: &Followed<R>| file.is_another(&self.reader).unwrap_or(false);
+        !self.once && self.file.as_ref().is_some_and(is_another)
     }
 
     /// The trace ends here, between two batches, because another one begins.
@@ -536,7 +530,7 @@ impl<R: Read + Send> StreamSource<R> {
             let missing = missing.unwrap_or(0);
             let end = place.wrapping_add(num::wide(before));
             let broken = |kind, value| Err(Error::at(kind, value, end).into());
-            self.over = Some(match finish {
+            let over = match finish {
                 _ if before > 0 => broken(ErrorKind::UnexpectedEnd, num::wide(missing)),
                 Finish::Closed => Ok(()),
                 Finish::Ends(number) => {
@@ -546,7 +540,11 @@ impl<R: Read + Send> StreamSource<R> {
                 Finish::Unended { number, .. } => {
                     broken(ErrorKind::IncompleteGeneration, number.get())
                 }
-            });
+            };
+            match self.takes_successor() {
+                true => self.turn = Some(Turn::Ended(over.err())),
+                false => self.over = Some(over),
+            }
         }
     }
 }
@@ -592,6 +590,11 @@ impl<R: Read + Send> TraceSource for StreamSource<R> {
         self.advance().inspect_err(|error| {
             self.over = Some(Err(error.clone()));
         })
+    }
+
+    fn is_at_end(&self) -> bool {
+        let is_ended = matches!(self.turn, Some(Turn::Ended(_)));
+        self.given == self.scanned && (self.ends.is_some() || self.over.is_some() || is_ended)
     }
 
     fn stop(&mut self) {}

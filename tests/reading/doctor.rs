@@ -126,8 +126,9 @@ fn metrics_are_what_a_plain_count_gives() {
             holds(&metrics, &format!("{family}.max == {max}ns"));
             let rank = (times.len() * 99).div_ceil(100).max(1);
             let p99 = times[rank - 1];
-            let above = p99 + p99 / 64;
-            holds(&metrics, &format!("{family}.p99 in {p99}ns..={above}ns"));
+            let (below, above) = (p99 - p99 / 127, p99 + p99 / 127 + 1);
+            let near = format!("{family}.p99 in {below}ns..={above}ns");
+            holds(&metrics, &near);
         }
         // The world stands still for no longer than the range, and stops before it stands.
         holds(&metrics, "stw.max? <= 10s && stw.count >= 0");
@@ -220,9 +221,12 @@ fn each_disease_is_found_and_nothing_else() {
             "convoy" => Rule::Convoy,
             "forever" | "leak" => Rule::Leak,
             "greedy" => Rule::Greedy,
+            "longstop" => Rule::StopLong,
+            "network" => Rule::Network,
             "pile" => Rule::Pile,
             "stops" => Rule::StopOften,
             "storm" => Rule::Collector,
+            "timers" => Rule::Timers,
             name => panic!("what is the disease of {name}?"),
         };
         let severity = found
@@ -236,11 +240,14 @@ fn each_disease_is_found_and_nothing_else() {
             "forever" => "main.forever.func1",
             "leak" => "main.leaked",
             "greedy" => "main.greedy.func1",
+            "longstop" => "main.longstop.func1",
+            "network" => "main.network.func2",
+            "timers" => "main.timers.func1",
             _ => continue,
         };
         assert_eq!(finding.function, function);
     }
-    assert_eq!(names.len(), 8);
+    assert_eq!(names.len(), 11);
 }
 
 #[test]
@@ -437,6 +444,7 @@ fn the_doctor_finds_the_diseases_of_live_programs() {
         ("stops", Rule::StopOften, "700ms"),
         ("storm", Rule::Collector, "700ms"),
         ("longstop", Rule::StopLong, "700ms"),
+        ("network", Rule::Network, "1s"),
     ] {
         let status = std::process::Command::new(&program)
             .args([name.as_ref(), file.as_os_str(), length.as_ref()])

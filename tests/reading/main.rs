@@ -28,6 +28,8 @@ mod parallel;
 mod programs;
 mod reader;
 #[cfg(feature = "std")]
+mod repair;
+#[cfg(feature = "std")]
 mod rewrite;
 #[cfg(all(feature = "expressions", feature = "std"))]
 mod select;

@@ -1,14 +1,13 @@
 //! Traces written anew: the same events, which everybody accepts.
 
-use crate::common::damage::Damage;
 use crate::common::go::{Go, Serve};
 use crate::common::schedule::Schedule;
-use crate::common::{Fixture, fixture, fixtures, fixtures_dir};
+use crate::common::{Fixture, fixtures, fixtures_dir};
 use crate::validator::facts::{Fact, What};
 use crate::validator::model::{Trust, Validator};
 use gotrace::Trace;
-use gotrace::rewrite::{Repaired, Report, Writer};
-use gotrace::wire::{Batch, Chunk, Contents, EventType, Record, Version};
+use gotrace::rewrite::{Report, Writer};
+use gotrace::wire::Version;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -83,7 +82,7 @@ fn difference(a: &str, b: &str) -> Option<String> {
     }
 }
 
-fn today() -> impl Iterator<Item = Fixture> {
+pub fn today() -> impl Iterator<Item = Fixture> {
     fixtures().into_iter().filter(|f| f.go_version >= 22)
 }
 
@@ -152,135 +151,19 @@ fn traces_do_not_grow_much() {
     }
 }
 
-/// A made-up event can be told from others.
-#[test]
-fn what_is_made_up_says_so() {
-    let bytes = fixture("http-go1.27").bytes();
-    let repaired = repair(&bytes[..200_000]).unwrap();
-    let trace = Trace::new(&repaired.0).unwrap();
-    let mut reader = trace.reader();
-    let mut signed = 0;
-    while let Some(event) = reader.next().unwrap() {
-        let frames = event.stack().map(|stack| stack.frames());
-        signed += u64::from(frames.is_some_and(|mut f| {
-            f.next()
-                .is_some_and(|f| f.func.as_bytes() == b"made up by gotrace")
-        }));
-    }
-    assert!(
-        signed > 0 && signed <= repaired.1.written.made_up,
-        "{signed}"
-    );
-}
-
-fn repair(bytes: &[u8]) -> Result<(Vec<u8>, Repaired), String> {
-    let trace = Trace::new(bytes).map_err(|e| e.to_string())?;
-    let mut out = Vec::new();
-    let repaired = gotrace::rewrite::repair(&trace, |piece| out.extend_from_slice(piece));
-    Ok((out, repaired.map_err(|e| e.to_string())?))
-}
-
-/// Repairs a trace, and repairs the result.
-fn check(bytes: &[u8], trust: Trust) -> Result<Repaired, String> {
-    let (out, repaired) = repair(bytes)?;
-    judge(&out, trust)?;
-    let (again, report) = repair(&out)?;
-    if !report.is_unchanged() || again != out {
-        return Err(format!("repairing it again changes something: {report:?}"));
-    }
-    Ok(repaired)
-}
-
-/// How many events a trace has records for, up to a cut: those of whole records.
-fn records(bytes: &[u8]) -> u64 {
-    let trace = Trace::new(bytes).unwrap();
-    let mut batches = trace.batches();
-    let mut count = 0;
-    let mut add = |batch: Batch<'_>| {
-        for record in batch.records().map_while(Result::ok) {
-            count += match record {
-                Record::Event(event) if event.ty == EventType::CLOCK_SNAPSHOT => 0,
-                Record::Event(_) | Record::Sample(_) => 1,
-                _ => 0,
-            };
-        }
-    };
-    loop {
-        match batches.next() {
-            Ok(Some(Chunk::Batch(batch))) => add(batch),
-            Ok(Some(Chunk::EndOfGeneration(_))) => {}
-            _ => break,
-        }
-    }
-    let at = batches.offset();
-    if let Some(batch) = Batch::cut(&bytes[at.0 as usize..], at) {
-        add(batch);
-    }
-    count
-}
-
-fn cases(few: u32) -> u32 {
+pub fn cases(few: u32) -> u32 {
     let cases = std::env::var("GOTRACE_CASES").ok();
     cases.and_then(|n| n.parse().ok()).unwrap_or(few)
 }
 
-/// Traces that end anywhere keep what they have: as good as all events of the last generation.
-#[test]
-fn cut_traces_are_repaired() {
-    let traces: Vec<(String, Vec<u8>)> = today().map(|f| (f.name.clone(), f.bytes())).collect();
-    let mut random = 0x2545_f491_4f6c_dd1du64;
-    let (mut whole, mut kept, mut made_up) = (0, 0, 0);
-    for n in 0..cases(60) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let (name, trace) = &traces[n as usize % traces.len()];
-        let cut = 16 + (random % (trace.len() as u64 - 15)) as usize;
-        let bytes = &trace[..cut];
-        let repaired =
-            check(bytes, Trust::Program).unwrap_or_else(|e| panic!("{name} cut at {cut}: {e}"));
-        whole += records(bytes);
-        kept += repaired.written.events;
-        made_up += repaired.written.made_up;
-    }
-    // A coroutine switch gives three events, and counts as one.
-    assert!(kept * 1000 >= whole * 999, "{kept} of {whole}");
-    assert!(made_up * 10 <= whole, "{made_up} of {whole}");
-}
-
-/// Whatever is damaged, the repaired trace is valid.
-#[test]
-fn damaged_traces_are_repaired() {
-    let traces: Vec<(String, Vec<u8>)> = today().map(|f| (f.name.clone(), f.bytes())).collect();
-    let mut runner = TestRunner::deterministic();
-    let strategy = (any::<[u64; 4]>(), any::<prop::sample::Index>());
-    for _ in 0..cases(100) {
-        let tree = strategy.new_tree(&mut runner).unwrap();
-        let (random, index) = tree.current();
-        let (name, trace) = index.get(&traces);
-        let damage = Damage::from_random(random);
-        let bytes = damage.apply(trace);
-        if Trace::new(&bytes).is_err() {
-            continue;
-        }
-        check(&bytes, Trust::Nothing).unwrap_or_else(|e| panic!("{name}, {damage:?}: {e}"));
-    }
-}
-
-/// Whatever the scheduler did, the events are the same; and where one of them is lost, the rest is kept.
+/// Whatever the scheduler did, the events are the same.
 #[test]
 fn schedules_are_written_anew() {
-    let strategy = (
-        any::<u64>(),
-        1usize..40,
-        1usize..600,
-        0u64..60,
-        any::<prop::sample::Index>(),
-    );
+    let strategy = (any::<u64>(), 1usize..40, 1usize..600, 0u64..60);
     let mut runner = TestRunner::deterministic();
     for _ in 0..cases(40) {
-        let (seed, threads, steps, lie, lost) = strategy.new_tree(&mut runner).unwrap().current();
-        let mut schedule = Schedule {
+        let (seed, threads, steps, lie) = strategy.new_tree(&mut runner).unwrap().current();
+        let schedule = Schedule {
             seed,
             threads,
             steps,
@@ -291,30 +174,7 @@ fn schedules_are_written_anew() {
         let (again, _) = rewrite(&trace, None);
         let (before, after) = (events(&trace).unwrap(), events(&again).unwrap());
         assert_eq!(difference(&before, &after), None, "{schedule:?}");
-        schedule.lost = Some(lost.index(steps));
-        check(&schedule.make(), Trust::Nothing).unwrap_or_else(|e| panic!("{schedule:?}: {e}"));
     }
-}
-
-/// Traces in which something is wrong, and what is left of them.
-#[test]
-fn faults_are_repaired() {
-    let dir = fixtures_dir().join("faults");
-    for file in std::fs::read_dir(dir).unwrap() {
-        let path = file.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
-        // At the end of the range of times there is no room to write each later than the one before.
-        let is_late = path.ends_with("f26-switch-time.trace");
-        if Trace::new(&bytes).is_ok() && !is_late {
-            check(&bytes, Trust::Nothing).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        }
-    }
-    let killed = fixtures_dir().join("faults/f01-killed-1.27-panic.trace");
-    let repaired = check(&std::fs::read(killed).unwrap(), Trust::Program).unwrap();
-    assert_eq!(
-        (repaired.written.events, repaired.written.left_out),
-        (79, 0)
-    );
 }
 
 /// Times that are wrong by a factor are right behind it.
@@ -342,41 +202,6 @@ fn clocks_are_corrected() {
     assert!((after / 256 - before).abs() < 10, "{before} {after}");
     assert!((3_000_000_000..5_000_000_000).contains(&after), "{after}");
     judge(writer.bytes(), Trust::Program).unwrap();
-}
-
-/// Reasons for blocking have the same ids in every generation: they are known where the strings of the
-/// last one are lost.
-#[test]
-fn reasons_are_known_from_earlier_generations() {
-    let bytes = fixture("flight-go1.27").bytes();
-    let trace = Trace::new(&bytes).unwrap();
-    let generations: Vec<_> = trace.generations().map(Result::unwrap).collect();
-    let last = generations.last().unwrap();
-    // All but the strings, which come last.
-    let mut batches = trace.batches_from(last.start);
-    let mut end = last.start;
-    while let Ok(Some(Chunk::Batch(batch))) = batches.next() {
-        if batch.contents() == Contents::Events {
-            end = batch.end();
-        }
-    }
-    let (out, repaired) = repair(&bytes[..end.0 as usize]).unwrap();
-    assert!(repaired.written.missing_names > 0);
-    let text = events(&out).unwrap();
-    let blocks = text
-        .lines()
-        .filter(|line| line.contains("Running->Waiting"));
-    let reasons: Vec<&str> = blocks
-        .filter_map(|line| line.split("Reason=").nth(1))
-        .collect();
-    assert!(!reasons.is_empty());
-    assert!(
-        reasons
-            .iter()
-            .all(|reason| !reason.contains("not recorded")),
-        "{reasons:?}"
-    );
-    assert!(text.contains("(not recorded)"));
 }
 
 /// A trace from any of its events on: the same events, but for what ends that has no beginning.

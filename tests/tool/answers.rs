@@ -122,6 +122,53 @@ fn latency() {
 }
 
 #[test]
+fn several_traces_together() {
+    const TRACES: [&str; 2] = ["http-go1.27.trace", "annotate-go1.25.trace"];
+    for command in [
+        "summary",
+        "blocked",
+        "latency",
+        "goroutines",
+        "tasks",
+        "regions",
+    ] {
+        let args = [&[command, "--together", "-n", "6"], &TRACES[..]].concat();
+        snapshot(&format!("together-{command}"), &args);
+    }
+}
+
+#[test]
+fn parts_of_a_trace() {
+    const PART: [&str; 4] = ["--from", "4ms", "--to", "9ms"];
+    for (command, more) in [
+        (&["summary"][..], &[][..]),
+        (&["blocked", "-n", "5"], &["--stack", "net/http"]),
+        (&["latency", "-n", "5"], &["-p", "1"]),
+        (&["goroutines", "-n", "5"], &["--task", "request"]),
+    ] {
+        let args = [command, &PART, more, &["http-go1.27.trace"]].concat();
+        snapshot(&format!("part-{}", command[0]), &args);
+    }
+}
+
+#[test]
+fn judges() {
+    snapshot("doctor", &["doctor", "diseases/convoy.trace.gz"]);
+    let traces = ["block-go1.25.trace", "block-go1.27.trace"];
+    snapshot("diff", &[&["diff", "-n", "8"], &traces[..]].concat());
+    snapshot(
+        "assert",
+        &[
+            "assert",
+            "stw.max < 10s",
+            "goroutines.leaked >= 0",
+            "http-go1.27.trace",
+        ],
+    );
+    snapshot("stat", &["stat", "http-go1.27.trace"]);
+}
+
+#[test]
 fn leaks() {
     snapshot(
         "leaks",

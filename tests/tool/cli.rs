@@ -3,12 +3,12 @@
 use crate::common;
 
 use common::tool::{
-    Run, directory, dump, file, gotrace, gzip, on_a_terminal, run, run_with_input, zstd,
+    Run, clean, directory, dump, file, gotrace, gzip, on_a_terminal, run, run_with_input, zstd,
 };
 use common::{Fixture, expected, fixture, fixtures, sha256};
 use serde_json::Value;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -529,6 +529,114 @@ fn a_file_that_shrinks_is_an_error() {
         path.display()
     );
     assert_eq!((run.status, run.stderr), (1, expected));
+}
+
+/// A file that shrinks under `check` costs its own verdict, not those of the files around it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_shrinks_costs_only_its_own_verdict() {
+    let dir = clean("shrinks-among-others");
+    let good = fixture("gc-go1.27").bytes();
+    // Many small generations, which take a while.
+    let long = common::live::Endless::new(&fixture("http-go1.27").bytes(), 300).bytes();
+    for (name, bytes) in [
+        ("a", &good),
+        ("b", &good),
+        ("long", &long),
+        ("y", &good),
+        ("z", &good),
+    ] {
+        std::fs::write(dir.join(name), bytes).unwrap();
+    }
+    let mut command = gotrace(["check", "--threads", "1", "a", "b", "long", "y", "z"]);
+    command
+        .current_dir(&dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    // It is cut short as soon as it is mapped.
+    let maps = format!("/proc/{}/maps", child.id());
+    common::tool::wait_for(|| {
+        std::fs::read_to_string(&maps).is_ok_and(|maps| maps.contains("/long\n"))
+    });
+    let file = File::options().write(true).open(dir.join("long")).unwrap();
+    file.set_len(8192).unwrap();
+    let run = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(run.status, 1, "{}", run.stderr);
+    let lines: Vec<&str> = run.text().lines().collect();
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    for (line, name) in lines.iter().zip(["a", "b", "long", "y", "z"]) {
+        let verdict = if name == "long" {
+            "failed after "
+        } else {
+            "ok, "
+        };
+        assert!(line.starts_with(&format!("{name}: {verdict}")), "{lines:?}");
+    }
+    let error = "error: long: the file became shorter while it was being read\n";
+    assert!(run.stderr.contains(error), "{}", run.stderr);
+    assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.stderr);
+}
+
+/// However many generations are broken, little memory is enough to say so, and the first is said
+/// before the last is read.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_million_broken_generations_take_little_memory() {
+    let dir = clean("million-broken");
+    // Each has one batch, of one thread, with an event that there is not.
+    let mut bytes = b"go 1.26 trace\0\0\0".to_vec();
+    let mut buffer = vec![0; 100];
+    for number in 1..=1_000_000 {
+        let mut out = gotrace::wire::Encoder::new(&mut buffer);
+        let head = gotrace::wire::BatchHead {
+            generation: gotrace::ids::GenerationId::new(number).unwrap(),
+            thread: gotrace::ThreadId::new(1),
+            time: gotrace::time::Timestamp(1),
+            experiment: None,
+            header_len: 0,
+            data_len: 0,
+        };
+        out.batch(&head, &[250]).unwrap();
+        out.end_of_generation().unwrap();
+        bytes.extend_from_slice(out.bytes());
+    }
+    std::fs::write(dir.join("in"), &bytes).unwrap();
+    std::fs::write(dir.join("some"), &bytes[..bytes.len() / 10]).unwrap();
+    for args in [
+        &["check", "--keep-going", "in"][..],
+        &["check", "--keep-going", "--json", "some"],
+        &["check", "--lenient", "some"],
+        &["check", "--keep-going", "some", "some"],
+    ] {
+        // Of which the file is mapped, too.
+        let shell = "ulimit -v 300000; exec \"$@\"";
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", shell, "sh", env!("CARGO_BIN_EXE_gotrace")]);
+        let run = Run::of(command.args(args).current_dir(&dir).output().unwrap());
+        assert_eq!(run.status, 1, "{args:?}: {}", run.stderr);
+        let (said, most) = (run.stderr.len() + run.stdout.len(), 200_000);
+        assert!((1000..most).contains(&said), "{args:?}: {said} bytes");
+    }
+    // Through a pipe, the first error is there while the rest is not.
+    let mut child = gotrace(["check", "--keep-going", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&bytes[..1 << 20]).unwrap();
+    let mut first = [0; 10];
+    child
+        .stderr
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut first)
+        .unwrap();
+    assert!(first.starts_with(b"error: "));
+    drop(stdin);
+    Run::of(child.wait_with_output().unwrap());
 }
 
 #[test]

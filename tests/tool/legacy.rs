@@ -89,3 +89,13 @@ fn what_cannot_be_says_so() {
     assert_eq!(recorded.status, 1, "{}", recorded.stderr);
     assert!(recorded.stderr.contains(says), "{}", recorded.stderr);
 }
+
+/// That Go wrote a trace which nothing can read is said, so that nobody looks for damage.
+#[test]
+fn a_fault_of_go_is_named() {
+    let path = fixture("cgo-go1.21").path;
+    let check = run([Path::new("check"), &path]);
+    assert_eq!(check.status, 1);
+    let says = "this is a fault of Go 1.21 where C calls Go";
+    assert!(check.stderr.contains(says), "{}", check.stderr);
+}

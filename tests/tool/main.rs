@@ -14,12 +14,17 @@ mod cli_events;
 mod common;
 #[cfg(feature = "cli")]
 mod doctor;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod dying;
 #[cfg(feature = "cli")]
 mod endings;
 #[cfg(feature = "cli")]
 mod endurance;
 #[cfg(feature = "cli")]
+mod export;
 mod face;
+#[cfg(feature = "cli")]
+mod filters;
 #[cfg(feature = "cli")]
 mod legacy;
 #[cfg(feature = "cli")]
@@ -32,6 +37,10 @@ mod open;
 mod record;
 #[cfg(feature = "cli")]
 mod repair;
+#[cfg(feature = "cli")]
+mod schema;
+#[cfg(feature = "cli")]
+mod several;
 #[cfg(not(feature = "cli"))]
 mod stub;
 #[cfg(feature = "cli")]

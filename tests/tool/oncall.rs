@@ -9,12 +9,15 @@ use common::live::{Endless, generations, is_part_of};
 use common::tool::{Run, clean, gotrace, signal, wait_for};
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Three generations of a trace that says where each ends.
@@ -434,6 +437,151 @@ fn an_output_that_is_stuck_harms_nobody() {
     drop(held);
 }
 
+/// One of the outputs is waited for, and nobody reads it: no more is read of the input, but what was
+/// read is in the other copies, and in a snapshot.
+#[test]
+fn an_output_that_is_waited_for_delays_only_what_was_not_read() {
+    let dir = clean("oncall-waits");
+    make_pipe(&dir.join("stuck"));
+    let mut held = File::options()
+        .read(true)
+        .write(true)
+        .open(dir.join("stuck"))
+        .unwrap();
+    let trace = Endless::new(&fixture("http-go1.27").bytes(), 40).bytes();
+    let all = generations(&trace);
+    let mut args = vec!["tee", "-", "--when-full", "wait", "--min-age", "1h"];
+    args.extend(["--record", "rec", "--out", "stuck", "ok"]);
+    let mut child = command(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let taken = AtomicUsize::new(0);
+    let snapshots = || {
+        let names = (1..).map(|n| match n {
+            1 => "rec".to_owned(),
+            n => format!("rec-{n}"),
+        });
+        let paths = names.map(|name| dir.join(name));
+        paths.take_while(|path| path.exists()).map(read)
+    };
+    // How far into the trace the newest snapshot goes.
+    let reaches = || {
+        let snapshot = snapshots().last()?;
+        assert!(is_part_of(&snapshot, &all) > 1);
+        let last = generations(&snapshot).last()?.0;
+        let before = all.iter().take_while(|(number, _)| *number <= last);
+        Some(16 + before.map(|(_, bytes)| bytes.len()).sum::<usize>())
+    };
+    let look = |held: &mut File| {
+        let (before, since) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
+        wait_for(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            let now = taken.load(Ordering::Relaxed);
+            let mut since = since.lock().unwrap();
+            if now == 0 || before.swap(now, Ordering::Relaxed) != now {
+                *since = Instant::now();
+            }
+            since.elapsed() > Duration::from_secs(1)
+        });
+        let taken = taken.load(Ordering::Relaxed);
+        assert!(taken < trace.len(), "{taken}");
+        // All but what is in the input's pipe, and a generation that is not complete.
+        let least = taken - (64 << 10) - all[0].1.len() - 4096;
+        wait_for(|| {
+            signal(&child, "-USR1");
+            std::thread::sleep(Duration::from_millis(300));
+            reaches().is_some_and(|end| end >= least)
+        });
+        wait_for(|| read(dir.join("ok")).len() + (512 << 10) >= least);
+        // Somebody comes to read it.
+        let mut copy = vec![0; trace.len()];
+        held.read_exact(&mut copy).unwrap();
+        assert!(copy == trace);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for piece in trace.chunks(4096) {
+                input.write_all(piece).unwrap();
+                taken.fetch_add(piece.len(), Ordering::Relaxed);
+            }
+            drop(input);
+        });
+        let looked = catch_unwind(AssertUnwindSafe(|| look(&mut held)));
+        if let Err(panic) = looked {
+            // Nobody else would end the thread that writes.
+            signal(&child, "-KILL");
+            resume_unwind(panic);
+        }
+    });
+    end(child, 0);
+    assert!(read(dir.join("ok")) == trace);
+}
+
+/// How much waits for a slow output is asked for.
+#[test]
+fn a_small_queue_is_full_soon() {
+    let dir = clean("oncall-queue");
+    make_pipe(&dir.join("stuck"));
+    let held = File::options()
+        .read(true)
+        .write(true)
+        .open(dir.join("stuck"))
+        .unwrap();
+    let trace = Endless::new(&fixture("http-go1.27").bytes(), 20).bytes();
+    for (queue, loses) in [("300KiB", true), ("100MiB", false)] {
+        let mut args = vec!["tee", "-", "--deadline", "300ms", "--when-full", "drop"];
+        args.extend(["--queue", queue, "--out", "stuck"]);
+        let mut child = command(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(&trace).unwrap();
+        let told = end(child, 1);
+        let lost = told.contains("generations are left out so far");
+        assert_eq!(lost, loses, "{queue}: {told}");
+    }
+    drop(held);
+}
+
+/// What is said to be complete is on the disk, and so is its name.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_complete_is_synced() {
+    let dir = clean("oncall-synced").canonicalize().unwrap();
+    std::fs::write(dir.join("in"), trace()).unwrap();
+    let mut command = Command::new("strace");
+    command.args([
+        "-f",
+        "-y",
+        "-e",
+        "trace=fsync,rename,renameat,renameat2",
+        "-o",
+        "calls",
+    ]);
+    command.arg(env!("CARGO_BIN_EXE_gotrace"));
+    command.args([
+        "tee", "--idle", "200ms", "in", "--out", "copy", "--record", "rec",
+    ]);
+    let Ok(output) = command.current_dir(&dir).output() else {
+        return common::skipped::skip("no command `strace`");
+    };
+    let calls = String::from_utf8(read(dir.join("calls"))).unwrap();
+    if !calls.contains("exited with 0") {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return common::skipped::skip(format_args!("strace does not work here: {errors}"));
+    }
+    // Of two threads, the one may be told of while the other's call lasts.
+    let synced = |path: PathBuf| calls.contains(&format!("<{}>", path.display()));
+    assert!(!calls.contains("= -1"), "{calls}");
+    assert!(synced(dir.join("copy")), "{calls}");
+    let of_directory = |line: &&str| line.contains("fsync(") && line.contains("oncall-synced>");
+    assert!(calls.lines().filter(of_directory).count() >= 2, "{calls}");
+    // The snapshot before it gets its name.
+    let part = calls
+        .lines()
+        .position(|l| l.contains("fsync(") && l.contains(".gotrace-"));
+    let renamed = calls
+        .lines()
+        .position(|l| l.contains("rename") && l.contains("rec"));
+    assert!(part.is_some() && part < renamed, "{calls}");
+}
+
 #[test]
 fn who_listens_is_not_disturbed() {
     let dir = clean("oncall-listen");
@@ -626,6 +774,33 @@ fn a_file_that_is_written_anew_is_another_trace() {
     end(child, 0);
     assert!(read(dir.join("s-1")) == first);
     assert!(read(dir.join("s-2")) == second);
+
+    // Another one takes its place, before the first is complete; which is then taken to its end.
+    let name = |n| dir.join(format!("part-{n}"));
+    std::fs::write(name(1), &first[..ends(&first)[1] + 100]).unwrap();
+    std::fs::write(name(2), &second).unwrap();
+    std::fs::write(name(3), &first).unwrap();
+    std::fs::rename(name(1), dir.join("in")).unwrap();
+    let args = [
+        "record",
+        "--min-age",
+        "1h",
+        "--idle",
+        "1s",
+        "--out",
+        "r-{number}",
+        "in",
+    ];
+    let child = start(&dir, &args);
+    for n in [2, 3] {
+        std::thread::sleep(Duration::from_millis(300));
+        std::fs::rename(name(n), dir.join("in")).unwrap();
+    }
+    let told = end(child, 0);
+    assert_eq!(told.matches("waiting for the next").count(), 2, "{told}");
+    assert!(read(dir.join("r-1")) == first[..ends(&first)[1]], "{told}");
+    assert!(read(dir.join("r-2")) == second);
+    assert!(read(dir.join("r-3")) == first);
 
     std::fs::write(dir.join("in"), &first).unwrap();
     let child = start(&dir, &["record", "--once", "--out", "t", "in"]);

@@ -6,14 +6,16 @@ use crate::common;
 use common::fixture;
 use common::live::generations;
 use common::tool::{Run, clean, gotrace, signal, wait_for};
-use gotrace::Trace;
+use gotrace::emit::{Emitter, EmitterConfig};
+use gotrace::time::{Timestamp, WallTime};
+use gotrace::{EventKind, Fixed, Trace};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = gotrace(args);
@@ -175,6 +177,130 @@ fn a_budget_is_kept_over_many_snapshots() {
     }
     let ran = std::fs::read_to_string(dir.join("ran")).unwrap();
     assert!(ran.lines().count() > 50, "{ran}");
+}
+
+/// A program that logs ten times a second: generations of half a second, and the times of the logs.
+fn logs(count: i64) -> (Vec<Vec<u8>>, Vec<i64>) {
+    type Tables = Fixed<16, 0, 0, 0, 0, 1, 8, 4, 4>;
+    let mut emitter = Emitter::<Tables, _>::new([0; 4096]);
+    let at = |n: i64| Timestamp(1000 + n as u64 * 100_000);
+    // In microseconds.
+    emitter.start(Timestamp(0), EmitterConfig::new(1_000_000));
+    let worker = emitter.create(Timestamp(10), 0, "worker").unwrap();
+    emitter.ready(Timestamp(20), 0, worker);
+    emitter.run(Timestamp(30), 0, worker);
+    let mut generations = Vec::new();
+    for n in 0..count {
+        emitter.log(at(n), 0, None, "state", "it happens");
+        if n % 5 == 4 {
+            let mut bytes = Vec::new();
+            let end = Timestamp(at(n).0 + 50_000);
+            assert!(emitter.advance(end, WallTime::new(n as u64, 0), &mut bytes));
+            generations.push(bytes);
+        }
+    }
+    let all = generations.concat();
+    let trace = Trace::new(&all).unwrap();
+    let mut reader = trace.reader();
+    let mut times = Vec::new();
+    while let Some(event) = reader.next().unwrap() {
+        if event.kind() == EventKind::Log {
+            times.push(event.time().0);
+        }
+    }
+    assert_eq!(times.len() as i64, count);
+    (generations, times)
+}
+
+/// A thousand events that fit, in a hundred seconds of a program's time: what the cool-down leaves of
+/// them has a snapshot each, and never are there more snapshots than allowed.
+#[test]
+fn a_thousand_firings_respect_cooldown_and_budget() {
+    let dir = clean("trigger-thousand");
+    let (generations, times) = logs(1000);
+    // What fires, worked out from the times: with it, how many did not since the last.
+    let mut expected: Vec<(i64, u64)> = Vec::new();
+    let mut suppressed = 0;
+    for &time in &times {
+        match expected.last() {
+            Some((last, _)) if time - last < 1_000_000_000 => suppressed += 1,
+            _ => expected.push((time, std::mem::take(&mut suppressed))),
+        }
+    }
+    assert_eq!(expected.len(), 100);
+    let args = [
+        "record",
+        "--on",
+        r#"log: category == "state""#,
+        "--cooldown",
+        "1s",
+        "--max-snapshots",
+        "7",
+        "--max-disk",
+        "60KB",
+        "--max-bytes",
+        "64KiB",
+        "--min-age",
+        "1s",
+        "--out",
+        "s-{number}.trace",
+        "--once",
+        "-",
+    ];
+    let mut child = command(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut found: Vec<(i64, u64)> = Vec::new();
+    let mut look = || {
+        // What is removed while it is looked at is none of these.
+        let entries = std::fs::read_dir(&dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let sides = entries.filter(|path| path.extension().is_some_and(|e| e == "json"));
+        let sides: Vec<PathBuf> = sides.collect();
+        // One is written before the oldest is removed.
+        assert!(sides.len() <= 8, "{sides:?}");
+        let sizes = sides.iter().map(|side| side.with_extension("").metadata());
+        let bytes: u64 = sizes.flatten().map(|there| there.len()).sum();
+        assert!(bytes <= 60_000 + (64 << 10), "{bytes}");
+        for side in sides {
+            let Ok(text) = std::fs::read(&side) else {
+                continue;
+            };
+            let side: Value = serde_json::from_slice(&text).unwrap();
+            let Some(time) = side["fired"]["time"].as_i64() else {
+                continue;
+            };
+            let one = (time, side["fired"]["suppressed"].as_u64().unwrap());
+            if !found.contains(&one) {
+                found.push(one);
+            }
+        }
+        found.len()
+    };
+    for (n, generation) in generations.iter().enumerate() {
+        input.write_all(generation).unwrap();
+        // Every second one has an event that fires. One snapshot at a time, so that none is removed
+        // before it is seen.
+        let due = expected
+            .iter()
+            .filter(|(time, _)| *time <= times[n * 5 + 4])
+            .count();
+        let begun = Instant::now();
+        while look() < due {
+            assert!(begun.elapsed() < Duration::from_secs(20), "generation {n}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    drop(input);
+    let told = end(child);
+    assert!(!told.contains("no snapshot"), "{told}");
+    assert_eq!(found, expected);
+    let all = snapshots(&dir);
+    let bytes: u64 = all
+        .iter()
+        .map(|(path, _)| path.metadata().unwrap().len())
+        .sum();
+    assert!((1..=7).contains(&all.len()) && bytes <= 60_000, "{bytes}");
 }
 
 #[test]

@@ -226,7 +226,7 @@ impl Summarizer {
             goroutine.name = name;
         }
         let system = goroutine.name.is_empty()
-            || crate::analysis::states::is_system_name(self.names.text(goroutine.name));
+            || crate::analysis::names::is_system_name(self.names.text(goroutine.name));
         match step.to {
             GoState::Running => {
                 goroutine.running_since = t;

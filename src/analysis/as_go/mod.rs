@@ -133,7 +133,7 @@ impl Summarizer {
     pub fn finish(&mut self, whole: bool) {
         self.end = if whole { self.last } else { self.sync };
         for goroutine in self.goroutines.values_mut() {
-            let system = super::states::is_system_name(self.names.text(goroutine.name))
+            let system = super::names::is_system_name(self.names.text(goroutine.name))
                 || goroutine.name.is_empty();
             goroutine.finalize(self.last.0, None, system);
         }

@@ -12,6 +12,14 @@
 //! - with fewer, traces are cut into blocks of [100 ms](BLOCK), a moving-block bootstrap with a fixed seed
 //!   says how much the ratio varies, and the result is called [indicative](Method::Blocks).
 //!
+//! What it takes to find something: the least probability that six traces a side can give is 0.002, and of
+//! some twenty comparisons the first has to be below 0.0025 to be found. So with six a side, a change is
+//! found if *every* value of one side is above every value of the other: if runs of one program differ by
+//! less than what changed. With eight a side, a few pairs may be the other way round. The services of this crate's
+//! tests, which for 60 requests in a row are up to 20 % slower or faster as a whole, run for 300 ms:
+//! eight traces a side find in 19 of 20 cases that one function is 20 % slower. Longer traces vary less,
+//! more traces bear more; percentiles above the median need more of either.
+//!
 //! Among many comparisons some differ by chance: the Benjamini-Hochberg procedure keeps the part of
 //! false ones among those found at 5 % (with blocks 1 %). And a change counts only if it is at least 5 %
 //! and also, in all, 0.5 % of the time, or 1 ms in a duration.
@@ -297,12 +305,13 @@ impl Sides<'_> {
             let work = profile.work(self.per)?;
             let none = Series::default();
             let spread = &series.unwrap_or(&none).spread;
+            let float = |n: Option<i64>| n.map(|n| num::float(n.unsigned_abs()));
             match value {
-                Value::Time => Some(num::float(spread.total()) / work),
-                Value::Rate => Some(num::float(spread.count()) / work),
-                Value::Mean => spread.mean().map(num::float),
-                Value::P50 => spread.quantile(500).map(num::float),
-                Value::P99 => spread.quantile(990).map(num::float),
+                Value::Time => Some(num::float(spread.sum().unsigned_abs()) / work),
+                Value::Rate => Some(num::float(spread.len()) / work),
+                Value::Mean => float(spread.mean()),
+                Value::P50 => float(spread.quantile(0.5)),
+                Value::P99 => float(spread.quantile(0.99)),
             }
         };
         side.iter().filter_map(of).collect()

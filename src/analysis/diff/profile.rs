@@ -1,12 +1,16 @@
 //! What one trace gives to a comparison.
 
-use crate::analysis::metrics::Spread;
+use crate::analysis::histogram::Histogram;
 use crate::analysis::names::{NameId, StackRef};
+use crate::analysis::scope::Scope;
 use crate::analysis::states::{
-    Goroutine, RangeEnd, RangeKind, RegionEnd, States, Stay, TaskEnd, Visitor, is_system_name,
+    Goroutine, OpenRange, Proc, ProcStay, RangeEnd, RangeKind, RegionEnd, States, Stay, TaskEnd,
+    Visitor,
 };
+use crate::analysis::stops::Stops;
 use crate::event::{Event, GoState};
 use crate::num;
+use crate::select::SelectError;
 use crate::time::Time;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
@@ -104,15 +108,15 @@ struct Cell {
 /// The times of a unit.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Series {
-    pub(super) spread: Spread,
+    pub(super) spread: Histogram,
     /// In the order of blocks; those without are left out.
     cells: Vec<Cell>,
 }
 
 impl Series {
     fn add(&mut self, block: u32, time: i64) {
-        let time = u64::try_from(time).unwrap_or(0);
         self.spread.add(time);
+        let time = u64::try_from(time).unwrap_or(0);
         match self.cells.last_mut() {
             Some(cell) if cell.block >= block => {
                 cell.count = cell.count.saturating_add(1);
@@ -132,6 +136,7 @@ impl Series {
 struct Gather {
     series: BTreeMap<(UnitKind, NameId, NameId), Series>,
     places: BTreeMap<StackRef, NameId>,
+    stops: Stops,
 }
 
 impl Gather {
@@ -142,7 +147,7 @@ impl Gather {
         to: Time,
         nanoseconds: i64,
     ) {
-        let start = states.first_time().unwrap_or(to);
+        let start = states.begin_time().unwrap_or(to);
         let block = to.since(start).checked_div(BLOCK).unwrap_or(0);
         let block = u32::try_from(block).unwrap_or(0).min(MOST_BLOCKS);
         self.series.entry(unit).or_default().add(block, nanoseconds);
@@ -151,11 +156,12 @@ impl Gather {
 
 impl Visitor for Gather {
     fn stay(&mut self, states: &States, goroutine: &Goroutine, stay: &Stay) {
+        self.stops.stay(states, goroutine, stay);
         // Of what is longer than the trace shows, nothing can be compared.
         if stay.open || stay.began_before() {
             return;
         }
-        if is_system_name(states.names().text(goroutine.name)) {
+        if goroutine.is_system(states) {
             return;
         }
         let (name, none) = (goroutine.name, NameId::EMPTY);
@@ -177,9 +183,22 @@ impl Visitor for Gather {
         }
     }
 
+    fn proc_began(&mut self, states: &States, proc: &Proc) {
+        self.stops.proc_began(states, proc);
+    }
+
+    fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
+        self.stops.proc_stay(states, stay);
+    }
+
+    fn range_began(&mut self, states: &States, range: &OpenRange) {
+        self.stops.range_began(states, range);
+    }
+
     fn range_ended(&mut self, states: &States, range: &RangeEnd) {
+        let stop = self.stops.ended(states, range);
         let (kind, time) = match range.range.kind {
-            RangeKind::StopTheWorld => (UnitKind::Stop, range.nanoseconds()),
+            RangeKind::StopTheWorld => (UnitKind::Stop, stop.map_or(0, |stop| stop.pause)),
             RangeKind::GcMark => (UnitKind::Mark, range.nanoseconds()),
             RangeKind::GcMarkAssist => (UnitKind::Assist, range.executing),
             RangeKind::GcSweep => return,
@@ -231,6 +250,19 @@ impl Profile {
         self.states.add(event, &mut self.gather);
     }
 
+    /// The same, of what a scope says that counts; says whether it wants more events.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scope::add`].
+    pub fn add_in(
+        &mut self,
+        scope: &mut Scope<'_>,
+        event: &Event<'_, '_>,
+    ) -> Result<bool, SelectError> {
+        scope.add(event, &mut self.states, &mut self.gather)
+    }
+
     /// The trace is over. To be called once, before it is compared.
     pub fn finish(&mut self) {
         if core::mem::replace(&mut self.is_finished, true) {
@@ -258,7 +290,7 @@ impl Profile {
     }
 
     fn nanoseconds(&self) -> u64 {
-        let first = self.states.first_time();
+        let first = self.states.begin_time();
         let time = first.map_or(0, |first| self.states.last_time().since(first));
         u64::try_from(time).unwrap_or(0)
     }
@@ -281,7 +313,7 @@ impl Profile {
     pub(super) fn work(&self, per: Option<&Unit>) -> Option<f64> {
         let work = match per {
             None => num::float(self.nanoseconds()) / 1e9,
-            Some(unit) => num::float(self.series(unit)?.spread.count()),
+            Some(unit) => num::float(self.series(unit)?.spread.len()),
         };
         (work > 0.0).then_some(work)
     }

@@ -95,6 +95,12 @@ rules! {
     /// System calls that last so long that they lose their processor, a second; each costs a hand-over
     /// and waking a thread. Only judged if they are 1 % of all and more. Limits: 1,000 and 10,000 a second.
     Syscalls "syscall-churn" PerSecond 1_000_000 10_000_000;
+    /// Goroutines wait long for the network: to connect, to send, or, within a region or for a task that is
+    /// open, to receive; what waits for its next request does not count. The 90th percentile of at least
+    /// 20 waits. Limits: 100 ms and 1 s: the way round the world and back is 300 ms, that within a data
+    /// centre 1 ms. Where a task or region is a whole connection, of which most is silence, they are to be
+    /// raised.
+    Network "slow-network" Nanoseconds 100_000_000 1_000_000_000;
     /// Timers that wake a goroutine for less than 10 µs before it waits again, a second and processor.
     /// Limits: 5,000 and 50,000.
     Timers "timer-storm" PerSecond 5_000_000 50_000_000;

@@ -1,6 +1,6 @@
 //! The doctor: what is wrong with a program, as far as its trace shows.
 //!
-//! Twelve [`Rule`]s look at the [`Metrics`] of a trace. Each has two limits, which [`Limits`] can change;
+//! The [`Rule`]s look at the [`Metrics`] of a trace. Each has two limits, which [`Limits`] can change;
 //! a number above the first is a [`Warning`](Severity::Warning), above the second an
 //! [`Error`](Severity::Error). Limits are such that a healthy program, also a busy one on a loaded
 //! machine, gives no finding above a [`Note`](Severity::Note). A [`Finding`] says the number, the limit,

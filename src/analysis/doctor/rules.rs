@@ -13,6 +13,8 @@ use alloc::vec::Vec;
 const LONG_ENOUGH: u64 = 500_000_000;
 /// Of fewer, a percentile is one of the worst.
 const ENOUGH: u64 = 100;
+/// Of fewer, nine of ten say nothing.
+const FEW: u64 = 20;
 
 pub(super) fn all(metrics: &Metrics, limits: &Limits) -> Vec<Finding> {
     let mut all = Vec::new();
@@ -33,6 +35,7 @@ pub(super) fn all(metrics: &Metrics, limits: &Limits) -> Vec<Finding> {
             Rule::Convoy => seen.convoy(&mut all),
             Rule::Leak => seen.leak(&mut all),
             Rule::Syscalls => seen.syscalls(&mut all),
+            Rule::Network => seen.network(&mut all),
             Rule::Timers => seen.timers(&mut all),
             Rule::Task => seen.task(&mut all),
             Rule::Quality => seen.quality(&mut all),
@@ -154,30 +157,31 @@ impl Seen<'_> {
             return;
         };
         // Who kept the world from stopping, if that took most of the time.
-        let late = stop.last.filter(|_| stop.stopping > stop.effective / 2);
+        let late = stop.last.filter(|_| stop.stopping > stop.pause / 2);
+        let pause = stop.pause.unsigned_abs();
         let place = Place {
             at: Some(stop.from),
-            goroutine: late.and_then(|last| last.goroutine).or(stop.stopper),
+            goroutine: late.and_then(|last| last.goroutine).or(stop.goroutine),
             function: late.map_or(NameId::EMPTY, |last| last.name),
             stack: late.and_then(|last| last.stack),
         };
-        all.extend(self.judge(stop.effective, place, || {
+        all.extend(self.judge(pause, place, || {
             let mut message = format!(
                 "the world stood still for {} ({})",
-                nanoseconds(stop.effective),
+                nanoseconds(pause),
                 self.name(stop.reason)
             );
             if let Some(last) = late {
                 message.push_str(&format!(
                     ": {} was how long it took to stop {} in {}",
-                    nanoseconds(stop.stopping),
+                    nanoseconds(stop.stopping.unsigned_abs()),
                     last.goroutine
                         .map_or(String::from("a processor"), |id| format!("G{id}")),
                     self.name(last.name),
                 ));
             }
             let from = self.since_start(stop.from);
-            let to = self.since_start(Time(stop.from.0.saturating_add_unsigned(stop.range)));
+            let to = self.since_start(stop.to);
             (
                 message,
                 format!("gotrace dump --from {from} --to {to} FILE"),
@@ -189,17 +193,15 @@ impl Seen<'_> {
         let names = self.metrics.names();
         let mut worst: Option<(NameId, u64)> = None;
         let mut total = 0u64;
-        for (at, spread) in self.metrics.all.stops.by_reason.iter() {
-            let Some(reason) = names.nth(at) else {
-                continue;
-            };
+        for (name, spread) in self.metrics.all.stops.by_reason.iter() {
+            let reason = names.text(name);
             // Nor those of tracing itself.
             if reason.contains("GC") || reason.ends_with(" trace") {
                 continue;
             }
-            total = total.saturating_add(spread.count());
-            if worst.is_none_or(|(_, count)| count < spread.count()) {
-                worst = names.find(reason).map(|id| (id, spread.count()));
+            total = total.saturating_add(spread.len());
+            if worst.is_none_or(|(_, count)| count < spread.len()) {
+                worst = Some((name, spread.len()));
             }
         }
         let Some((reason, count)) = worst.filter(|_| total >= 5 && self.is_long()) else {
@@ -265,14 +267,13 @@ impl Seen<'_> {
     fn latency(&self, all: &mut Vec<Finding>) {
         let names = self.metrics.names();
         let mut worst: Option<(NameId, u64, u64)> = None;
-        for (at, group) in self.metrics.all.groups.functions.iter() {
-            let Some(text) = names.nth(at) else { continue };
-            if crate::analysis::states::is_system_name(text) || group.runnable.count() < ENOUGH {
+        for (name, group) in self.metrics.all.groups.functions.iter() {
+            if names.is_system(name) || group.runnable.len() < ENOUGH {
                 continue;
             }
-            let p99 = group.runnable.quantile(990).unwrap_or(0);
+            let p99 = group.runnable.quantile(0.99).map_or(0, i64::unsigned_abs);
             if worst.is_none_or(|(_, most, _)| most < p99) {
-                worst = names.find(text).map(|id| (id, p99, group.runnable.count()));
+                worst = Some((name, p99, group.runnable.len()));
             }
         }
         let Some((function, p99, count)) = worst else {
@@ -332,7 +333,7 @@ impl Seen<'_> {
             ..Place::default()
         };
         all.extend(self.judge(share, place, || {
-            let cycles = self.metrics.all.collector.marks.count();
+            let cycles = self.metrics.all.collector.marks.len();
             let mut message = format!(
                 "garbage collection takes {} of the processors' time ({cycles} collections, {} a \
                  second; assists {})",
@@ -348,27 +349,23 @@ impl Seen<'_> {
     }
 
     fn convoy(&self, all: &mut Vec<Finding>) {
-        let convoys = &self.metrics.all.convoys;
-        let worst = convoys
-            .found
-            .iter()
-            .max_by_key(|(_, convoy)| convoy.windows);
-        let Some((function, convoy)) = worst else {
+        let Some((function, stack, convoy)) = self.metrics.all.convoys.worst(self.metrics.states())
+        else {
             return;
         };
-        let window = u64::try_from(crate::analysis::metrics::WINDOW).unwrap_or(1);
+        let window = crate::analysis::convoys::WINDOW.unsigned_abs();
         let time = convoy.windows.saturating_mul(window);
         let share = millionths(time.min(self.metrics.duration()), self.metrics.duration());
         let place = Place {
-            at: Some(convoy.first),
-            function: *function,
-            stack: convoy.stack,
+            at: convoy.first,
+            function,
+            stack,
             ..Place::default()
         };
         all.extend(self.judge(share, place, || {
             let message = format!(
                 "a convoy at a lock in {}: {} waits in a row, of {} in all, in {} of the time",
-                self.name(*function),
+                self.name(function),
                 convoy.waits,
                 nanoseconds(u64::try_from(convoy.waited).unwrap_or(0)),
                 percent(share)
@@ -453,6 +450,32 @@ impl Seen<'_> {
             );
             let command = "gotrace dump --where 'kind == \"GoSyscallEndBlocked\"' FILE";
             (message, String::from(command))
+        }));
+    }
+
+    fn network(&self, all: &mut Vec<Finding>) {
+        let network = &self.metrics.all.network;
+        let slow = network.waits.quantile(0.9);
+        let slow = slow.filter(|_| network.waits.len() >= FEW);
+        let (Some(slow), Some((stack, worst))) = (slow, network.worst()) else {
+            return;
+        };
+        let place = Place {
+            at: Some(worst.from),
+            function: worst.function,
+            stack: Some(stack),
+            ..Place::default()
+        };
+        all.extend(self.judge(slow.unsigned_abs(), place, || {
+            let message = format!(
+                "the network is slow: one in ten of {} waits to connect, to send or for an answer took \
+                 {} and more; most time is waited in {}, at most {} at a time",
+                network.waits.len(),
+                nanoseconds(slow.unsigned_abs()),
+                self.leaf(Some(stack)),
+                nanoseconds(worst.longest.unsigned_abs())
+            );
+            (message, String::from("gotrace blocked FILE"))
         }));
     }
 

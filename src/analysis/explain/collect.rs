@@ -1,7 +1,7 @@
 //! What is collected of the times that are explained: the second pass over a trace.
 
 use super::find::{Found, What};
-use super::path::{Life, LifeId, Lives, Stretch, is_causal};
+use super::path::{Life, LifeId, Lives, Stretch};
 use super::{Creator, NameId};
 use crate::analysis::states::{
     Goroutine, OpenRegion, OpenTask, RegionEnd, States, Stay, TaskEnd, Visitor,
@@ -196,7 +196,7 @@ impl Visitor for Collector {
         }
         let waker = life_of(states, stay.ended_by);
         let waker = waker
-            .filter(|_| stay.state == GoState::Waiting && is_causal(states.names(), stay.reason));
+            .filter(|_| stay.state == GoState::Waiting && states.names().is_causal(stay.reason));
         let stack = match stay.state {
             GoState::Waiting | GoState::Syscall => stay.own_stack.or(stay.stack),
             _ => None,

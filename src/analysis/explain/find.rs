@@ -78,6 +78,7 @@ pub struct Finder {
     life: Option<Found>,
     first: Option<Time>,
     last: Time,
+    from: Time,
 }
 
 impl Finder {
@@ -92,7 +93,13 @@ impl Finder {
             life: None,
             first: None,
             last: Time(0),
+            from: Time(i64::MIN),
         }
+    }
+
+    /// Finds only what ends at this time or later.
+    pub const fn set_from(&mut self, from: Time) {
+        self.from = from;
     }
 
     /// Takes in the next event.
@@ -232,6 +239,9 @@ impl Finder {
     }
 
     fn end(&mut self, mut found: Found, time: Time, has_end: bool) {
+        if time < self.from {
+            return;
+        }
         (found.end, found.has_end) = (time, has_end);
         let duration = found.duration();
         let at = self

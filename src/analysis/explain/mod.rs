@@ -52,7 +52,6 @@ mod result;
 mod tests;
 
 pub use find::{Finder, Found, Subject, What};
-pub(super) use path::is_causal;
 
 use super::names::{NameId, Names, StackRef};
 use super::states::States;

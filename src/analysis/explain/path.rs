@@ -54,17 +54,6 @@ impl Life {
     }
 }
 
-/// Whether the goroutine that ends such a wait is what was waited for. What comes from outside, as
-/// data from the network or a timer, is handed on by whichever goroutine happens to run.
-pub(in crate::analysis) fn is_causal(names: &Names, reason: NameId) -> bool {
-    let reason = names.text(reason);
-    !(reason == *"network"
-        || reason == *"sleep"
-        || reason == *"preempted"
-        || reason == *"system goroutine wait"
-        || reason.contains("GC"))
-}
-
 /// Finds out what the time was spent on, from its end to its start; steps are in order of time.
 pub(super) struct Path<'a> {
     pub(super) lives: &'a Lives,
@@ -172,7 +161,7 @@ impl<'a> Path<'a> {
                         && depth < DEEPEST
                         && Some(waker) != id
                         && self.lives.contains_key(&waker)
-                        && is_causal(self.names, stretch.reason) =>
+                        && self.names.is_causal(stretch.reason) =>
                 {
                     frames.push(Frame {
                         life: Some(waker),

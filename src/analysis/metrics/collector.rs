@@ -1,6 +1,6 @@
 //! The garbage collector's share of the processors.
 
-use super::Spread;
+use crate::analysis::histogram::Histogram;
 use crate::analysis::names::NameId;
 use crate::analysis::states::{Goroutine, RangeEnd, RangeKind, States, Stay, Visitor};
 use crate::event::GoState;
@@ -9,9 +9,9 @@ use alloc::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Collector {
-    pub(crate) marks: Spread,
+    pub(crate) marks: Histogram,
     /// How long goroutines ran in assists.
-    pub(crate) assists: Spread,
+    pub(crate) assists: Histogram,
     /// Nanoseconds that background workers ran.
     pub(crate) workers: i64,
     worker: Option<NameId>,
@@ -38,10 +38,10 @@ impl Visitor for Collector {
 
     fn range_ended(&mut self, states: &States, range: &RangeEnd) {
         match range.range.kind {
-            RangeKind::GcMark => self.marks.add_nanoseconds(range.nanoseconds()),
+            RangeKind::GcMark => self.marks.add(range.nanoseconds()),
             RangeKind::GcMarkAssist => {
                 let time = u64::try_from(range.executing).unwrap_or(0);
-                self.assists.add(time);
+                self.assists.add(range.executing);
                 let goroutine = range.range.goroutine;
                 let known = goroutine.and_then(|id| states.goroutine(id));
                 let name = known.map_or(NameId::EMPTY, |goroutine| goroutine.name);

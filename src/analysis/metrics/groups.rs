@@ -1,6 +1,6 @@
 //! How long goroutines were in each state, by the function that they began with, and by reason.
 
-use super::Spread;
+use crate::analysis::histogram::Histogram;
 use crate::analysis::names::NameId;
 use crate::analysis::states::{Goroutine, RegionEnd, States, Stay, TaskEnd, Visitor};
 use crate::event::GoState;
@@ -10,18 +10,18 @@ use alloc::vec::Vec;
 /// The times of goroutines that began with the same function.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
-    pub(crate) running: Spread,
-    pub(crate) runnable: Spread,
-    pub(crate) syscall: Spread,
+    pub(crate) running: Histogram,
+    pub(crate) runnable: Histogram,
+    pub(crate) syscall: Histogram,
     /// By reason: there are few.
-    pub(crate) waiting: Vec<(NameId, Spread)>,
+    pub(crate) waiting: Vec<(NameId, Histogram)>,
 }
 
 #[cfg(feature = "expressions")]
 impl Group {
     /// All its waits.
-    pub(crate) fn all_waiting(&self) -> Spread {
-        let mut all = Spread::new();
+    pub(crate) fn all_waiting(&self) -> Histogram {
+        let mut all = Histogram::new();
         self.waiting
             .iter()
             .for_each(|(_, spread)| all.merge(spread));
@@ -59,10 +59,10 @@ impl<T> ByName<T> {
         self.0.iter().flatten().map(|value| &**value)
     }
 
-    /// With the index of the name of each.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+    /// With the name of each.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NameId, &T)> {
         let all = self.0.iter().enumerate();
-        all.filter_map(|(at, value)| Some((at, &**value.as_ref()?)))
+        all.filter_map(|(at, value)| Some((NameId::of_index(at), &**value.as_ref()?)))
     }
 }
 
@@ -70,8 +70,8 @@ impl<T> ByName<T> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Groups {
     pub(crate) functions: ByName<Group>,
-    pub(crate) tasks: ByName<Spread>,
-    pub(crate) regions: ByName<Spread>,
+    pub(crate) tasks: ByName<Histogram>,
+    pub(crate) regions: ByName<Histogram>,
 }
 
 impl Visitor for Groups {
@@ -89,7 +89,7 @@ impl Visitor for Groups {
                     .iter()
                     .position(|(reason, _)| *reason == stay.reason);
                 let at = at.unwrap_or_else(|| {
-                    waiting.push((stay.reason, Spread::new()));
+                    waiting.push((stay.reason, Histogram::new()));
                     waiting.len().saturating_sub(1)
                 });
                 match waiting.get_mut(at) {
@@ -99,18 +99,18 @@ impl Visitor for Groups {
             }
             GoState::Undetermined | GoState::NotExist => return,
         };
-        spread.add_nanoseconds(stay.nanoseconds());
+        spread.add(stay.nanoseconds());
     }
 
     fn task_ended(&mut self, _: &States, task: &TaskEnd) {
         if let (Some(time), Some(spread)) = (task.nanoseconds(), self.tasks.of(task.ty)) {
-            spread.add_nanoseconds(time);
+            spread.add(time);
         }
     }
 
     fn region_ended(&mut self, _: &States, _: &Goroutine, region: &RegionEnd) {
         if let (Some(time), Some(spread)) = (region.nanoseconds(), self.regions.of(region.ty)) {
-            spread.add_nanoseconds(time);
+            spread.add(time);
         }
     }
 }

@@ -116,8 +116,7 @@ impl Living {
             let Some((all, still, example)) = stills.get(name) else {
                 continue;
             };
-            let name_of = states.names().text(*name);
-            let is_system = crate::analysis::states::is_system_name(name_of);
+            let is_system = states.names().is_system(*name);
             if last <= first || is_system || still.saturating_mul(2) < *all || !grows(counts) {
                 continue;
             }

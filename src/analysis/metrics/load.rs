@@ -81,7 +81,7 @@ impl Load {
     /// Counts a time in which too many wait, by seconds since the trace began.
     #[cold]
     fn pile(&mut self, states: &States, from: Time, to: Time) {
-        let start = states.first_time().unwrap_or(from);
+        let start = states.begin_time().unwrap_or(from);
         let (mut at, end) = (from.since(start).max(0), to.since(start).max(0));
         while at < end {
             let second = at.div_euclid(SECOND);

@@ -32,28 +32,32 @@ mod living;
 mod load;
 #[cfg(feature = "expressions")]
 mod names;
-mod spread;
+mod network;
 mod stops;
 
 #[cfg(feature = "expressions")]
 pub use names::{MetricCondition, MetricName, MetricNames};
-pub use spread::Spread;
 
 pub(super) use churn::Churn;
 pub(super) use collector::Collector;
-pub(super) use convoys::{Convoys, WINDOW};
+pub(super) use convoys::Convoys;
 #[cfg(feature = "expressions")]
 pub(super) use groups::Group;
 pub(super) use groups::Groups;
 pub(super) use living::Living;
 pub(super) use load::Load;
+pub(super) use network::Network;
 pub(super) use stops::Stops;
 
+#[cfg(feature = "expressions")]
+use super::histogram::Histogram;
 use super::names::Names;
+use super::scope::Scope;
 use super::states::{
     Goroutine, OpenRange, Proc, ProcStay, RangeEnd, RegionEnd, States, Stay, TaskEnd, Visitor,
 };
 use crate::event::{Details, Event, EventKind};
+use crate::select::SelectError;
 use crate::time::Time;
 
 /// What is seen of a trace as a whole, and of what it leaves out.
@@ -101,6 +105,7 @@ pub(super) struct Gathered {
     pub(super) collector: Collector,
     pub(super) convoys: Convoys,
     pub(super) churn: Churn,
+    pub(super) network: Network,
 }
 
 impl Visitor for Gathered {
@@ -117,6 +122,7 @@ impl Visitor for Gathered {
         self.collector.stay(states, goroutine, stay);
         self.convoys.stay(states, goroutine, stay);
         self.churn.stay(states, goroutine, stay);
+        self.network.stay(states, goroutine, stay);
     }
 
     fn goroutine_ended(&mut self, states: &States, goroutine: &Goroutine) {
@@ -130,6 +136,7 @@ impl Visitor for Gathered {
 
     fn proc_began(&mut self, states: &States, proc: &Proc) {
         self.load.proc_began(states, proc);
+        self.stops.proc_began(states, proc);
     }
 
     fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
@@ -174,6 +181,28 @@ impl Metrics {
     #[inline]
     pub fn add(&mut self, event: &Event<'_, '_>) {
         self.states.add(event, &mut self.all);
+        self.see(event);
+    }
+
+    /// The same, of what a scope says that counts; says whether it wants more events.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Scope::add`].
+    pub fn add_in(
+        &mut self,
+        scope: &mut Scope<'_>,
+        event: &Event<'_, '_>,
+    ) -> Result<bool, SelectError> {
+        let wants_more = scope.add(event, &mut self.states, &mut self.all)?;
+        if wants_more && scope.has_begun() {
+            self.see(event);
+        }
+        Ok(wants_more)
+    }
+
+    #[inline]
+    fn see(&mut self, event: &Event<'_, '_>) {
         self.all.whole.events = self.all.whole.events.saturating_add(1);
         match event.kind() {
             EventKind::StackSample => {
@@ -214,9 +243,18 @@ impl Metrics {
         self.all.convoys.finish(&self.states);
     }
 
+    /// The same, of what a scope says that counts.
+    pub fn finish_in(&mut self, scope: &mut Scope<'_>) {
+        if core::mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        scope.finish(&mut self.states, &mut self.all);
+        self.all.convoys.finish(&self.states);
+    }
+
     /// How long the trace is, in nanoseconds: from its first event to its last.
     pub fn duration(&self) -> u64 {
-        let first = self.states.first_time();
+        let first = self.states.begin_time();
         let time = first.map_or(0, |first| self.states.last_time().since(first));
         u64::try_from(time).unwrap_or(0)
     }
@@ -244,14 +282,14 @@ impl Metrics {
 
     /// The garbage collector's part of the processors' time, and that of assists alone, in nanoseconds.
     pub(super) fn collecting(&self) -> (u64, u64) {
-        let assists = self.all.collector.assists.total();
+        let assists = self.all.collector.assists.sum().unsigned_abs();
         let workers = u64::try_from(self.all.collector.workers).unwrap_or(0);
         (workers.saturating_add(assists), assists)
     }
 
     #[cfg(feature = "expressions")]
-    pub(super) fn over_groups(&self, add: impl Fn(&Group, &mut Spread)) -> Spread {
-        let mut all = Spread::new();
+    pub(super) fn over_groups(&self, add: impl Fn(&Group, &mut Histogram)) -> Histogram {
+        let mut all = Histogram::new();
         for group in self.all.groups.functions.values() {
             add(group, &mut all);
         }
@@ -264,9 +302,9 @@ impl Metrics {
         let now = self.states.last_time();
         let (mut count, mut oldest) = (0u64, None::<super::states::OpenTask>);
         for task in self.states.tasks() {
-            let age = u64::try_from(now.since(task.from)).unwrap_or(0);
+            let age = now.since(task.from);
             let others = self.all.groups.tasks.get(task.ty);
-            let usual = others.and_then(|others| others.quantile(990)).unwrap_or(0);
+            let usual = others.and_then(|others| others.quantile(0.99)).unwrap_or(0);
             if age > usual.saturating_mul(10).max(1_000_000_000) {
                 count = count.saturating_add(1);
                 if oldest.is_none_or(|oldest| task.from < oldest.from) {

@@ -117,8 +117,9 @@ impl Sums {
         }
     }
 
+    /// Adds the time of a stay.
     #[inline]
-    fn add(&mut self, stay: &Stay) {
+    pub fn add(&mut self, stay: &Stay) {
         let without = stay.nanoseconds_without_proc();
         let time = stay.nanoseconds().saturating_sub(without);
         self.count(stay.state, time, without);
@@ -159,7 +160,8 @@ pub struct Stay {
     /// Since when. If it was in it before the trace mentions it: since the generation began that
     /// mentions it first.
     pub from: Time,
-    /// When the trace first said so: later than [`from`](Stay::from) if it was in it before.
+    /// When the trace first said so: later than [`from`](Stay::from) if it was in it before. Earlier if
+    /// it was in it before [`States::begin_at`].
     pub seen: Time,
     /// When it left it.
     pub to: Time,
@@ -183,6 +185,9 @@ pub struct Stay {
     pub without_proc: Option<Time>,
     /// The trace ended, and it was still in it.
     pub open: bool,
+    /// Whether it is to be counted: false of what a [`Scope`](crate::analysis::scope::Scope) leaves out,
+    /// which analyses see all the same, to know what goes on.
+    pub counts: bool,
 }
 
 impl Stay {
@@ -201,7 +206,8 @@ impl Stay {
         }
     }
 
-    /// Whether it was in this state before the trace first mentions it.
+    /// Whether it was in this state before the trace first mentions it, or before
+    /// [`States::begin_at`].
     pub const fn began_before(&self) -> bool {
         self.seen.0 != self.from.0
     }
@@ -255,12 +261,12 @@ impl Goroutine {
     /// Whether it is one of the runtime's own: started with a function of package `runtime` other
     /// than `runtime.main`. Not known of one without a name.
     pub fn is_system(&self, states: &States) -> bool {
-        is_system_name(states.names().text(self.name))
+        states.names().is_system(self.name)
     }
 
     /// Its stay in the current state, as if it left it now.
     #[inline]
-    pub(super) fn stay(&self, to: Time) -> Stay {
+    pub(crate) fn stay(&self, to: Time) -> Stay {
         Stay {
             id: self.id,
             life: self.life,
@@ -279,13 +285,9 @@ impl Goroutine {
             thread: self.thread,
             without_proc: self.without_proc,
             open: false,
+            counts: true,
         }
     }
-}
-
-/// Whether a start function is the runtime's.
-pub(crate) fn is_system_name(name: crate::GoStr<'_>) -> bool {
-    name.starts_with("runtime.") && name != crate::GoStr::from("runtime.main")
 }
 
 impl States {
@@ -330,11 +332,10 @@ impl States {
         };
         let own = step.own_stack.and_then(|n| self.names.stack_of(event, n));
         let stack = match step.own_stack {
-            Some(n) if n == event.stack_number() => own,
-            _ => self.names.stack_at(event),
+            Some(n) if n == step.stack => own,
+            _ => self.names.stack_of(event, step.stack),
         };
         let reason = self.names.reason(event, step.reason);
-        let name = own.map_or(NameId::EMPTY, |own| self.names.root(own));
         let other = event.goroutine().filter(|other| *other != id);
         let sync = self.sync;
         let Some(goroutine) = self.goroutines.get_mut(slot) else {
@@ -347,8 +348,8 @@ impl States {
         if was != GoState::NotExist {
             goroutine.done.add(&stay);
         }
-        if goroutine.name.is_empty() {
-            goroutine.name = name;
+        if let Some(own) = own.filter(|_| goroutine.name.is_empty()) {
+            goroutine.name = self.names.root(own);
         }
         goroutine.own_stack = own.or(goroutine.own_stack);
         goroutine.state = step.to;

@@ -49,10 +49,10 @@ mod ranges;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 mod visitor;
+mod window;
 
 pub(crate) use annotations::RegionKey;
 pub use annotations::{OpenRegion, OpenTask, RegionEnd, TaskEnd};
-pub(crate) use goroutines::is_system_name;
 pub use goroutines::{Goroutine, Stay, Sums};
 pub use procs::{Proc, ProcStay};
 pub use ranges::{OpenRange, RangeEnd, RangeKind};
@@ -79,6 +79,8 @@ pub struct States {
     /// How many lives of goroutines began so far.
     lives: u64,
     first: Option<Time>,
+    /// Where the part begins that counts, if not there.
+    begin: Option<Time>,
     last: Time,
     /// Of the last Sync event; before any, of the first event.
     sync: Time,
@@ -98,6 +100,7 @@ impl Default for States {
             tasks: BTreeMap::new(),
             lives: 0,
             first: None,
+            begin: None,
             last: Time(0),
             sync: Time(0),
             syncs: 0,
@@ -159,7 +162,10 @@ impl States {
             }
             Details::Metric(metric) => match metric.name {
                 Metric::GOMAXPROCS => self.gomaxprocs = Some(metric.value),
-                Metric::HEAP_OBJECTS => self.heap = Some(metric.value),
+                Metric::HEAP_OBJECTS => {
+                    self.heap = Some(metric.value);
+                    visitor.heap_changed(self);
+                }
                 Metric::HEAP_GOAL => self.heap_goal = Some(metric.value),
                 _ => {}
             },
@@ -254,6 +260,15 @@ impl States {
     /// When the first event happened; `None` before any did.
     pub const fn first_time(&self) -> Option<Time> {
         self.first
+    }
+
+    /// From when on is counted: from the first event, or from where
+    /// [`begin_at`](States::begin_at) said.
+    pub const fn begin_time(&self) -> Option<Time> {
+        match self.begin {
+            Some(begin) => Some(begin),
+            None => self.first,
+        }
     }
 
     /// When the last event happened that was taken in.

@@ -67,6 +67,15 @@ pub struct RangeEnd {
     pub attributes: Option<[RangeAttribute; 2]>,
 }
 
+impl OpenRange {
+    /// It counts from this moment on, at which its goroutine has run for no time yet.
+    pub(super) fn begin_at(&mut self, from: Time) {
+        self.from = self.from.max(from);
+        self.is_whole = false;
+        self.ran = 0;
+    }
+}
+
 impl RangeEnd {
     /// How long, in nanoseconds; never negative.
     pub fn nanoseconds(&self) -> i64 {

@@ -33,6 +33,9 @@ pub trait Visitor {
     /// A proc left a state. At the end of a trace: it is still in it.
     fn proc_stay(&mut self, states: &States, stay: &ProcStay) {}
 
+    /// The trace says how large the heap is now: [`States::heap`].
+    fn heap_changed(&mut self, states: &States) {}
+
     /// A range began, or was open when the trace began.
     fn range_began(&mut self, states: &States, range: &OpenRange) {}
 
@@ -55,6 +58,27 @@ pub trait Visitor {
 /// Sees nothing.
 impl Visitor for () {}
 
+/// Every method with what it is given: for visitors that hand on all that they see.
+macro_rules! every {
+    ($forward:ident) => {
+        $forward! {
+            goroutine_began(goroutine: &Goroutine, event: &Event<'_, '_>);
+            stay(goroutine: &Goroutine, stay: &Stay);
+            goroutine_ended(goroutine: &Goroutine);
+            goroutine_left(goroutine: &Goroutine);
+            proc_began(proc: &Proc);
+            proc_stay(stay: &ProcStay);
+            range_began(range: &OpenRange);
+            range_ended(range: &RangeEnd);
+            task_began(task: &OpenTask);
+            task_ended(task: &TaskEnd);
+            region_began(goroutine: &Goroutine, region: &OpenRegion);
+            region_ended(goroutine: &Goroutine, region: &RegionEnd);
+            heap_changed();
+        }
+    };
+}
+
 macro_rules! both {
     ($($name:ident($($arg:ident: $ty:ty),*);)*) => {$(
         #[inline]
@@ -66,20 +90,7 @@ macro_rules! both {
 }
 
 impl<A: Visitor, B: Visitor> Visitor for (A, B) {
-    both! {
-        goroutine_began(goroutine: &Goroutine, event: &Event<'_, '_>);
-        stay(goroutine: &Goroutine, stay: &Stay);
-        goroutine_ended(goroutine: &Goroutine);
-        goroutine_left(goroutine: &Goroutine);
-        proc_began(proc: &Proc);
-        proc_stay(stay: &ProcStay);
-        range_began(range: &OpenRange);
-        range_ended(range: &RangeEnd);
-        task_began(task: &OpenTask);
-        task_ended(task: &TaskEnd);
-        region_began(goroutine: &Goroutine, region: &OpenRegion);
-        region_ended(goroutine: &Goroutine, region: &RegionEnd);
-    }
+    every!(both);
 }
 
 macro_rules! through {
@@ -92,18 +103,5 @@ macro_rules! through {
 }
 
 impl<V: Visitor> Visitor for &mut V {
-    through! {
-        goroutine_began(goroutine: &Goroutine, event: &Event<'_, '_>);
-        stay(goroutine: &Goroutine, stay: &Stay);
-        goroutine_ended(goroutine: &Goroutine);
-        goroutine_left(goroutine: &Goroutine);
-        proc_began(proc: &Proc);
-        proc_stay(stay: &ProcStay);
-        range_began(range: &OpenRange);
-        range_ended(range: &RangeEnd);
-        task_began(task: &OpenTask);
-        task_ended(task: &TaskEnd);
-        region_began(goroutine: &Goroutine, region: &OpenRegion);
-        region_ended(goroutine: &Goroutine, region: &RegionEnd);
-    }
+    every!(through);
 }

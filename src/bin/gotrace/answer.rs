@@ -175,6 +175,7 @@ impl Page {
     pub fn print(&self, printer: &mut Printer, file: &Path) -> Result {
         let options = printer.options().clone();
         if options.json {
+            let file = (!printer.is_together()).then_some(file);
             let json = JsonPage {
                 page: self,
                 file,
@@ -216,14 +217,15 @@ impl Page {
 
 struct JsonPage<'a> {
     page: &'a Page,
-    file: &'a Path,
+    /// None for several traces together.
+    file: Option<&'a Path>,
     limit: usize,
 }
 
 impl Serialize for JsonPage<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(None)?;
-        map.serialize_entry("file", &self.file.to_string_lossy())?;
+        map.serialize_entry("file", &self.file.map(Path::to_string_lossy))?;
         for (key, _, value) in &self.page.facts {
             map.serialize_entry(key, value)?;
         }
@@ -265,19 +267,79 @@ pub fn each_trace<T: Send>(
     failures.result()
 }
 
-/// Asks each of several traces for a page. The trace's name is printed if there are several, or if
-/// `named`.
-pub fn pages(
+/// Asks each of several traces, and merges what they give into one. `None` if none gives anything.
+pub fn merged<T: Send>(
+    files: &[PathBuf],
+    failures: &mut Failures,
+    ask: impl Fn(&Path) -> Asked<T> + Sync,
+    merge: impl Fn(&mut T, T),
+) -> Result<Option<T>> {
+    let mut all = None;
+    let ask = |file: &PathBuf| ask(file);
+    parallel::in_order(files, None, ask, |_, asked| -> Result {
+        let (given, failure) = match asked {
+            Ok(asked) => asked,
+            Err(failure) => (None, Some(failure)),
+        };
+        failure
+            .into_iter()
+            .for_each(|failure| failures.add(failure));
+        match (&mut all, given) {
+            (Some(all), Some(given)) => merge(all, given),
+            (None, given) => all = given,
+            (Some(_), None) => {}
+        }
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Whether several traces are answered for one by one.
+// No documentation of the struct itself: it would take the place of the command's.
+#[derive(clap::Args)]
+pub struct Together {
+    /// Answer once for all traces together, which should be of one program: sums and distributions of
+    /// them all. In JSON "file" is null then, in CSV empty
+    #[arg(long)]
+    pub together: bool,
+}
+
+/// Answers for several traces: `ask` gives what a trace has, `merge` makes one of two, and `show` prints
+/// it, for a file or, without one, for all together. A trace's name is printed if there are several,
+/// or if `named`.
+pub fn answer<T: Send>(
     files: &[PathBuf],
     options: &Options,
+    together: bool,
     named: bool,
-    ask: impl Fn(&Path, &Progress) -> Asked<Page> + Sync,
+    ask: impl Fn(&Path, &Progress) -> Asked<T> + Sync,
+    merge: impl Fn(&mut T, T),
+    show: impl Fn(&mut Printer, &Path, T) -> Result,
 ) -> Result {
     let progress = Progress::new(files, false);
     let mut printer = printer(options, named || files.len() > 1);
     let ask = |file: &Path| ask(file, &progress);
-    each_trace(files, &mut printer, ask, |printer, file, page| {
-        printer.begin(file)?;
-        page.print(printer, file)
-    })
+    if !together {
+        return each_trace(files, &mut printer, ask, |printer, file, given| {
+            printer.begin(file)?;
+            show(printer, file, given)
+        });
+    }
+    let mut failures = Failures::default();
+    if let Some(all) = merged(files, &mut failures, ask, merge)? {
+        printer.begin_together(files.len())?;
+        show(&mut printer, Path::new(""), all)?;
+    }
+    printer.flush()?;
+    failures.result()
+}
+
+/// As [`answer`], of commands that answer each trace for itself, with a page.
+pub fn pages(
+    files: &[PathBuf],
+    options: &Options,
+    ask: impl Fn(&Path, &Progress) -> Asked<Page> + Sync,
+) -> Result {
+    let show = |printer: &mut Printer, file: &Path, page: Page| page.print(printer, file);
+    answer(files, options, false, false, ask, |_, _| {}, show)
 }

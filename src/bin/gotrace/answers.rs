@@ -1,130 +1,99 @@
-//! Reading a trace for an answer: what the commands share that summarize events.
+//! Asking a trace: what is common to the analyses behind the answers.
 
-use super::output::{Failure, Result};
+use super::events::Source;
+use super::filter;
+use super::output::{self, Failure, Result};
 use super::progress::Progress;
 use super::reading::{Ended, Reading};
+use super::table::duration;
+use gotrace::analysis::scope::Scope;
 use gotrace::analysis::states::{States, Visitor};
-use gotrace::select::{Filter, Moment, Verdict};
-use gotrace::{Event, GoId, Time};
+use gotrace::select::{Filter, SelectError};
+use gotrace::{Event, Time};
 use std::path::Path;
 
-/// Which part of a trace an answer is about.
-// No documentation of the struct itself: it would take the place of the command's.
-#[derive(clap::Args)]
-#[command(next_help_heading = "Filters")]
-pub struct Part {
-    /// Count only time from here on: 1.5s after the trace's first event, @NANOSECONDS as events have
-    /// it, or a time of day
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub from: Option<Moment>,
-
-    /// Count only time before this; what the trace mentions for the first time later is left out
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub to: Option<Moment>,
-
-    /// Count only what this goroutine does; of several, any
-    #[arg(long, short = 'g', value_name = "ID")]
-    pub goroutine: Vec<u64>,
-}
-
-impl Part {
-    pub fn goroutines(&self) -> Vec<GoId> {
-        let ids = self.goroutine.iter();
-        ids.filter_map(|id| GoId::new(*id)).collect()
-    }
-
-    /// The exact moment, if it is known without a clock.
-    fn exactly(moment: Moment, start: Time) -> Option<Time> {
-        match moment {
-            Moment::At(time) => Some(time),
-            Moment::SinceStart(after) => Some(start + after),
-            _ => None,
-        }
-    }
-
-    fn filter(&self) -> Filter {
-        let mut filter = Filter::new();
-        if let Some(from) = self.from {
-            filter = filter.with_from(from);
-        }
-        if let Some(to) = self.to {
-            filter = filter.with_to(to);
-        }
-        filter
-    }
-}
-
-/// What answers a question: a visitor of states that also sees events.
-pub trait Question: Visitor {
-    /// Counting begins here: at the first event, unless the user says otherwise.
-    fn begin(&mut self, from: Time);
-
-    /// Sees an event before the states do.
-    fn event(&mut self, _event: &Event<'_, '_>, _states: &mut States) {}
-
-    /// Sees an event after the states did.
-    fn after(&mut self, _event: &Event<'_, '_>, _states: &States) {}
-}
-
-/// What was read.
-pub struct Answered {
+/// What was read of a trace, and what of it counts.
+pub struct Answered<'f> {
     pub states: States,
-    /// When the trace began: that is 0 for people.
-    pub start: Time,
-    /// What ended the reading, if it was not the end: what was read before counts.
+    pub scope: Scope<'f>,
+    /// What ended the reading too early: what was read before counts.
     pub ended: Ended,
 }
 
-/// Reads a trace for a question. Errors: the trace cannot be opened.
-pub fn ask(
+impl Answered<'_> {
+    /// When the trace began: that is 0 for people.
+    pub fn start(&self) -> Time {
+        self.states.first_time().unwrap_or(Time(0))
+    }
+
+    /// How long the part is that counts, in nanoseconds; `None` if no event is in it.
+    pub fn length(&self) -> Option<i64> {
+        let begin = self
+            .states
+            .begin_time()
+            .filter(|_| self.scope.has_begun())?;
+        Some(self.states.last_time().since(begin))
+    }
+}
+
+/// Reads a trace for a visitor of its states, as far as the filter says that it counts. `after` sees each
+/// event that is read, after the states did. Errors: the trace cannot be opened.
+pub fn ask<'f, V: Visitor>(
     file: &Path,
     reading: &Reading,
-    part: &Part,
+    filter: &'f Filter,
     progress: &Progress,
-    question: &mut impl Question,
-) -> Result<Answered> {
-    let filter = part.filter();
-    let mut selection = filter.selection();
+    visitor: &mut V,
+    mut after: impl FnMut(&mut V, &Event<'_, '_>, &mut States, &mut Scope<'f>),
+) -> Result<Answered<'f>> {
     let mut states = States::new();
-    let mut from = None;
-    let mut end = None;
-    if part.from.is_some() {
-        // Nothing counts yet.
-        question.begin(Time(i64::MAX));
-    }
-    let ended = reading.events(file, progress, |event| {
-        if from.is_none() || part.to.is_some() {
-            match selection.sees(event) {
-                Ok(Verdict::Over) => {
-                    let start = states.first_time().unwrap_or(event.time());
-                    end = part.to.and_then(|to| Part::exactly(to, start));
-                    return Ok(false);
-                }
-                Ok(Verdict::Selected) if from.is_none() => {
-                    let start = states.first_time().unwrap_or(event.time());
-                    let exact = part.from.and_then(|from| Part::exactly(from, start));
-                    let begin = exact.map_or(event.time(), |time| time.min(event.time()));
-                    from = Some(begin);
-                    question.begin(begin);
-                }
-                Ok(_) => {}
-                Err(error) => return Err(Failure::file(file, error)),
-            }
+    let (mut scope, ended) = scoped(file, reading, filter, progress, |event, scope| {
+        let wants_more = scope.add(event, &mut states, visitor)?;
+        if wants_more {
+            after(visitor, event, &mut states, scope);
         }
-        if from.is_some() {
-            question.event(event, &mut states);
-        }
-        states.add(event, question);
-        question.after(event, &states);
-        Ok(true)
+        Ok(wants_more)
     })?;
-    if let Some(end) = end {
-        states.set_end(end);
-    }
-    states.finish(question);
-    Ok(Answered {
-        start: states.first_time().unwrap_or(Time(0)),
+    scope.finish(&mut states, visitor);
+    let answered = Answered {
         states,
+        scope,
         ended,
-    })
+    };
+    note_empty(file, &answered.states, &answered.scope);
+    Ok(answered)
+}
+
+/// Reads a trace as far as a scope wants more.
+pub fn scoped<'f>(
+    file: &Path,
+    reading: &Reading,
+    filter: &'f Filter,
+    progress: &Progress,
+    mut add: impl FnMut(&Event<'_, '_>, &mut Scope<'f>) -> std::result::Result<bool, SelectError>,
+) -> Result<(Scope<'f>, Ended)> {
+    let source = Source::open(file, &reading.memory, progress)?;
+    let end = filter::end(filter, &source, file, &reading.memory)?;
+    let scope = Scope::new(filter);
+    let mut scope = match end {
+        Some(end) => scope.with_end(end),
+        None => scope,
+    };
+    let ended = reading.source(file, source, progress, |event| {
+        add(event, &mut scope).map_err(|error| Failure::file(file, error))
+    })?;
+    Ok((scope, ended))
+}
+
+/// Says that no event is in the part that counts, if so.
+pub fn note_empty(file: &Path, states: &States, scope: &Scope<'_>) {
+    if let Some(first) = states.first_time()
+        && !scope.has_begun()
+    {
+        let length = duration(states.last_time().since(first));
+        let name = output::name(file);
+        output::note(format_args!(
+            "{name}: nothing is in this part of the trace, which is {length} long"
+        ));
+    }
 }

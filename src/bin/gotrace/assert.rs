@@ -1,6 +1,7 @@
 //! `gotrace assert`: whether what must hold of a trace does.
 
 use super::figures::{self, number, shown, unit};
+use super::filter;
 use super::help;
 use super::output::{self, Failure, Failures, Result};
 use super::parallel;
@@ -37,13 +38,9 @@ alone:
   goroutines.leaked tasks.unfinished gc.cycles gc.rate gc.share
   stw.rate heap.max heap.goal.max runnable.max idle.share
   syscall.stolen syscall.stolen.rate timers.rate convoy.share
-  greedy.max
+  greedy.max";
 
-JSON schema: an object for each trace on a line: file; ok; error (null,
-or why it could not be read whole); assertions: expression, ok, missing
-(null, or the name that has no value), values (name, value, unit: \"ns\",
-\"bytes\" or \"\"). With --list: file, name, value, unit. Members may be
-added.";
+const SCHEMA: &str = include_str!("../../docs/schema/assert.txt");
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -54,6 +51,7 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 /// is behind it: 'task("checkout").p99? < 200ms'.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 #[command(override_usage = "gotrace assert [OPTIONS] <EXPR>... <FILE>\n       \
     gotrace assert --rules <RULES> [EXPR]... <FILE>\n       \
     gotrace assert --list <FILE>")]
@@ -91,6 +89,10 @@ pub struct Args {
 
     #[command(flatten)]
     reading: Reading,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Times,
 }
 
 fn condition(text: &str) -> std::result::Result<MetricCondition, String> {
@@ -149,10 +151,11 @@ pub fn run(args: Args) -> Result {
         let usage = "an expression and a trace are needed: gotrace assert EXPR FILE";
         help::refuse("assert", usage);
     }
+    let filter = args.filter.of("assert");
     let progress = Progress::new(&files, false);
     let mut out = output::styled();
     let work = |file: &PathBuf| -> Result<(Judged, Option<Metrics>)> {
-        let (metrics, failure) = figures::read(file, &args.reading, &progress)?;
+        let (metrics, failure) = figures::read(file, &args.reading, &filter, &progress)?;
         let judged = judge(file, &conditions, &metrics, failure);
         Ok((judged, args.list.then_some(metrics)))
     };

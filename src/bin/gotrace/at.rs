@@ -1,6 +1,7 @@
 //! `gotrace at`: what everything was doing at a moment.
 
 use super::answer::{self, Asked, JsonFrame, each_trace, json_stack, line_of, place, print_stack};
+use super::filter;
 use super::help;
 use super::output::{self, Failure, Result};
 use super::progress::Progress;
@@ -25,23 +26,7 @@ Examples:
   gotrace at --stacks @1251952451328 app.trace | less
   gotrace at --json 300ms app.trace | jq '.goroutines[].function'";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one trace: file, time (as events have
-  it), since_start_ns, gomaxprocs, heap_bytes, and lists:
-
-  goroutines  goroutine, function, state, reason, since_ns (since the
-              trace began), for_ns, before (true: it was in this state
-              before the trace mentions it), proc, thread, task,
-              regions (types, the innermost last), woken_by (who made
-              it runnable), stack (its own, the last one known)
-  procs       proc, state, since_ns, thread, goroutine (that runs)
-  ranges      name, since_ns, goroutine, proc
-  tasks       task, type, since_ns, goroutine (that began it)
-
-  States are named as in Go's API. A stack is a list of frames, the
-  innermost first, with func, file, line and pc; or null. With --csv
-  there are the goroutines. Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/at.txt");
 
 /// Show the state of every goroutine and proc at a moment.
 ///
@@ -52,7 +37,7 @@ JSON schema:
 /// Of a goroutine that runs, the stack is that of the last event that shows it.
 #[derive(clap::Args)]
 #[command(after_help = help::page(&format!("{}\n\n{EXAMPLES}", super::filter::TIME)))]
-#[command(after_long_help = help::page(&format!("{}\n\n{EXAMPLES}\n\n{SCHEMA}", super::filter::TIME)))]
+#[command(after_long_help = help::page(format!("{}\n\n{EXAMPLES}\n\n{SCHEMA}", super::filter::TIME).trim_end()))]
 pub struct Args {
     /// Print stacks in full, with the goroutines that have them
     #[arg(long, conflicts_with_all = ["json", "csv"])]
@@ -71,13 +56,28 @@ pub struct Args {
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Common,
 }
 
 pub fn run(args: Args) -> Result {
-    let filter = Filter::new().with_to(args.time);
+    let kept = args.filter.of(
+        "at",
+        &["--from", "--to", "--last", "--where"],
+        "it is about one moment",
+    );
+    let moment = Filter::new().with_to(args.time);
     let progress = Progress::new(&args.files, false);
     let mut printer = printer(&args.output, args.files.len() > 1);
-    let ask = |file: &Path| snapshot(file, &args, &filter, &progress);
+    let ask = |file: &Path| {
+        let (mut found, ended) = snapshot(file, &args, &moment, &progress)?;
+        if let Some(snapshot) = &mut found {
+            snapshot.retain(&kept);
+        }
+        Ok((found, ended))
+    };
     each_trace(&args.files, &mut printer, ask, |printer, file, snapshot| {
         if args.output.json {
             return output::json_line(printer.out(), &json(file, &snapshot));

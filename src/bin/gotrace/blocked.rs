@@ -1,15 +1,18 @@
 //! `gotrace blocked`: where goroutines wait, and for what.
 
-use super::answer::{self, Asked, Page, pages, since};
+use super::answer::{self, Asked, Page, Together, since};
+use super::answers;
+use super::filter;
 use super::help;
 use super::output::Result;
 use super::progress::Progress;
 use super::reading::Reading;
-use super::table::{Cell, Column, Options, Table, goroutine};
+use super::table::{Cell, Column, Options, Printer, Table, goroutine};
+use gotrace::Time;
 use gotrace::analysis::blocked::{Blocked, Place, Wait};
-use gotrace::analysis::names::NameId;
-use gotrace::analysis::states::States;
+use gotrace::analysis::names::{NameId, Names};
 use gotrace::event::GoState;
+use gotrace::select::Filter;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -19,20 +22,7 @@ Examples:
   gotrace blocked --all --csv app.trace > blocked.csv
   gotrace blocked --json app.trace | jq '.places[] | select(.convoy)'";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one trace: file, places, longest.
-  A place has total_ns, count, still (goroutines that wait there at
-  the end), p50_ns, p99_ns, longest_ns, queue (how many waited at a
-  time on average, while any did), most (at a time), reason (\"system
-  call\", or in Go's words), place, function (that those who waited
-  the longest in sum started with), woken_by (that those started with
-  who woke them), handed_on (the part of the waits that one ended
-  who had waited there itself), convoy (true or false), source (the
-  file and line of the place).
-  A single wait has ns, goroutine, from_ns and to_ns (since the trace
-  began), reason, place, source, woken_by, open (it goes on when
-  the trace ends). With --csv there are the places. Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/blocked.txt");
 
 /// Show where goroutines waited, for what, how long, and who woke them.
 ///
@@ -46,7 +36,7 @@ JSON schema:
 /// matters. The runtime's own goroutines are left out.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show the runtime's own goroutines, too
     #[arg(long)]
@@ -56,59 +46,82 @@ pub struct Args {
     output: Options,
 
     #[command(flatten)]
+    together: Together,
+
+    #[command(flatten)]
     reading: Reading,
 
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Common,
 }
 
 pub fn run(args: Args) -> Result {
-    pages(&args.files, &args.output, false, |file, progress| {
-        ask(file, &args, progress)
-    })
+    let filter = args.filter.of("blocked", &[], "");
+    let ask = |file: &Path, progress: &Progress| ask(file, &args, &filter, progress);
+    let together = args.together.together;
+    let show = |printer: &mut Printer, file: &Path, given: Given| {
+        let mut page = Page::default();
+        page.table("places", places(&given.names, &given.blocked));
+        // Whose they are, and when they were, is of one trace.
+        if !together {
+            page.table("longest", longest(&given));
+        }
+        page.print(printer, file)
+    };
+    let merge = |all: &mut Given, given: Given| {
+        all.blocked
+            .merge(&mut all.names, &given.blocked, &given.names);
+    };
+    answer::answer(&args.files, &args.output, together, false, ask, merge, show)
 }
 
-fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
+/// What a trace gives.
+struct Given {
+    blocked: Blocked,
+    names: Names,
+    start: Option<Time>,
+}
+
+fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<Given> {
     // All of them would be all waits of the trace.
     let most = args.output.limit().min(1000);
-    let mut states = States::new();
     let mut blocked = match args.system {
         true => Blocked::new(most).with_system(),
         false => Blocked::new(most),
     };
-    let ended = args.reading.events(file, progress, |event| {
-        states.add(event, &mut blocked);
-        Ok(true)
-    })?;
-    states.finish(&mut blocked);
-    if states.first_time().is_none() {
-        return Ok((None, ended));
-    }
-    let mut page = Page::default();
-    page.table("places", places(&states, &blocked));
-    page.table("longest", longest(&states, &blocked));
-    Ok((Some(page), ended))
+    let (reading, visitor) = (&args.reading, &mut blocked);
+    let mut answered = answers::ask(file, reading, filter, progress, visitor, |_, _, _, _| {})?;
+    let given = answered.length().map(|_| Given {
+        blocked,
+        start: answered.states.first_time(),
+        names: std::mem::take(answered.states.names_mut()),
+    });
+    Ok((given, answered.ended))
 }
 
 /// The name that most of the time is of.
-fn most(states: &States, sums: &BTreeMap<NameId, i64>) -> Cell {
+fn most(names: &Names, sums: &BTreeMap<NameId, i64>) -> Cell {
     let most = sums.iter().max_by_key(|(_, time)| **time);
-    match most.map(|(name, _)| states.names().text(*name).to_string()) {
+    match most.map(|(name, _)| names.text(*name).to_string()) {
         Some(name) if !name.is_empty() => Cell::Text(name),
         _ => Cell::None,
     }
 }
 
-fn reason(states: &States, state: GoState, reason: NameId) -> Cell {
+fn reason(names: &Names, state: GoState, reason: NameId) -> Cell {
     match state {
         GoState::Syscall => Cell::text("system call"),
         _ if reason.is_empty() => Cell::None,
-        _ => Cell::text(states.names().text(reason).to_string()),
+        _ => Cell::text(names.text(reason).to_string()),
     }
 }
 
-fn places(states: &States, blocked: &Blocked) -> Table {
+fn places(names: &Names, blocked: &Blocked) -> Table {
     let mut table = Table::new(
         "Where goroutines waited",
         [
@@ -136,12 +149,12 @@ fn places(states: &States, blocked: &Blocked) -> Table {
         ],
     );
     for place in blocked.places() {
-        table.row(row(states, place));
+        table.row(row(names, place));
     }
     table
 }
 
-fn row(states: &States, place: &Place) -> [Cell; 15] {
+fn row(names: &Names, place: &Place) -> [Cell; 15] {
     let quantile = |part| Cell::duration(place.times.quantile(part));
     let count = place.times.len();
     [
@@ -150,20 +163,20 @@ fn row(states: &States, place: &Place) -> [Cell; 15] {
         Cell::Count(place.still),
         quantile(0.5),
         quantile(0.99),
-        Cell::duration(place.longest.map(|wait| wait.nanoseconds())),
+        Cell::Duration(place.longest_wait()),
         Cell::Float(place.mean_queue()),
         Cell::Count(place.most),
-        reason(states, place.state, place.reason),
-        answer::place(states.names(), place.stack),
-        most(states, &place.who),
-        most(states, &place.wakers),
+        reason(names, place.state, place.reason),
+        answer::place(names, place.stack),
+        most(names, &place.who),
+        most(names, &place.wakers),
         Cell::Share(place.handed_on as f64 / count.max(1) as f64),
         Cell::Flag(place.is_convoy()),
-        answer::source(states.names(), place.stack),
+        answer::source(names, place.stack),
     ]
 }
 
-fn longest(states: &States, blocked: &Blocked) -> Table {
+fn longest(given: &Given) -> Table {
     let mut table = Table::new(
         "The longest waits",
         [
@@ -181,17 +194,17 @@ fn longest(states: &States, blocked: &Blocked) -> Table {
             Column::text("source").only_programs(),
         ],
     );
-    let names = states.names();
+    let names = &given.names;
     let text = |name| names.text(name).to_string();
-    for wait in blocked.longest() {
+    for wait in given.blocked.longest() {
         let Wait { from, to, .. } = *wait;
         let waker = wait.waker.map(|(id, name)| goroutine(id, &text(name)));
         table.row([
             Cell::Duration(wait.nanoseconds()),
             Cell::text(goroutine(wait.id, &text(wait.name))),
-            Cell::Time(since(states.first_time(), from)),
-            Cell::Time(since(states.first_time(), to)),
-            reason(states, wait.state, wait.reason),
+            Cell::Time(since(given.start, from)),
+            Cell::Time(since(given.start, to)),
+            reason(names, wait.state, wait.reason),
             answer::place(names, wait.stack),
             waker.map_or(Cell::None, Cell::Text),
             Cell::Flag(wait.open),

@@ -1,6 +1,7 @@
 //! `gotrace check`: is a trace sound?
 
 use super::events::Source;
+use super::guard;
 use super::input::Memory;
 use super::lenient::{self, Findings, Items, MOST};
 use super::needs;
@@ -177,6 +178,16 @@ impl Report {
         self.errors.push(Damage { error, offset });
     }
 
+    /// What was found says nothing of the file, but what was printed already stays.
+    fn became_shorter(&mut self, file: &Path) {
+        if !self.at_once {
+            self.errors.clear();
+            self.more_errors = 0;
+        }
+        (self.ending, self.early, self.leniently) = (None, None, None);
+        self.add(file, guard::SHORTER_FILE.to_owned(), None);
+    }
+
     fn ends(&mut self, ending: Ending) {
         self.ending = Some(ending.into());
         self.early = Some(ending).filter(Ending::is_early);
@@ -217,6 +228,9 @@ fn check(file: &Path, args: &Args, progress: &Progress) -> Report {
         Err(Failure::File { error, offset, .. }) => report.add(file, error, offset),
         Err(Failure::Ending { ending, .. }) => report.ends(ending),
         _ => {}
+    }
+    if guard::is_shorter(file) {
+        report.became_shorter(file);
     }
     if report.errors.len() > 1 {
         report.early = None;

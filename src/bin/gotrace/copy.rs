@@ -1,15 +1,23 @@
 //! The copies that `gotrace tee` writes.
 
 use super::live::Live;
-use super::output::{Failure, Result, is_same, is_stdin, name, temporary};
+use super::output::{self, Failure, Result, is_same, is_stdin, name, temporary};
 use super::signals;
 use super::snapshots::{Snapshots, with_number};
-use gotrace::mux::{EndReason, QueueConfig, Subscription, TraceMultiplexer, TraceWriter};
+use gotrace::ids::GenerationId;
+use gotrace::mux::{
+    EndReason, Lost, QueueConfig, Subscriber, SubscriberError, Subscription, TraceMultiplexer,
+    TraceWriter,
+};
+use gotrace::source::{SharedBatches, SourceError};
+use gotrace::wire::Version;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What happens when a copy is written more slowly than the trace comes.
@@ -22,11 +30,12 @@ pub enum WhenFull {
 }
 
 impl WhenFull {
-    fn queue(self) -> QueueConfig {
+    /// A queue of this many bytes, or of as many as are good for most.
+    pub fn queue(self, bytes: Option<usize>) -> QueueConfig {
         match self {
-            WhenFull::Wait => QueueConfig::default(),
+            WhenFull::Wait => bytes.map_or_else(QueueConfig::default, QueueConfig::waiting),
             // A few large generations.
-            WhenFull::Drop => QueueConfig::dropping(256 << 20),
+            WhenFull::Drop => QueueConfig::dropping(bytes.unwrap_or(256 << 20)),
         }
     }
 }
@@ -34,10 +43,71 @@ impl WhenFull {
 /// A file that gets all of the trace.
 pub struct Copy {
     path: PathBuf,
-    when_full: WhenFull,
-    subscription: Option<Subscription<TraceWriter<File>>>,
+    queue: QueueConfig,
+    subscription: Option<Subscription<Synced>>,
+    /// All was written, and waits for the disk to have it.
+    is_syncing: Arc<AtomicBool>,
     /// How many generations were left out, of which was told.
     told: (u64, Instant),
+}
+
+type Fed = std::result::Result<(), SubscriberError>;
+
+/// Writes a trace, and makes it survive the machine when it has ended.
+struct Synced {
+    writer: TraceWriter<File>,
+    path: PathBuf,
+    is_syncing: Arc<AtomicBool>,
+}
+
+impl Synced {
+    /// The trace that was written has ended.
+    fn sync(&self) -> Fed {
+        let Some(file) = self.writer.writer() else {
+            return Ok(());
+        };
+        if !file.metadata()?.is_file() {
+            return Ok(());
+        }
+        self.is_syncing.store(true, Ordering::Relaxed);
+        let result = output::sync(&self.path, file);
+        self.is_syncing.store(false, Ordering::Relaxed);
+        Ok(result?)
+    }
+}
+
+impl Subscriber for Synced {
+    fn header(&mut self, version: Version) -> Fed {
+        self.writer.header(version)
+    }
+
+    fn batches(&mut self, batches: &SharedBatches) -> Fed {
+        self.writer.batches(batches)
+    }
+
+    fn end_of_generation(&mut self, number: GenerationId) -> Fed {
+        self.writer.end_of_generation(number)
+    }
+
+    fn takes_whole_generations(&self) -> bool {
+        self.writer.takes_whole_generations()
+    }
+
+    fn lost(&mut self, lost: Lost) -> Fed {
+        // The next one has a file of its own.
+        self.writer.lost(lost)?;
+        self.sync()
+    }
+
+    fn restart(&mut self, reason: Option<&SourceError>) -> Fed {
+        self.writer.restart(reason)?;
+        self.sync()
+    }
+
+    fn end_of_trace(&mut self, reason: &EndReason) -> Fed {
+        self.writer.end_of_trace(reason)?;
+        self.sync()
+    }
 }
 
 /// How often losses are told of.
@@ -49,7 +119,7 @@ impl Copy {
     /// Errors: it cannot be written, or another file of this command is the same.
     pub fn plan(
         path: &Path,
-        when_full: WhenFull,
+        queue: QueueConfig,
         input: &Live,
         copies: &[Copy],
         snapshots: Option<&Snapshots>,
@@ -71,8 +141,9 @@ impl Copy {
         }
         Ok(Copy {
             path: path.to_owned(),
-            when_full,
+            queue,
             subscription: None,
+            is_syncing: Arc::default(),
             told: (0, Instant::now()),
         })
     }
@@ -98,7 +169,12 @@ impl Copy {
                 _ => create_next(&path),
             })
         };
-        self.subscription = Some(mux.subscribe(writer, self.when_full.queue())?);
+        let synced = Synced {
+            writer,
+            path: self.path.clone(),
+            is_syncing: Arc::clone(&self.is_syncing),
+        };
+        self.subscription = Some(mux.subscribe(synced, self.queue)?);
         Ok(())
     }
 
@@ -154,6 +230,10 @@ impl Copy {
     /// What is wrong with one that did not finish.
     pub fn is_stuck(&self, deadline: Duration) -> Failure {
         let queued = self.subscription.as_ref().map_or(0, |s| s.stats().queued);
+        let rest = match self.is_syncing.load(Ordering::Relaxed) {
+            true => "the disk has yet to say that it has it".to_owned(),
+            false => format!("{queued} bytes and more were still to come"),
+        };
         let why = match signals::is_hurried() {
             true => "this was asked twice to leave".to_owned(),
             false => format!(
@@ -162,7 +242,7 @@ impl Copy {
             ),
         };
         let name = self.name();
-        let error = format!("not complete: {why}, {queued} bytes and more were still to come");
+        let error = format!("not complete: {why}, {rest}");
         Failure::File {
             name,
             error,

@@ -1,5 +1,7 @@
 //! `gotrace diff`: what changed from some traces to others.
 
+use super::answers::scoped;
+use super::filter;
 use super::help;
 use super::output::{self, Failure, Failures, Result};
 use super::parallel;
@@ -9,6 +11,7 @@ use super::table::{self, Cell, Column, Table};
 use gotrace::analysis::diff::{
     Change, Comparison, ENOUGH, Method, Options, Profile, Unit, Value, compare, parse_work,
 };
+use gotrace::select::Filter;
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,14 +32,9 @@ with that in mind (Benjamini-Hochberg). What is found is at least 5 %,
 and in all at least 0.5 % of the time, or 1 ms of a duration.
 
 time is nanoseconds a second, of all goroutines together; rate is how
-often a second; with --per, for each task or region that ended.
+often a second; with --per, for each task or region that ended.";
 
-JSON schema: an object for each row: kind (task, region, running,
-runnable, syscall, waiting, place, stop, mark, assist), name, reason,
-value (time, rate, mean, p50, p99), before, after, shift, effect
-(nanoseconds a second by which its time differs), p (or null), found.
-An object before them: method (traces, blocks, nothing), before, after
-(numbers of traces). Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/diff.txt");
 
 /// Say what changed from some traces to others, and whether that is more than chance.
 ///
@@ -45,6 +43,7 @@ An object before them: method (traces, blocks, nothing), before, after
 /// the largest difference in all first; with --all, everything.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Two traces, or two folders of traces
     #[arg(value_name = "A B", num_args = 2, required_unless_present = "before")]
@@ -72,6 +71,10 @@ pub struct Args {
 
     #[command(flatten)]
     reading: Reading,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Times,
 }
 
 fn work(text: &str) -> std::result::Result<Unit, String> {
@@ -84,10 +87,11 @@ pub fn run(args: Args) -> Result {
         _ => (args.before.clone(), args.after.clone()),
     };
     let all: Vec<PathBuf> = before.iter().chain(&after).cloned().collect();
+    let filter = args.filter.of("diff");
     let progress = Progress::new(&all, false);
     let mut profiles = Vec::new();
     let mut failures = Failures::default();
-    let work = |file: &PathBuf| profile(file, &args.reading, &progress);
+    let work = |file: &PathBuf| profile(file, &args.reading, &filter, &progress);
     parallel::in_order(&all, None, work, |_, profile| -> Result {
         let (profile, early) = profile?;
         profiles.push(profile);
@@ -134,11 +138,15 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// A trace that is damaged is not compared: what is missing would look like a change. One that only ends
 /// early is, as far as it goes.
-fn profile(file: &Path, reading: &Reading, progress: &Progress) -> Result<(Profile, Ended)> {
+fn profile(
+    file: &Path,
+    reading: &Reading,
+    filter: &Filter,
+    progress: &Progress,
+) -> Result<(Profile, Ended)> {
     let mut profile = Profile::new();
-    let ended = reading.events(file, progress, |event| {
-        profile.add(event);
-        Ok(true)
+    let (_, ended) = scoped(file, reading, filter, progress, |event, scope| {
+        profile.add_in(scope, event)
     })?;
     let early = match ended {
         None => None,

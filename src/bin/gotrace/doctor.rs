@@ -1,6 +1,7 @@
 //! `gotrace doctor`: what is wrong with a program, as far as its trace shows.
 
 use super::figures;
+use super::filter;
 use super::help;
 use super::output::{self, Failure, Failures, Result};
 use super::parallel;
@@ -9,6 +10,7 @@ use super::reading::Reading;
 use super::table;
 use anstyle::{AnsiColor, Style};
 use gotrace::analysis::doctor::{Finding, Limit, Limits, Measure, Rule, Severity, examine};
+use gotrace::select::Filter;
 use gotrace::select::expr::{Type, parse_value};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -28,16 +30,11 @@ Rules, with their limits for a warning and for an error:
   gc-share 20%,35%                 mutex-convoy 0%,20%
   leak 100,1000                    syscall-churn 1000,10000 (a second)
   timer-storm 5000,50000 (a second and processor)
-  task-unfinished 0,10             quality (notes only)
-The documentation of gotrace::analysis::doctor::Rule has the reasons.
+  slow-network 100ms,1s            task-unfinished 0,10
+  quality (notes only)
+The documentation of gotrace::analysis::doctor::Rule has the reasons.";
 
-JSON schema: an object for each trace on a line: file; error (null, or
-why it could not be read whole); findings, the worst first: rule,
-severity (note, warning, error), message, number and limit in the unit
-that measure names (nanoseconds, millionths, per_second: thousandths of
-one a second, count), time (null, or as in events), goroutine (null, or
-its id), function, stack (functions, the innermost first), command.
-Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/doctor.txt");
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -54,6 +51,7 @@ const FAINT: Style = Style::new().dimmed();
 /// Findings do not make the exit status 3, unless --fail says so.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Change the limits of a rule: for a warning, and for an error
     #[arg(long, value_name = "RULE=WARNING,ERROR", value_parser = limit)]
@@ -73,6 +71,10 @@ pub struct Args {
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Times,
 }
 
 /// A rule with its limits: `stw-long=1ms,10ms`.
@@ -139,9 +141,10 @@ pub fn run(args: Args) -> Result {
     for (rule, limit) in &args.limit {
         limits = limits.with(*rule, *limit);
     }
+    let filter = args.filter.of("doctor");
     let progress = Progress::new(&args.files, false);
     let mut out = output::styled();
-    let work = |file: &PathBuf| look(file, &args, &limits, &progress);
+    let work = |file: &PathBuf| look(file, &args, &limits, &filter, &progress);
     let mut worst = None;
     let mut failures = Failures::default();
     let mut is_first = true;
@@ -192,8 +195,14 @@ pub fn run(args: Args) -> Result {
     }
 }
 
-fn look(file: &Path, args: &Args, limits: &Limits, progress: &Progress) -> Result<Examined> {
-    let (metrics, failure) = figures::read(file, &args.reading, progress)?;
+fn look(
+    file: &Path,
+    args: &Args,
+    limits: &Limits,
+    filter: &Filter,
+    progress: &Progress,
+) -> Result<Examined> {
+    let (metrics, failure) = figures::read(file, &args.reading, filter, progress)?;
     let findings = examine(&metrics, limits);
     let with_measure = |finding: Finding| Found {
         measure: finding.rule.measure(),

@@ -88,7 +88,7 @@ pub struct Args {
     parsed: bool,
 
     /// Print the records of the file
-    #[arg(long, conflicts_with = "filters")]
+    #[arg(long, conflicts_with = "kind", conflicts_with_all = filter::COMMON)]
     wire: bool,
 
     /// Print JSON, an object on each line; --help shows the schema

@@ -1,6 +1,7 @@
 //! `gotrace explain`: why something took as long as it did.
 
 use super::answer::{self, Asked, print_stack};
+use super::filter;
 use super::help;
 use super::output::{self, Failure, Result};
 use super::progress::Progress;
@@ -15,7 +16,8 @@ use gotrace::analysis::explain::{
 };
 use gotrace::analysis::names::Names;
 use gotrace::event::GoState;
-use gotrace::{GoId, TaskId, Time};
+use gotrace::select::{Filter, Verdict, last_time};
+use gotrace::{GoId, TaskId, Time, Trace};
 use std::cmp::Reverse;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,29 +25,7 @@ use std::path::{Path, PathBuf};
 /// What is below a wait.
 const STACK: &str = "                ";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one task, region or goroutine, with
-  file, what (task, region or goroutine), type, task, goroutine,
-  time (of its start, as events have it), start_ns (since the trace
-  began), duration_ns, has_start and has_end (false: it goes on
-  beyond the trace), created_by and created_at (of a goroutine: by
-  which, and the stack of that), and
-
-  path        what each moment was spent on, in order: from_ns and
-              to_ns (since the trace began), goroutine, function,
-              state, reason, depth (0: of a goroutine that worked for
-              it, 1: of one that such a one waited for, ...), stack
-  path_times  the path in sum: state, reason, ns
-  goroutines  who worked for it: goroutine, function, at_work (pairs
-              of from_ns and to_ns), ns, times (state, reason, ns)
-  waits       where: state, reason, count, total_ns, longest_ns,
-              goroutine, function, woken_by, woken_by_function,
-              woken_by_ns, stack
-
-  States are named as in Go's API. A stack is a list of frames, the
-  innermost first, with func, file, line and pc; or null. With --csv
-  there is a line for each wait. Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/explain.txt");
 
 /// Explain why a task, a region or a goroutine took as long as it did.
 ///
@@ -59,7 +39,7 @@ JSON schema:
 /// are no tasks. The trace is read twice; what is no file is held in memory for that.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// The task with this id, or the slowest of this type
     #[arg(long, value_name = "ID|TYPE", conflicts_with_all = ["region", "goroutine"])]
@@ -86,6 +66,10 @@ pub struct Args {
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Times,
 }
 
 const EXAMPLES: &str = "\
@@ -128,9 +112,10 @@ impl Args {
 
 pub fn run(args: Args) -> Result {
     let subjects = args.subjects();
+    let filter = args.filter.of("explain");
     let progress = Progress::new(args.files.iter().chain(&args.files), false);
     let mut printer = printer(&args.output, args.files.len() > 1);
-    let ask = |file: &Path| explain(file, &args, &subjects, &progress);
+    let ask = |file: &Path| explain(file, &args, &subjects, &filter, &progress);
     let show = |printer: &mut Printer, file: &Path, (start, explained): (_, Explained)| {
         printer.begin(file)?;
         let view = View {
@@ -161,6 +146,7 @@ fn explain(
     file: &Path,
     args: &Args,
     subjects: &[Subject],
+    filter: &Filter,
     progress: &Progress,
 ) -> Asked<(Option<Time>, Explained)> {
     let whole = args.reading.whole(file, progress)?;
@@ -169,16 +155,37 @@ fn explain(
         .iter()
         .map(|subject| Finder::new(subject.clone(), most))
         .collect();
-    let mut start = None;
-    let ended = args
-        .reading
-        .events_of(file, &whole, true, progress, |event| {
-            start = start.or(Some(event.time()));
-            for finder in &mut finders {
-                finder.add(event);
+    // What ends in the part that is asked for.
+    let nothing_yet = Time(i64::MAX);
+    finders
+        .iter_mut()
+        .for_each(|finder| finder.set_from(nothing_yet));
+    let mut selection = filter.selection();
+    if filter.needs_end()
+        && let Some(end) = Trace::new(whole.bytes())
+            .ok()
+            .and_then(|trace| last_time(&trace))
+    {
+        selection = selection.with_end(end);
+    }
+    let (mut start, mut has_begun) = (None, false);
+    let reading = &args.reading;
+    let ended = reading.events_of(file, &whole, true, progress, |event| {
+        start = start.or(Some(event.time()));
+        let verdict = selection.sees(event);
+        match verdict.map_err(|error| Failure::file(file, error))? {
+            Verdict::Over => return Ok(false),
+            Verdict::Selected if !has_begun => {
+                has_begun = true;
+                finders
+                    .iter_mut()
+                    .for_each(|finder| finder.set_from(event.time()));
             }
-            Ok(true)
-        })?;
+            _ => {}
+        }
+        finders.iter_mut().for_each(|finder| finder.add(event));
+        Ok(true)
+    })?;
     let mut found = finders.into_iter().map(Finder::finish);
     let Some(found) = found.find(|found| !found.is_empty()) else {
         // What is damaged may lack it for that.

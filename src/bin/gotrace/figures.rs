@@ -1,22 +1,28 @@
 //! The metrics of a trace, read by the commands that judge.
 
+use super::answers::{note_empty, scoped};
 use super::output::Result;
 use super::progress::Progress;
 use super::reading::{Ended, Reading};
 use super::table;
 use gotrace::analysis::metrics::Metrics;
-use gotrace::select::Quantity;
 use gotrace::select::expr::Type;
+use gotrace::select::{Filter, Quantity};
 use std::path::Path;
 
 /// The metrics of a trace as far as it can be read, and what ended that too early.
-pub fn read(file: &Path, reading: &Reading, progress: &Progress) -> Result<(Metrics, Ended)> {
+pub fn read(
+    file: &Path,
+    reading: &Reading,
+    filter: &Filter,
+    progress: &Progress,
+) -> Result<(Metrics, Ended)> {
     let mut metrics = Metrics::new();
-    let ended = reading.events(file, progress, |event| {
-        metrics.add(event);
-        Ok(true)
+    let (mut scope, ended) = scoped(file, reading, filter, progress, |event, scope| {
+        metrics.add_in(scope, event)
     })?;
-    metrics.finish();
+    metrics.finish_in(&mut scope);
+    note_empty(file, metrics.states(), &scope);
     Ok((metrics, ended))
 }
 

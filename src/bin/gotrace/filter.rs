@@ -2,65 +2,108 @@
 //! events.
 
 use super::events::Source;
+use super::help;
 use super::input::Memory;
 use super::output::{Failure, Result as Outcome, is_stdin};
 use super::progress::Progress;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gotrace::select::{EventCondition, EventNames, Filter, Moment, Selection, last_time};
-use gotrace::{EventKind, GoId, ProcId, ThreadId, Trace};
+use gotrace::{EventKind, GoId, ProcId, ThreadId, Time, Trace};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// An event is shown if it passes every kind of filter that is given; of several of one kind, one is
-/// enough.
+/// From when to when.
+// No documentation of the structs themselves: it would take the place of the command's.
 #[derive(clap::Args, Debug)]
-#[group(id = "filters")]
-#[command(next_help_heading = "Filters (all that are given must fit)")]
-pub struct Options {
-    /// Only events of this kind; of several, any. As for all filters but times
-    #[arg(long, value_name = "KIND", value_parser = kinds(), ignore_case = true)]
-    kind: Vec<EventKind>,
-
-    /// Only events in this goroutine's context, or about it
-    #[arg(long, short = 'g', value_name = "ID")]
-    goroutine: Vec<u64>,
-
-    /// Only events in this proc's context, or about it
-    #[arg(long, short = 'p', value_name = "ID")]
-    proc: Vec<u64>,
-
-    /// Only events on this thread
-    #[arg(long, short = 'm', value_name = "ID")]
-    thread: Vec<u64>,
-
-    /// Only tasks of this type, with the regions and logs that are part of them
-    #[arg(long, value_name = "TYPE")]
-    task: Vec<String>,
-
-    /// Only regions of this type
-    #[arg(long, value_name = "TYPE")]
-    region: Vec<String>,
-
-    /// Only events at this time and later: see TIME below
+#[group(id = "times")]
+#[command(next_help_heading = HEADING)]
+pub struct Times {
+    /// Only from this time on: see TIME in --help
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<Moment>,
 
-    /// Only events before this time
+    /// Only before this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<Moment>,
 
     /// Only the last of the trace, so long before its end: 2s, 300ms
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "from")]
     last: Option<Duration>,
+}
 
-    /// Only events with a function on their stack in whose name this text is
+/// What selects events, and in analyses what counts: of several of one kind, one is enough.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = HEADING)]
+pub struct Common {
+    /// Only this goroutine: events in its context or about it, times of its own; of several, any. As for
+    /// all filters but times
+    #[arg(long, short = 'g', value_name = "ID")]
+    goroutine: Vec<u64>,
+
+    /// Only this proc: events in its context or about it, times spent on it
+    #[arg(long, short = 'p', value_name = "ID")]
+    proc: Vec<u64>,
+
+    /// Only this thread: events and times on it
+    #[arg(long, short = 'm', value_name = "ID")]
+    thread: Vec<u64>,
+
+    /// Only tasks of this type, with the regions and logs that are part of them, and times spent for
+    /// them
+    #[arg(long, value_name = "TYPE")]
+    task: Vec<String>,
+
+    /// Only regions of this type, and times spent in them
+    #[arg(long, value_name = "TYPE")]
+    region: Vec<String>,
+
+    /// Only events, and times, with a function on the stack in whose name this text is
     #[arg(long, value_name = "TEXT")]
     stack: Vec<String>,
 
-    /// Only events for which this expression holds, as in 'waiting("network") > 10ms': see EXPR below
+    /// Only events for which this expression holds, and what they end, as in
+    /// 'waiting("network") > 10ms': see EXPR in --help
     #[arg(long = "where", value_name = "EXPR", value_parser = condition)]
     condition: Option<EventCondition>,
+
+    #[command(flatten)]
+    times: Times,
 }
+
+/// The filters of events.
+#[derive(clap::Args, Debug)]
+#[group(id = "filters")]
+#[command(next_help_heading = HEADING)]
+pub struct Options {
+    /// Only events of this kind; of several, any
+    #[arg(long, value_name = "KIND", value_parser = kinds(), ignore_case = true)]
+    kind: Vec<EventKind>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What [`Common`] has, for what it cannot be used with.
+pub const COMMON: [&str; 8] = [
+    "goroutine",
+    "proc",
+    "thread",
+    "task",
+    "region",
+    "stack",
+    "condition",
+    "times",
+];
+
+const HEADING: &str = "Filters (all that are given must fit)";
+
+/// What the filters mean for an answer, for its help.
+const MEANING: &str = "\
+With --from, --to and --last, that part of the trace counts as if it
+were the whole, with the states of everything at its beginning known
+from what comes before. What goes on across an end of it is cut there;
+tasks and regions that end in it count with all of their time. The
+other filters say whose time counts, or what ends with which event.";
 
 /// What TIME is.
 pub const TIME: &str = r#"TIME is one of:
@@ -80,6 +123,45 @@ Names: kind time g p m name func file stack from to reason task
   task.id region category message range label metric value heap
   heap.goal procs goroutines duration running runnable waiting
   syscall task("x") region("x") range("x") waiting("x") stw gc"#;
+
+/// The long help of a command whose answer all filters select for.
+pub fn explained(examples: &str, schema: &str) -> String {
+    help::page(&format!(
+        "{examples}\n\n{MEANING}\n\n{TIME}\n\n{EXPR}\n\n{schema}"
+    ))
+}
+
+/// The long help of a command that takes only times.
+pub fn times_explained(examples: &str, schema: &str) -> String {
+    help::page(format!("{examples}\n\n{TIME}\n\n{schema}").trim_end())
+}
+
+/// What to say of a filter that a command does not have.
+pub fn not_there(name: &str, command: Option<&str>) -> Option<String> {
+    const NAMES: [&str; 11] = [
+        "-g",
+        "--goroutine",
+        "-p",
+        "--proc",
+        "-m",
+        "--thread",
+        "--task",
+        "--region",
+        "--stack",
+        "--where",
+        "--kind",
+    ];
+    let why = match command? {
+        "gc" | "doctor" | "assert" | "diff" | "summary" => "is about the whole program",
+        "explain" => "is about a task, a region or a goroutine, and all that it waited for",
+        _ => return None,
+    };
+    let command = command?;
+    let is_one = NAMES.contains(&name);
+    is_one.then(|| {
+        format!("\"gotrace {command}\" {why}: of the filters it takes --from, --to and --last")
+    })
+}
 
 /// A length of time.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -104,13 +186,34 @@ fn kinds() -> impl TypedValueParser<Value = EventKind> {
     })
 }
 
-impl Options {
-    /// The filter; an error says why no event of any trace passes it.
-    pub fn filter(&self) -> Result<Filter, String> {
-        let mut filter = Filter::new();
-        for kind in &self.kind {
-            filter = filter.with_kind(*kind);
+impl Times {
+    fn add_to(&self, mut filter: Filter) -> Result<Filter, String> {
+        if let Some(from) = self.from {
+            filter = filter.with_from(from);
         }
+        if let Some(to) = self.to {
+            filter = filter.with_to(to);
+        }
+        if let Some(last) = self.last {
+            filter = filter.with_last(last);
+        }
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if filter.has_empty_span() => Err(format!(
+                "--from {from} is not before --to {to}: no event can be between them"
+            )),
+            _ => Ok(filter),
+        }
+    }
+
+    /// The filter for this command, which ends here if nothing can pass it.
+    pub fn of(&self, command: &str) -> Filter {
+        self.add_to(Filter::new())
+            .unwrap_or_else(|why| help::refuse(command, &why))
+    }
+}
+
+impl Common {
+    fn add_to(&self, mut filter: Filter) -> Result<Filter, String> {
         /// The number of what there is none of is no id.
         macro_rules! ids {
             ($values:expr, $id:ident, $with:ident) => {
@@ -129,27 +232,45 @@ impl Options {
         for region in &self.region {
             filter = filter.with_region(region);
         }
-        if let Some(from) = self.from {
-            filter = filter.with_from(from);
-        }
-        if let Some(to) = self.to {
-            filter = filter.with_to(to);
-        }
-        if let Some(last) = self.last {
-            filter = filter.with_last(last);
-        }
         for part in &self.stack {
             filter = filter.with_stack(part);
         }
         if let Some(condition) = &self.condition {
             filter = filter.with_condition(condition.clone());
         }
-        match (self.from, self.to) {
-            (Some(from), Some(to)) if filter.has_empty_span() => Err(format!(
-                "--from {from} is not before --to {to}: no event can be between them"
-            )),
-            _ => Ok(filter),
+        self.times.add_to(filter)
+    }
+
+    /// The filter for this command, which ends here if nothing can pass it, or if it was given one of
+    /// `not`, which cannot select anything there, `because` of something.
+    pub fn of(&self, command: &str, not: &[&str], because: &str) -> Filter {
+        let given = [
+            ("--proc", !self.proc.is_empty()),
+            ("--thread", !self.thread.is_empty()),
+            ("--region", !self.region.is_empty()),
+            ("--where", self.condition.is_some()),
+            ("--from", self.times.from.is_some()),
+            ("--to", self.times.to.is_some()),
+            ("--last", self.times.last.is_some()),
+        ];
+        let mut given = given.into_iter().filter(|(_, is_given)| *is_given);
+        if let Some((name, _)) = given.find(|(name, _)| not.contains(name)) {
+            let why = format!("{name} selects nothing in \"gotrace {command}\": {because}");
+            help::refuse(command, &why);
         }
+        self.add_to(Filter::new())
+            .unwrap_or_else(|why| help::refuse(command, &why))
+    }
+}
+
+impl Options {
+    /// The filter; an error says why no event of any trace passes it.
+    pub fn filter(&self) -> Result<Filter, String> {
+        let mut filter = Filter::new();
+        for kind in &self.kind {
+            filter = filter.with_kind(*kind);
+        }
+        self.common.add_to(filter)
     }
 }
 
@@ -162,17 +283,29 @@ pub fn selection<'f>(
     memory: &Memory,
 ) -> Outcome<Selection<'f>> {
     let selection = filter.selection();
+    let end = end(filter, source, path, memory)?;
+    // Without an event, nothing is asked.
+    Ok(end.map_or(selection.clone(), |end| selection.with_end(end)))
+}
+
+/// When the trace ends, if the filter asks that, and if the trace has an event.
+pub fn end(
+    filter: &Filter,
+    source: &Source,
+    path: &Path,
+    memory: &Memory,
+) -> Outcome<Option<Time>> {
     if !filter.needs_end() {
-        return Ok(selection);
+        return Ok(None);
     }
-    let end = match source {
+    match source {
         Source::Mapped(mapped) => {
             let trace = Trace::new(mapped.bytes()).map_err(|e| Failure::trace(path, e))?;
-            last_time(&trace)
+            Ok(last_time(&trace))
         }
         Source::Stream(_) if is_stdin(path) => {
             let error = "--last needs a trace that can be read twice: save it in a file first";
-            return Err(Failure::file(path, error));
+            Err(Failure::file(path, error))
         }
         Source::Stream(_) => {
             let none = Progress::new(&[] as &[PathBuf], false);
@@ -182,9 +315,7 @@ pub fn selection<'f>(
             while let Ok(Some(event)) = reader.next() {
                 last = Some(event.time());
             }
-            last
+            Ok(last)
         }
-    };
-    // Without an event, nothing is asked.
-    Ok(end.map_or(selection.clone(), |end| selection.with_end(end)))
+    }
 }

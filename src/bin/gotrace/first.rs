@@ -1,19 +1,24 @@
 //! `gotrace summary`, which is what `gotrace FILE` does: the first screen, in the words of Go.
 
-use super::answer::{self, Asked, Page, pages};
+use super::answer::{self, Asked, Page, Together};
+use super::answers;
+use super::filter;
+use super::first_together::Totals;
 use super::help;
 use super::output::Result;
 use super::progress::Progress;
 use super::reading::Reading;
-use super::table::{Cell, Column, Options, Table, bytes, duration, goroutine, share};
-use gotrace::Details;
+use super::table::{Cell, Column, Options, Printer, Table, bytes, duration, goroutine, share};
 use gotrace::analysis::blocked::Blocked;
 use gotrace::analysis::histogram::Histogram;
 use gotrace::analysis::leaks::Leaks;
 use gotrace::analysis::overview::{self, Overview};
+use gotrace::analysis::scope::Scope;
 use gotrace::analysis::states::States;
 use gotrace::event::GoState;
+use gotrace::select::Filter;
 use gotrace::time::ClockSnapshot;
+use gotrace::{Details, Event};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -22,26 +27,7 @@ Examples:
   gotrace summary --all app.trace
   gotrace summary --json *.trace | jq '[.file, .sched_p99_ns]'";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one trace: file; start (of the first
-  event, RFC 3339, or null), duration_ns, generations, events;
-  goroutines (at the end), created, ended, goroutines_most; procs,
-  busy, busy_program, busy_gc, busy_runtime, busy_syscalls (parts of
-  all processors' time, 0 to 1); sched_count, sched_p50_ns,
-  sched_p99_ns, sched_longest_ns (waits for a processor);
-  gc_collections, gc_marking (a part of the time, 0 to 1), stw_count,
-  stw_total_ns, stw_longest_ns; heap_bytes, heap_most_bytes; syscalls;
-  and lists:
-
-  tasks     type, count, open, p50_ns, p99_ns, longest_ns, slowest
-            (its id), total_ns
-  functions function, count, alive, running_ns, runnable_ns,
-            waiting_ns, syscall_ns
-  places    in_sum_ns, count, reason, place, woken_by
-  warnings  warning, command (that shows more)
-
-  With --csv there are the functions. Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/summary.txt");
 
 /// Show the first screen of a trace: what the program did, how busy it was, and what to look at.
 ///
@@ -53,10 +39,13 @@ JSON schema:
 /// A warning names the command that shows more.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     #[command(flatten)]
     output: Options,
+
+    #[command(flatten)]
+    together: Together,
 
     #[command(flatten)]
     reading: Reading,
@@ -64,6 +53,10 @@ pub struct Args {
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Times,
 }
 
 pub fn run(args: Args) -> Result {
@@ -72,39 +65,74 @@ pub fn run(args: Args) -> Result {
         // A screen has room for so much.
         output.top = Some(5);
     }
-    pages(&args.files, &output, true, |file, progress| {
-        ask(file, &args, progress)
-    })
+    let filter = args.filter.of("summary");
+    let ask = |file: &Path, progress: &Progress| ask(file, &args, &filter, progress);
+    let together = args.together.together;
+    let show = |printer: &mut Printer, file: &Path, given: Given| match together {
+        true => given.totals.page().print(printer, file),
+        false => given.page.print(printer, file),
+    };
+    let merge = |all: &mut Given, given: Given| all.totals.merge(given.totals);
+    answer::answer(&args.files, &output, together, true, ask, merge, show)
+}
+
+/// What a trace gives.
+struct Given {
+    /// By itself.
+    page: Page,
+    /// For several traces together.
+    totals: Totals,
 }
 
 /// What else is counted.
 #[derive(Default)]
 struct Counts {
     events: u64,
+    /// Of these, sync events: one begins each generation, one ends the trace.
+    syncs: u64,
+    ends_with_sync: bool,
     clock: Option<ClockSnapshot>,
 }
 
-fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
-    let mut states = States::new();
+impl Counts {
+    fn see(&mut self, event: &Event<'_, '_>, states: &States, is_inside: bool) {
+        let is_sync = event.wire_type().is_none();
+        if is_sync && let Details::Sync(sync) = event.details() {
+            self.clock = self.clock.or(sync.clock);
+        }
+        if is_inside {
+            self.events += 1;
+            // What comes before the first is of the generation that had begun.
+            let has_begun = self.events == 1 && !is_sync && states.syncs() > 0;
+            self.syncs += u64::from(is_sync) + u64::from(has_begun);
+            self.ends_with_sync = is_sync;
+        }
+    }
+
+    /// How many generations the part is in.
+    fn generations(&self) -> u64 {
+        let ended = u64::from(self.ends_with_sync);
+        self.syncs.saturating_sub(ended).max(1)
+    }
+}
+
+fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<Given> {
     let mut visitors = (Overview::new(), (Blocked::new(0), Leaks::new()));
     let mut counts = Counts::default();
-    let ended = args.reading.events(file, progress, |event| {
-        counts.events += 1;
-        if event.wire_type().is_none()
-            && let Details::Sync(sync) = event.details()
-        {
-            counts.clock = counts.clock.or(sync.clock);
-        }
-        states.add(event, &mut visitors);
-        Ok(true)
-    })?;
-    let (overview, rest) = &mut visitors;
-    let seen = overview.take(&states);
-    states.finish(rest);
-    let (blocked, leaks) = rest;
-    let Some(seen) = seen else {
+    let (reading, visitor) = (&args.reading, &mut visitors);
+    let after = |_: &mut _, event: &Event<'_, '_>, states: &mut States, scope: &mut Scope<'_>| {
+        counts.see(event, states, scope.has_begun());
+    };
+    let answered = answers::ask(file, reading, filter, progress, visitor, after)?;
+    if answered.length().is_none() {
+        return Ok((None, answered.ended));
+    }
+    let (states, ended) = (answered.states, answered.ended);
+    let (overview, (blocked, leaks)) = &mut visitors;
+    let Some(seen) = overview.take(&states) else {
         return Ok((None, ended));
     };
+    let totals = Totals::of(file, &states, &seen, counts.events);
     let mut page = Page::default();
     facts(&mut page, &states, &seen, &counts);
     let warnings = warnings(&states, &seen, blocked, leaks);
@@ -123,10 +151,10 @@ fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
         page.table("places", places(&states, blocked));
         page.table("warnings", warnings);
     }
-    Ok((Some(page), ended))
+    Ok((Some(Given { page, totals }), ended))
 }
 
-fn quantile(times: &Histogram, part: f64) -> Cell {
+pub fn quantile(times: &Histogram, part: f64) -> Cell {
     Cell::duration(times.quantile(part))
 }
 
@@ -145,11 +173,7 @@ fn facts(page: &mut Page, states: &States, seen: &overview::Page, counts: &Count
     );
     page.fact("start", "", start.map_or(Cell::None, Cell::Text));
     page.fact("duration_ns", "", Cell::Duration(length));
-    page.fact(
-        "generations",
-        "",
-        Cell::Count(states.syncs().saturating_sub(1).max(1)),
-    );
+    page.fact("generations", "", Cell::Count(counts.generations()));
     page.fact("events", "", Cell::Count(counts.events));
 
     let [running, runnable, waiting, syscall] = seen.states;
@@ -245,7 +269,7 @@ fn facts(page: &mut Page, states: &States, seen: &overview::Page, counts: &Count
     let text = format!(
         "{} in {}; \"gotrace stat\" shows what takes the bytes",
         counts.events,
-        match states.syncs().saturating_sub(1) {
+        match counts.generations() {
             0 | 1 => "1 generation".to_owned(),
             n => format!("{n} generations"),
         }

@@ -1,7 +1,8 @@
 //! `gotrace gc`: the garbage collector, and stops of the world.
 
 use super::answer::{Asked, each_trace};
-use super::answers::{self, Answered, Part, Question};
+use super::answers;
+use super::filter;
 use super::goroutines::text;
 use super::output::{self, Result};
 use super::progress::Progress;
@@ -11,7 +12,8 @@ use gotrace::analysis::as_go::{self, Flags};
 use gotrace::analysis::gc::{Gc, Pause};
 use gotrace::analysis::histogram::Histogram;
 use gotrace::analysis::names::{NameId, Names};
-use gotrace::analysis::states::{Goroutine, OpenRange, ProcStay, RangeEnd, States, Stay, Visitor};
+use gotrace::analysis::scope::Scope;
+use gotrace::analysis::states::States;
 use gotrace::analysis::utilization::{Curve, Utilization};
 use gotrace::{Event, Time};
 use serde::Serialize;
@@ -26,21 +28,7 @@ Examples:
   gotrace gc --mmu 1ms,10ms,100ms --json app.trace
   gotrace gc --util=stw --as-go app.trace";
 
-const SCHEMA: &str = "\
-JSON:
-  An object a trace, with file; cycles, marking_ns, marking_share
-  (of the trace's time); running_ns (of all goroutines); workers
-  (label, running_ns), assists (function, count, executing_ns,
-  max_ns, range_ns), sweeps, sweep_executing_ns, swept_bytes,
-  reclaimed_bytes; gc_share (workers but idle ones, assists and
-  sweeping, of what was run); stops (reason, count, total_ns,
-  p50_ns, p99_ns, max_ns of pauses; range_max_ns, stopping_max_ns);
-  pauses (the longest first: start_ns since the trace began, reason,
-  pause_ns, stopping_ns, range_ns, goroutine, function, and of what
-  stopped last proc, last_goroutine, last_function, last_stack);
-  mmu (window_ns, mmu, mean, start_ns of the worst window); heap
-  (time_ns, heap_bytes, goal_bytes). With --pauses, each pause is an
-  object of its own, with file. CSV has the pauses.";
+const SCHEMA: &str = include_str!("../../docs/schema/gc.txt");
 
 /// Show the garbage collector and stops of the world: pauses, with what delayed them, and what the
 /// program lost to it.
@@ -52,7 +40,7 @@ JSON:
 /// with background workers, assists, sweeping and stops for the collector counted.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page(EXAMPLES))]
-#[command(after_long_help = super::help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::times_explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show single pauses only, the longest first
     #[arg(long, conflicts_with = "util")]
@@ -70,7 +58,7 @@ pub struct Args {
     util: Option<Flags>,
 
     /// With --util, compute as Go does, which counts background workers again at each start
-    #[arg(long, requires = "util", conflicts_with_all = ["from", "to"])]
+    #[arg(long, requires = "util", conflicts_with = "times")]
     as_go: bool,
 
     #[command(flatten)]
@@ -85,7 +73,7 @@ pub struct Args {
 
     // The last: its heading reaches to the end.
     #[command(flatten)]
-    part: Part,
+    filter: filter::Times,
 }
 
 fn window(text: &str) -> std::result::Result<i64, String> {
@@ -103,53 +91,6 @@ fn flags(text: &str) -> std::result::Result<Flags, String> {
     })
 }
 
-/// What one pass gives.
-struct Counts {
-    gc: Gc,
-    utilization: Utilization,
-    from: Option<Time>,
-}
-
-impl Question for Counts {
-    fn begin(&mut self, from: Time) {
-        self.gc.set_from(from);
-        self.from = Some(from);
-    }
-
-    #[inline]
-    fn after(&mut self, event: &Event<'_, '_>, states: &States) {
-        self.gc.event(event, states);
-        self.utilization.event(event, states);
-    }
-}
-
-impl Visitor for Counts {
-    #[inline]
-    fn stay(&mut self, states: &States, goroutine: &Goroutine, stay: &Stay) {
-        self.gc.stay(states, goroutine, stay);
-        self.utilization.stay(states, goroutine, stay);
-    }
-
-    fn goroutine_ended(&mut self, states: &States, goroutine: &Goroutine) {
-        self.utilization.goroutine_ended(states, goroutine);
-    }
-
-    fn proc_stay(&mut self, states: &States, stay: &ProcStay) {
-        self.gc.proc_stay(states, stay);
-        self.utilization.proc_stay(states, stay);
-    }
-
-    fn range_began(&mut self, states: &States, range: &OpenRange) {
-        self.gc.range_began(states, range);
-        self.utilization.range_began(states, range);
-    }
-
-    fn range_ended(&mut self, states: &States, end: &RangeEnd) {
-        self.gc.range_ended(states, end);
-        self.utilization.range_ended(states, end);
-    }
-}
-
 /// What the MMU counts.
 const ALL: &str = "stw|background|assist|sweep";
 
@@ -165,20 +106,31 @@ pub fn run(args: Args) -> Result {
             |printer, _, lines: String| Ok(printer.out().write_all(lines.as_bytes())?),
         );
     }
+    let filter = args.filter.of("gc");
     let flags = args.util.or_else(|| Flags::parse(ALL));
     let ask = |file: &Path| {
-        let mut counts = Counts {
-            gc: Gc::new(),
-            utilization: Utilization::new(flags.unwrap_or(Flags::DEFAULT)),
-            from: None,
+        let flags = flags.unwrap_or(Flags::DEFAULT);
+        let mut both = (Gc::new(), Utilization::new(flags));
+        let (reading, visitor) = (&args.reading, &mut both);
+        let after = |(gc, utilization): &mut (Gc, Utilization),
+                     event: &Event<'_, '_>,
+                     states: &mut States,
+                     scope: &mut Scope<'_>| {
+            if scope.has_begun() {
+                gc.event(event, states);
+                utilization.event(event, states);
+            }
         };
-        let mut answered = answers::ask(file, &args.reading, &args.part, &progress, &mut counts)?;
+        let mut answered = answers::ask(file, reading, &filter, &progress, visitor, after)?;
         let ended = answered.ended.take();
-        Ok((Some((counts, answered)), ended))
+        let given = answered
+            .length()
+            .map(|length| (both, answered.states, length));
+        Ok((given, ended))
     };
-    let show = |printer: &mut Printer, file: &Path, given: (Counts, Answered)| {
-        let (counts, answered) = given;
-        let curves = counts.utilization.finish();
+    let show = |printer: &mut Printer, file: &Path, given: ((Gc, Utilization), States, i64)| {
+        let ((gc, utilization), states, length) = given;
+        let curves = utilization.finish();
         if args.util.is_some() {
             for (series, curve) in curves.iter().enumerate() {
                 for (time, left) in curve.points() {
@@ -187,12 +139,11 @@ pub fn run(args: Args) -> Result {
             }
             return Ok(());
         }
-        let from = counts.from.unwrap_or_default();
         let report = Report {
-            gc: &counts.gc,
-            states: &answered.states,
-            start: answered.start,
-            length: answered.states.last_time().since(from),
+            gc: &gc,
+            states: &states,
+            start: states.first_time().unwrap_or_default(),
+            length,
             curve: curves.first(),
             windows: &args.mmu,
         };
@@ -499,6 +450,8 @@ impl Report<'_> {
             [
                 Column::number("window_ns", "window"),
                 Column::number("mmu", "MMU"),
+                Column::number("mud_1", "worst 1 %").rank(2),
+                Column::number("mud_5", "worst 5 %").rank(3),
                 Column::number("mean", "mean").rank(1),
                 Column::number("start_ns", "worst at"),
             ],
@@ -508,9 +461,14 @@ impl Report<'_> {
         };
         for window in self.windows.iter().filter(|w| **w <= curve.length()) {
             if let Some(worst) = curve.least(*window) {
+                // Of all moments, the worst hundredth and the worst twentieth have no more.
+                let parts = curve.quantiles(*window, &[0.01, 0.05]);
+                let part = |at: usize| parts.get(at).copied().map_or(Cell::None, Cell::Share);
                 table.row([
                     Cell::Duration(*window),
                     Cell::Share(worst.left),
+                    part(0),
+                    part(1),
                     Cell::Share(curve.mean()),
                     Cell::Time(worst.from.since(self.start)),
                 ]);

@@ -1,11 +1,12 @@
 //! `gotrace goroutines`: what goroutines did with their time, by the function they started in.
 
-use super::answer::{Asked, each_trace};
-use super::answers::{self, Part, Question};
+use super::answer::{Asked, Together, answer, each_trace};
+use super::answers;
+use super::filter;
 use super::output::{self, Result};
 use super::progress::Progress;
 use super::reading::Reading;
-use super::table::{self, Cell, Column, Table};
+use super::table::{self, Cell, Column, Printer, Table};
 use gotrace::analysis::as_go::{StatsRow, Summarizer};
 use gotrace::analysis::names::{NameId, Names};
 use gotrace::analysis::states::{Goroutine, States, Stay, Sums, Visitor};
@@ -20,27 +21,7 @@ Examples:
   gotrace goroutines --each --top 20 app.trace
   gotrace goroutines --json app.trace | jq -r .function";
 
-const SCHEMA: &str = "\
-JSON and CSV:
-  Each row has file, then the columns of the table; times are whole
-  nanoseconds, in keys that end in _ns. Without an option, a row is
-  a function: function, count, created, ended (how many of the count
-  the trace shows beginning and ending), running_ns, runnable_ns,
-  waiting_ns, syscall_ns, syscall_blocked_ns (in system calls after
-  the processor was taken away), total_ns, and runnable_p99_ns (of
-  single waits for a processor).
-  With --states, a row is a state of a function: function, state,
-  reason; goroutines (how many were in it), stays, total_ns; then
-  p50_ns, p90_ns, p99_ns, max_ns of single stays, and the same of
-  what each goroutine spent in it over its life, as each_p50_ns and
-  so on. Percentiles are at most 1.6 % off.
-  With --each, a row is a goroutine: goroutine, life, function,
-  state, created_ns and ended_ns (since the trace began; null if it
-  was there before, or still is), total_ns and the times as above.
-  With --as-go, a row is what Go's package internal/trace has, with
-  its names: Name, N, Exec, SchedWait, Syscall, SyscallBlock,
-  Unknown, Total, Block and Range (objects of times by reason and by
-  name); with --each also ID, Creation, Start, End and Regions.";
+const SCHEMA: &str = include_str!("../../docs/schema/goroutines.txt");
 
 /// Show what goroutines did with their time, by the function they started in.
 ///
@@ -48,22 +29,25 @@ JSON and CSV:
 /// else, and were in system calls. What the trace shows only a part of counts as far as it shows it.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page(EXAMPLES))]
-#[command(after_long_help = super::help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show each state, and waiting by reason, with percentiles
     #[arg(long, conflicts_with = "each")]
     states: bool,
 
     /// Show each goroutine, not functions
-    #[arg(long)]
+    #[arg(long, conflicts_with = "together")]
     each: bool,
 
     /// Compute as Go does, for comparing with its pages: see "gotrace help goroutines"
-    #[arg(long, conflicts_with_all = ["states", "from", "to", "goroutine"])]
+    #[arg(long, conflicts_with_all = ["states", "together"], conflicts_with_all = filter::COMMON)]
     as_go: bool,
 
     #[command(flatten)]
     output: table::Options,
+
+    #[command(flatten)]
+    together: Together,
 
     #[command(flatten)]
     reading: Reading,
@@ -74,7 +58,7 @@ pub struct Args {
 
     // The last: its heading reaches to the end.
     #[command(flatten)]
-    part: Part,
+    filter: filter::Common,
 }
 
 pub fn run(args: Args) -> Result {
@@ -95,26 +79,44 @@ pub fn run(args: Args) -> Result {
             },
         );
     }
-    let ask = |file: &Path| {
+    let filter = args.filter.of("goroutines", &[], "");
+    let ask = |file: &Path, progress: &Progress| -> Asked<Given> {
         let mut counts = Counts {
-            summary: Summary::new().with_goroutines(args.part.goroutines()),
-            each: args.each.then(Vec::new),
-            from: Time(i64::MIN),
-            only: args.part.goroutines(),
+            summary: Summary::new(),
+            each: args.each.then(Each::default),
         };
-        let answered = answers::ask(file, &args.reading, &args.part, &progress, &mut counts)?;
-        let names = answered.states.names();
-        let table = match &mut counts.each {
-            Some(rows) => each_table(rows, names, answered.start),
-            None if args.states => states_table(counts.summary.groups(), names),
-            None => groups_table(counts.summary.groups(), names),
+        let (reading, visitor) = (&args.reading, &mut counts);
+        let mut answered =
+            answers::ask(file, reading, &filter, progress, visitor, |_, _, _, _| {})?;
+        let given = Given {
+            start: answered.start(),
+            names: std::mem::take(answered.states.names_mut()),
+            counts,
         };
-        Ok((Some(table), answered.ended))
+        Ok((Some(given), answered.ended))
     };
-    each_trace(&args.files, &mut printer, ask, |printer, file, table| {
-        printer.begin(file)?;
+    let merge = |all: &mut Given, given: Given| {
+        let summary = &mut all.counts.summary;
+        summary.merge(&mut all.names, &given.counts.summary, &given.names);
+    };
+    let show = |printer: &mut Printer, file: &Path, mut given: Given| {
+        let (names, groups) = (&given.names, given.counts.summary.groups());
+        let table = match &mut given.counts.each {
+            Some(each) => each_table(&mut each.rows, names, given.start),
+            None if args.states => states_table(groups, names),
+            None => groups_table(groups, names),
+        };
         printer.table(file, &table)
-    })
+    };
+    let together = args.together.together;
+    answer(&args.files, &args.output, together, false, ask, merge, show)
+}
+
+/// What a trace gives.
+struct Given {
+    counts: Counts,
+    names: Names,
+    start: Time,
 }
 
 /// What Go's summarizer makes of a trace.
@@ -202,13 +204,18 @@ fn as_go_table(args: &Args, summarizer: &Summarizer) -> Table {
 /// The summary, and each goroutine if wanted.
 struct Counts {
     summary: Summary,
-    each: Option<Vec<Each>>,
-    from: Time,
-    only: Vec<gotrace::GoId>,
+    each: Option<Each>,
 }
 
-/// A goroutine when it ended, or the trace did.
+/// Each goroutine, when it ended or the trace did.
+#[derive(Default)]
 struct Each {
+    rows: Vec<Row>,
+    /// By slot, of those that live: which life, and what counts of it.
+    lives: Vec<(u64, Sums)>,
+}
+
+struct Row {
     id: u64,
     life: u64,
     name: NameId,
@@ -219,37 +226,39 @@ struct Each {
     total: i64,
 }
 
-impl Question for Counts {
-    fn begin(&mut self, from: Time) {
-        self.summary.set_from(from);
-        self.from = from;
-    }
-}
-
-impl Counts {
-    fn one(&mut self, states: &States, goroutine: &Goroutine, ended: bool) {
-        let wanted = self.only.is_empty() || self.only.contains(&goroutine.id);
-        let Some(each) = self.each.as_mut().filter(|_| wanted) else {
+impl Each {
+    fn count(&mut self, stay: &Stay) {
+        let slot = stay.slot as usize;
+        if self.lives.len() <= slot {
+            self.lives.resize(slot + 1, (0, Sums::default()));
+        }
+        let Some(life) = self.lives.get_mut(slot).filter(|_| stay.counts) else {
             return;
         };
-        let to = states.last_time();
-        if to < self.from {
-            return;
+        if life.0 != stay.life {
+            *life = (stay.life, Sums::default());
         }
-        let sums = goroutine.sums(to);
-        each.push(Each {
+        life.1.add(stay);
+    }
+
+    fn end(&mut self, states: &States, goroutine: &Goroutine, ended: bool) {
+        let life = self.lives.get(goroutine.slot as usize);
+        // Of others, nothing counts.
+        let Some((_, sums)) = life.filter(|(life, _)| *life == goroutine.life) else {
+            return;
+        };
+        self.rows.push(Row {
             id: goroutine.id.get(),
             life: goroutine.life,
             name: goroutine.name,
-            state: if ended {
-                "ended"
-            } else {
-                goroutine.state.name()
+            state: match ended {
+                true => "ended",
+                false => goroutine.state.name(),
             },
             created: goroutine.is_new.then_some(goroutine.created),
-            ended: ended.then_some(to),
+            ended: ended.then_some(states.last_time()),
             total: sums.total(),
-            sums,
+            sums: *sums,
         });
     }
 }
@@ -261,16 +270,23 @@ impl Visitor for Counts {
 
     fn stay(&mut self, states: &States, goroutine: &Goroutine, stay: &Stay) {
         self.summary.stay(states, goroutine, stay);
+        if let Some(each) = &mut self.each {
+            each.count(stay);
+        }
     }
 
     fn goroutine_ended(&mut self, states: &States, goroutine: &Goroutine) {
         self.summary.goroutine_ended(states, goroutine);
-        self.one(states, goroutine, true);
+        if let Some(each) = &mut self.each {
+            each.end(states, goroutine, true);
+        }
     }
 
     fn goroutine_left(&mut self, states: &States, goroutine: &Goroutine) {
         self.summary.goroutine_left(states, goroutine);
-        self.one(states, goroutine, false);
+        if let Some(each) = &mut self.each {
+            each.end(states, goroutine, false);
+        }
     }
 }
 
@@ -379,7 +395,7 @@ fn states_table(groups: &[Group], names: &Names) -> Table {
     table
 }
 
-fn each_table(rows: &mut [Each], names: &Names, start: Time) -> Table {
+fn each_table(rows: &mut [Row], names: &Names, start: Time) -> Table {
     let first = [
         Column::count("goroutine"),
         Column::count("life").rank(8),

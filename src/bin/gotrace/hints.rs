@@ -1,4 +1,5 @@
-//! What to say of a file that is no trace, beyond that it is none.
+//! What to say of a file that cannot be read, beyond what the error says: that it is no trace but
+//! something else, or that the Go that wrote it is at fault.
 
 use super::output;
 use gotrace::source::open::{Input, Strange};
@@ -33,11 +34,18 @@ pub fn explain(path: &Path, error: &ReadError) -> String {
     }
 }
 
-/// What kind of file it is, if it is not a sound trace from its first byte.
+/// What is to be said of events that cannot be put in order.
+const NO_ORDER: &str = "if nothing damaged the trace, this is a fault of Go 1.21 where C calls Go on \
+                        threads that C created; Go's reader refuses such a trace, too";
+
+/// What kind of file it is, if it is not a sound trace from its first byte; or why it is not sound.
 fn of(path: &Path, error: &ReadError) -> Option<String> {
     let ReadError::Trace(error) = error else {
         return None;
     };
+    if error.kind() == ErrorKind::NoOrder {
+        return Some(NO_ORDER.to_owned());
+    }
     if !may_be_strange(error.kind()) {
         return None;
     }

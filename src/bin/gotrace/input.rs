@@ -57,6 +57,11 @@ impl Memory {
         self.max_memory.map_or(default, |bytes| bytes as u64)
     }
 
+    /// The byte at which the trace begins, from which on its offsets count.
+    pub const fn begins_at(&self) -> u64 {
+        self.at
+    }
+
     /// Opens a file, or the standard input for "-", as a stream. Its reading is progress.
     pub fn open(&self, path: &Path, progress: &Progress) -> Result<Stream> {
         let failed = |e| Failure::file(path, e);

@@ -1,15 +1,21 @@
 //! `gotrace latency`: how long goroutines wait for a processor.
 
-use super::answer::{Asked, Page, pages, since};
+use super::answer::{Asked, Page, Together, answer, since};
+use super::answers;
+use super::filter;
 use super::help;
 use super::output::Result;
 use super::progress::Progress;
 use super::reading::Reading;
-use super::table::{Cell, Column, Options, Table, duration, figure_width, goroutine, share};
+use super::table::{
+    Cell, Column, Options, Printer, Table, duration, figure_width, goroutine, share,
+};
 use super::timeline::{bar, sparkline};
+use gotrace::Time;
 use gotrace::analysis::histogram::Histogram;
 use gotrace::analysis::latency::{Latency, mean_runnable, powers_of_two};
-use gotrace::analysis::states::States;
+use gotrace::analysis::names::Names;
+use gotrace::select::Filter;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
@@ -19,26 +25,7 @@ Examples:
   gotrace latency --json app.trace | jq .p99_ns
   gotrace latency --csv --all app.trace > by-function.csv";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one trace: file; count, p50_ns, p90_ns,
-  p99_ns, longest_ns and total_ns of the waits for a processor;
-  first_runs and first_run_p99_ns of those after a goroutine's
-  creation; still (goroutines that waited when the trace ended) and
-  still_ns; runnable_mean and runnable_most; idle_while_runnable_ns
-  and longest_idle_ns; syscalls, syscalls_without_proc,
-  syscall_p99_ns; and lists:
-
-  functions     function, count, p50_ns, p90_ns, p99_ns, longest_ns,
-                total_ns
-  procs         proc, count, p50_ns, p99_ns, longest_ns, running (a
-                part of the trace, 0 to 1), stolen (how often it was
-                taken away from a system call)
-  distribution  from_ns, to_ns, count, share
-  over_time     from_ns (since the trace began), to_ns, count,
-                p99_ns, longest_ns, runnable_most
-
-  With --csv there are the functions. Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/latency.txt");
 
 /// Show how long goroutines that were ready to run waited for a processor.
 ///
@@ -51,10 +38,13 @@ JSON schema:
 /// and their goroutine must then wait for one again.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     #[command(flatten)]
     output: Options,
+
+    #[command(flatten)]
+    together: Together,
 
     #[command(flatten)]
     reading: Reading,
@@ -62,37 +52,63 @@ pub struct Args {
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Common,
 }
 
 pub fn run(args: Args) -> Result {
-    pages(&args.files, &args.output, false, |file, progress| {
-        ask(file, &args, progress)
-    })
+    let filter = args.filter.of("latency", &[], "");
+    let together = args.together.together;
+    let ask = |file: &Path, progress: &Progress| ask(file, &args, &filter, progress);
+    let show = |printer: &mut Printer, file: &Path, given: Given| {
+        let (names, latency, length) = (&given.names, &given.latency, given.length);
+        let mut page = Page::default();
+        facts(&mut page, &given);
+        if args.output.is_text() && !together {
+            figure(&mut page, latency, length);
+        }
+        page.table("functions", functions(names, latency));
+        page.table("procs", procs(latency, length));
+        page.table("distribution", distribution(latency));
+        if args.output.json && !together {
+            page.table("over_time", over_time(latency, given.from));
+        }
+        page.print(printer, file)
+    };
+    let merge = |all: &mut Given, given: Given| {
+        all.latency
+            .merge(&mut all.names, &given.latency, &given.names);
+        all.length = all.length.saturating_add(given.length);
+    };
+    answer(&args.files, &args.output, together, false, ask, merge, show)
 }
 
-fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
-    let (mut states, mut latency) = (States::new(), Latency::new());
-    let ended = args.reading.events(file, progress, |event| {
-        states.add(event, &mut latency);
-        Ok(true)
-    })?;
-    states.finish(&mut latency);
-    let Some(first) = states.first_time() else {
-        return Ok((None, ended));
-    };
-    let length = states.last_time().since(first);
-    let mut page = Page::default();
-    facts(&mut page, &states, &latency, length);
-    if args.output.is_text() {
-        figure(&mut page, &latency, length);
-    }
-    page.table("functions", functions(&states, &latency));
-    page.table("procs", procs(&latency, length));
-    page.table("distribution", distribution(&latency));
-    if args.output.json {
-        page.table("over_time", over_time(&latency));
-    }
-    Ok((Some(page), ended))
+/// What a trace gives.
+struct Given {
+    latency: Latency,
+    names: Names,
+    start: Option<Time>,
+    /// Where the part begins that counts, in nanoseconds since the trace began.
+    from: i64,
+    /// How long it is.
+    length: i64,
+}
+
+fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<Given> {
+    let mut latency = Latency::new();
+    let (reading, visitor) = (&args.reading, &mut latency);
+    let mut answered = answers::ask(file, reading, filter, progress, visitor, |_, _, _, _| {})?;
+    let begin = answered.states.begin_time().unwrap_or_default();
+    let given = answered.length().map(|length| Given {
+        latency,
+        start: answered.states.first_time(),
+        from: begin.since(answered.start()),
+        names: std::mem::take(answered.states.names_mut()),
+        length,
+    });
+    Ok((given, answered.ended))
 }
 
 /// A quantile of times.
@@ -100,7 +116,8 @@ fn quantile(times: &Histogram, part: f64) -> Cell {
     Cell::duration(times.quantile(part))
 }
 
-fn facts(page: &mut Page, states: &States, latency: &Latency, length: i64) {
+fn facts(page: &mut Page, given: &Given) {
+    let (names, latency, length) = (&given.names, &given.latency, given.length);
     let all = &latency.all;
     let shown = |part| quantile(all, part).shown().into_owned();
     let summary = format!(
@@ -124,8 +141,8 @@ fn facts(page: &mut Page, states: &States, latency: &Latency, length: i64) {
     page.fact("count", "", Cell::Count(all.len()));
     page.fact("total_ns", "", Cell::Duration(all.sum()));
     if let Some((id, name, at)) = latency.longest {
-        let who = goroutine(id, &states.names().text(name).to_string());
-        let at = Cell::Time(since(states.first_time(), at));
+        let who = goroutine(id, &names.text(name).to_string());
+        let at = Cell::Time(since(given.start, at));
         let text = format!("{who}, which then ran at {}", at.shown());
         page.fact("", "the longest", Cell::Text(text));
     }
@@ -219,7 +236,7 @@ fn figure(page: &mut Page, latency: &Latency, length: i64) {
     ));
 }
 
-fn functions(states: &States, latency: &Latency) -> Table {
+fn functions(names: &Names, latency: &Latency) -> Table {
     let mut table = Table::new(
         "By the function that goroutines started with",
         [
@@ -235,7 +252,7 @@ fn functions(states: &States, latency: &Latency) -> Table {
     let mut rows: Vec<_> = latency.by_function.iter().collect();
     rows.sort_by_key(|(name, times)| (Reverse(times.sum()), **name));
     for (name, times) in rows {
-        let name = states.names().text(*name).to_string();
+        let name = names.text(*name).to_string();
         table.row([
             if name.is_empty() {
                 Cell::None
@@ -310,7 +327,7 @@ fn distribution(latency: &Latency) -> Table {
     table
 }
 
-fn over_time(latency: &Latency) -> Table {
+fn over_time(latency: &Latency, mut from: i64) -> Table {
     let mut table = Table::new(
         "",
         [
@@ -323,7 +340,6 @@ fn over_time(latency: &Latency) -> Table {
         ],
     );
     let (width, stretches) = latency.over_time();
-    let mut from = 0i64;
     for stretch in stretches {
         table.row([
             Cell::Duration(from),

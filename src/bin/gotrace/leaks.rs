@@ -1,6 +1,8 @@
 //! `gotrace leaks`: what was never seen again.
 
 use super::answer::{self, Asked, Page, pages, place, since, source};
+use super::answers::{self, Answered};
+use super::filter;
 use super::help;
 use super::output::Result;
 use super::progress::Progress;
@@ -8,8 +10,10 @@ use super::reading::Reading;
 use super::table::{Cell, Column, Options, Table, duration, goroutine};
 use gotrace::analysis::leaks::Leaks;
 use gotrace::analysis::names::NameId;
+use gotrace::analysis::scope::Scope;
 use gotrace::analysis::states::States;
 use gotrace::event::GoState;
+use gotrace::select::Filter;
 use gotrace::select::Moment;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,23 +24,7 @@ Examples:
   gotrace leaks --min-age 30s app.trace
   gotrace leaks --json app.trace | jq '.goroutines[] | select(.new > 100)'";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one trace: file, duration_ns, min_age_ns,
-  waiting (the goroutines in the list), and lists:
-
-  goroutines  count, new (of them created within the trace),
-              function, state, reason, forever (true or false), place
-              (where the oldest waits), source (the file
-              and line of that), created_at, oldest (a goroutine),
-              since_ns (since the trace began), age_ns
-  tasks       type, count, oldest (a task), since_ns, age_ns,
-              goroutine (that began it)
-  regions     type, count, dead (of them with a goroutine that
-              ended), goroutine (of the oldest), since_ns, age_ns,
-              place
-
-  With --csv there are the goroutines. Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/leaks.txt");
 
 /// Show goroutines that were never seen again, and tasks and regions that did not end.
 ///
@@ -49,7 +37,7 @@ JSON schema:
 /// runtime's own goroutines are left out.
 #[derive(clap::Args)]
 #[command(after_help = help::page(EXAMPLES))]
-#[command(after_long_help = help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show goroutines that have waited this long, and tasks and regions that are this old: half of
     /// the trace without this option
@@ -69,6 +57,10 @@ pub struct Args {
     /// The traces; "-" is the standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Common,
 }
 
 /// A length of time, written as times since the start are: `1.5s`, `300us`.
@@ -83,26 +75,29 @@ fn age(text: &str) -> std::result::Result<i64, String> {
 }
 
 pub fn run(args: Args) -> Result {
-    pages(&args.files, &args.output, false, |file, progress| {
-        ask(file, &args, progress)
+    let filter = args
+        .filter
+        .of("leaks", &["--where"], "what leaks has not ended");
+    pages(&args.files, &args.output, |file, progress| {
+        ask(file, &args, &filter, progress)
     })
 }
 
-fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
-    let mut states = States::new();
+fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<Page> {
     let mut leaks = match args.system {
         true => Leaks::new().with_system(),
         false => Leaks::new(),
     };
-    let ended = args.reading.events(file, progress, |event| {
-        states.add(event, &mut leaks);
-        Ok(true)
-    })?;
-    states.finish(&mut leaks);
-    let Some(first) = states.first_time() else {
-        return Ok((None, ended));
+    let (reading, visitor) = (&args.reading, &mut leaks);
+    let answered = answers::ask(file, reading, filter, progress, visitor, |_, _, _, _| {})?;
+    let Some(length) = answered.length() else {
+        return Ok((None, answered.ended));
     };
-    let length = states.last_time().since(first);
+    let Answered {
+        states,
+        mut scope,
+        ended,
+    } = answered;
     let at_least = args.min_age.unwrap_or(length / 2);
     let mut page = Page::default();
     page.fact("duration_ns", "", Cell::Duration(length));
@@ -117,7 +112,7 @@ fn ask(file: &Path, args: &Args, progress: &Progress) -> Asked<Page> {
     page.figure(answer::line_of(&text));
     page.fact("waiting", "", Cell::Count(waiting));
     page.table("goroutines", goroutines);
-    page.table("tasks", tasks(&states, at_least));
+    page.table("tasks", tasks(&states, &mut scope, at_least));
     page.table("regions", regions(&states, &leaks, at_least));
     Ok((Some(page), ended))
 }
@@ -173,7 +168,7 @@ fn goroutines(states: &States, leaks: &Leaks, at_least: i64) -> (Table, u64) {
     (table, waiting)
 }
 
-fn tasks(states: &States, at_least: i64) -> Table {
+fn tasks(states: &States, scope: &mut Scope<'_>, at_least: i64) -> Table {
     let mut table = Table::new(
         "Tasks that did not end",
         [
@@ -187,7 +182,8 @@ fn tasks(states: &States, at_least: i64) -> Table {
     );
     let mut types: BTreeMap<NameId, Vec<_>> = BTreeMap::new();
     for task in states.tasks() {
-        if states.last_time().since(task.from) >= at_least {
+        let is_old = states.last_time().since(task.from) >= at_least;
+        if is_old && scope.counts_task(states, task) {
             types.entry(task.ty).or_default().push(task);
         }
     }

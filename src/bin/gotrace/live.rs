@@ -44,7 +44,8 @@ INPUT is where the trace comes from:
 
 Where it listens, a connection counts once it has sent the header of a trace; others are closed. When
 the program ends or is started again, its next trace is taken as a new one; so is another trace behind
-the first in a pipe, and in a file that is cut short and written anew. --once takes one trace only.";
+the first in a pipe, in a file that is cut short and written anew, and in a file that takes the place of
+FILE, as \"mv\" does it. --once takes one trace only.";
 
     /// Never fails: everything that is nothing else is a file.
     pub fn parse(text: &str) -> std::result::Result<Live, std::convert::Infallible> {
@@ -156,11 +157,11 @@ the first in a pipe, and in a file that is cut short and written anew. --once ta
                 if kind.is_socket() {
                     UnixStream::connect(path)?.into()
                 } else {
-                    let file = File::open(path)?;
                     if kind.is_file() {
-                        return Ok(Source::stream(StreamSource::follow(file, idle), once));
+                        let source = StreamSource::follow_path(path, idle)?;
+                        return Ok(Source::stream(source, once));
                     }
-                    file.into()
+                    File::open(path)?.into()
                 }
             }
             Live::Tcp(address) => TcpStream::connect(address)?.into(),
@@ -228,6 +229,13 @@ impl TraceSource for Source {
         match self {
             Source::Stream(source) => source.next(),
             Source::Listens(source, _) => source.next(),
+        }
+    }
+
+    fn is_at_end(&self) -> bool {
+        match self {
+            Source::Stream(source) => source.is_at_end(),
+            Source::Listens(source, _) => source.is_at_end(),
         }
     }
 

@@ -1,13 +1,13 @@
 //! `gotrace regions`: user regions, by type and place or one by one.
 
-use super::answer::each_trace;
-use super::answers::{self, Part};
+use super::answer::{Together, answer, each_trace};
+use super::filter;
 use super::goroutines::{summarize, text};
 use super::output::{self, Result};
 use super::progress::Progress;
 use super::reading::Reading;
-use super::table::{self, Cell, Column, Table};
-use super::tasks::kept;
+use super::table::{self, Cell, Column, Printer, Table};
+use super::tasks::{Summarized, kept, summarized};
 use gotrace::Time;
 use gotrace::analysis::as_go::Summarizer;
 use gotrace::analysis::names::Names;
@@ -20,20 +20,7 @@ Examples:
   gotrace regions app.trace
   gotrace regions --each --top 5 app.trace";
 
-const SCHEMA: &str = "\
-JSON and CSV:
-  Each row has file, then the columns of the table; times are whole
-  nanoseconds, in keys that end in _ns. Without an option, a row is
-  a type and the place where its regions begin: type, place, count,
-  open (did not end), begun_before (began before the trace), p50_ns,
-  p90_ns, p99_ns, max_ns and total_ns of those that began and ended,
-  and how their goroutines spent that time: running_ns, runnable_ns,
-  waiting_ns, syscall_ns, syscall_blocked_ns. With --each, a row is
-  a region: goroutine, type, place, task, start_ns (since the trace
-  began), duration_ns, and the same times.
-  With --as-go, a row is what Go's pages have: Type, Frame, Count
-  and Histogram; with --each Goroutine, Task, Type, Start, End,
-  Duration and the times of \"gotrace goroutines --as-go\".";
+const SCHEMA: &str = include_str!("../../docs/schema/regions.txt");
 
 /// Show user regions by type and place: how many, how long they took, and what that time was spent on.
 ///
@@ -41,18 +28,21 @@ JSON and CSV:
 /// come first.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page(EXAMPLES))]
-#[command(after_long_help = super::help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show single regions, the slowest first: at most 1000 of each type, or as many as --top says
-    #[arg(long)]
+    #[arg(long, conflicts_with = "together")]
     each: bool,
 
     /// Compute as Go does, for comparing with its pages
-    #[arg(long, conflicts_with_all = ["from", "to", "goroutine"])]
+    #[arg(long, conflicts_with = "together", conflicts_with_all = filter::COMMON)]
     as_go: bool,
 
     #[command(flatten)]
     output: table::Options,
+
+    #[command(flatten)]
+    together: Together,
 
     #[command(flatten)]
     reading: Reading,
@@ -63,7 +53,7 @@ pub struct Args {
 
     // The last: its heading reaches to the end.
     #[command(flatten)]
-    part: Part,
+    filter: filter::Common,
 }
 
 pub fn run(args: Args) -> Result {
@@ -84,24 +74,22 @@ pub fn run(args: Args) -> Result {
             },
         );
     }
-    let ask = |file: &Path| {
-        let mut summary = Summary::new()
-            .with_slowest(kept(&args.output, args.each))
-            .with_goroutines(args.part.goroutines());
-        let answered = answers::ask(file, &args.reading, &args.part, &progress, &mut summary)?;
-        summary.add_open(&answered.states);
-        let names = answered.states.names();
-        let table = if args.each {
-            each_table(&summary, names, answered.start)
-        } else {
-            types_table(&summary, names)
-        };
-        Ok((Some(table), answered.ended))
+    let filter = args.filter.of("regions", &[], "");
+    let ask = |file: &Path, progress: &Progress| {
+        let slowest = kept(&args.output, args.each);
+        summarized(file, &args.reading, &filter, progress, slowest)
     };
-    each_trace(&args.files, &mut printer, ask, |printer, file, table| {
-        printer.begin(file)?;
+    let show = |printer: &mut Printer, file: &Path, given: Summarized| {
+        let (summary, names) = (&given.summary, &given.names);
+        let table = match args.each {
+            true => each_table(summary, names, given.start),
+            false => types_table(summary, names),
+        };
         printer.table(file, &table)
-    })
+    };
+    let together = args.together.together;
+    let merge = Summarized::merge;
+    answer(&args.files, &args.output, together, false, ask, merge, show)
 }
 
 const TIMES: [Column; 5] = [

@@ -20,13 +20,15 @@ use std::path::{Path, PathBuf};
 /// changed is listed on standard error.
 ///
 /// A trace with which nothing is wrong is copied as it is. Repairing a trace again changes nothing. Of a
-/// file that holds several traces the first is repaired; --at names another. A trace of before Go 1.22 is
+/// file that holds several traces the first is repaired, and the byte at which the next begins is said:
+/// --at repairs that one, into a file of its own. A trace of before Go 1.22 is
 /// written in today's format.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page("\
 Examples:
   gotrace repair broken.trace sound.trace
   gotrace repair --json broken.trace sound.trace | jq .losses
+  gotrace repair --at 204800 two.trace second.trace
   gotrace repair --fix-clock windows.trace right.trace"))]
 pub struct Args {
     /// Print what was changed as one JSON object, on standard output
@@ -254,26 +256,30 @@ fn report(args: &Args, repaired: &Repaired) -> Result {
         note(format_args!("and {hidden} changes more: --json lists them"));
     }
     let (losses, written) = (&repaired.losses, &repaired.written);
+    let name = output::name(&args.file);
     if repaired.is_unchanged() {
         let clock = if args.fix_clock {
             ", but for its clock, which is corrected"
         } else {
             ""
         };
-        note(format_args!(
-            "{}: nothing is wrong with it{clock}",
-            output::name(&args.file)
-        ));
+        note(format_args!("{name}: nothing is wrong with it{clock}"));
         return Ok(());
     }
     note(format_args!(
-        "{}: {} events kept, {} made up, {} left out, {} bytes lost",
-        output::name(&args.file),
+        "{name}: {} events kept, {} made up, {} left out, {} bytes lost",
         written.events,
         written.made_up,
         losses.left_out.saturating_add(written.left_out),
         losses.bytes_lost,
     ));
+    if let Some(other) = &repaired.another_trace {
+        let at = args.memory.begins_at().saturating_add(other.offset.0);
+        note(format_args!(
+            "{name}: what follows from byte {at} on is another trace, and is not in the repaired one: \
+             \"--at {at}\" repairs that"
+        ));
+    }
     Ok(())
 }
 

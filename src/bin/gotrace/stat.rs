@@ -21,6 +21,16 @@ use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+const EXAMPLES: &str = "\
+Examples:
+  gotrace stat app.trace
+  gotrace stat --json *.trace | jq 'select(.error) | .file'
+  zcat app.trace.gz | gotrace stat -
+  gotrace stat --tables *.trace > tables.rs
+  curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace stat --follow -";
+
+const SCHEMA: &str = include_str!("../../docs/schema/stat.txt");
+
 /// Show what a trace file is made of: version, times, threads, and what takes how many bytes.
 ///
 /// What the program did is what "gotrace summary" shows. This is the file: its batches, records and bytes.
@@ -40,13 +50,8 @@ use std::path::{Path, PathBuf};
 /// this is refreshed in place. FILE may then also be tcp:HOST:PORT, unix:PATH, and what "gotrace tee
 /// --help" lists.
 #[derive(clap::Args)]
-#[command(after_help = super::help::page("\
-Examples:
-  gotrace stat app.trace
-  gotrace stat --json *.trace | jq 'select(.error) | .file'
-  zcat app.trace.gz | gotrace stat -
-  gotrace stat --tables *.trace > tables.rs
-  curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace stat --follow -"))]
+#[command(after_help = super::help::page(EXAMPLES))]
+#[command(after_long_help = super::help::page(format!("{EXAMPLES}\n\n{SCHEMA}").trim_end()))]
 pub struct Args {
     /// Print one JSON object a trace, each on a line
     #[arg(long)]

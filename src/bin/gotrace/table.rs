@@ -409,7 +409,7 @@ impl Serialize for Objects<'_> {
 
 /// A row as a JSON object.
 struct Object<'a> {
-    file: Option<&'a str>,
+    file: Option<Option<&'a str>>,
     columns: &'a [Column],
     cells: &'a [Cell],
 }
@@ -417,7 +417,7 @@ struct Object<'a> {
 impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(None)?;
-        if let Some(file) = self.file {
+        if let Some(file) = &self.file {
             map.serialize_entry("file", file)?;
         }
         for (column, cell) in self.columns.iter().zip(self.cells) {
@@ -436,6 +436,8 @@ pub struct Printer<W: Write = Box<dyn Write>> {
     out: W,
     /// Whether each trace's name is to be printed before what is said of it.
     names: bool,
+    /// What is printed is of no single trace.
+    is_together: bool,
     is_first: bool,
     has_header: bool,
 }
@@ -451,6 +453,7 @@ pub fn printer(options: &Options, several: bool) -> Printer {
             false => Box::new(io::BufWriter::new(io::stdout().lock())),
         },
         names: several,
+        is_together: false,
         is_first: true,
         has_header: false,
     }
@@ -479,6 +482,25 @@ impl<W: Write> Printer<W> {
         Ok(())
     }
 
+    /// The same, before what is said of so many traces together.
+    pub fn begin_together(&mut self, traces: usize) -> Result {
+        self.is_together = true;
+        if self.options.is_text() {
+            self.gap()?;
+            let title = match traces {
+                1 => "1 trace".to_owned(),
+                traces => format!("{traces} traces together"),
+            };
+            writeln!(self.out, "{TITLE}{title}{TITLE:#}")?;
+        }
+        Ok(())
+    }
+
+    /// Whether what is printed is of several traces together.
+    pub fn is_together(&self) -> bool {
+        self.is_together
+    }
+
     /// An empty line, unless nothing was printed.
     pub fn gap(&mut self) -> Result {
         if !self.is_first && self.options.is_text() {
@@ -495,7 +517,7 @@ impl<W: Write> Printer<W> {
             let file = file.to_string_lossy();
             for cells in table.rows.iter().take(limit) {
                 let object = Object {
-                    file: Some(&file),
+                    file: Some((!self.is_together).then_some(&*file)),
                     columns: &table.columns,
                     cells,
                 };
@@ -614,6 +636,7 @@ mod tests {
             width: Some(10),
             out: Vec::new(),
             names: false,
+            is_together: false,
             is_first: true,
             has_header: false,
         };

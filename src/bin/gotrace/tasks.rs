@@ -1,17 +1,18 @@
 //! `gotrace tasks`: user tasks, by type or one by one.
 
-use super::answer::each_trace;
-use super::answers::{self, Part, Question};
+use super::answer::{Asked, Together, answer, each_trace};
+use super::answers;
+use super::filter;
 use super::goroutines::{summarize, text};
 use super::output::{self, Result};
 use super::progress::Progress;
 use super::reading::Reading;
-use super::table::{self, Cell, Column, Table};
+use super::table::{self, Cell, Column, Printer, Table};
 use gotrace::Time;
 use gotrace::analysis::as_go::Summarizer;
 use gotrace::analysis::names::Names;
-use gotrace::analysis::states::States;
 use gotrace::analysis::summary::{SlowTask, Summary, TaskType};
+use gotrace::select::Filter;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,35 +22,28 @@ Examples:
   gotrace tasks --each --top 5 app.trace
   gotrace tasks --json app.trace | jq 'select(.p99_ns > 200e6)'";
 
-const SCHEMA: &str = "\
-JSON and CSV:
-  Each row has file, then the columns of the table; times are whole
-  nanoseconds, in keys that end in _ns. Without an option, a row is
-  a type: type, count, open (did not end), begun_before (began
-  before the trace), p50_ns, p90_ns, p99_ns, max_ns and total_ns of
-  those that began and ended. With --each, a row is a task: task,
-  type, start_ns (since the trace began), duration_ns, goroutine.
-  With --as-go, a row is what Go's pages have: Type, Count and
-  Histogram; with --each ID, Type, Parent, Start, End, Duration,
-  Children, Logs, Regions and Goroutines.";
+const SCHEMA: &str = include_str!("../../docs/schema/tasks.txt");
 
 /// Show user tasks by type: how many, and how long they took.
 ///
 /// A task is what the program makes with trace.NewTask. The slowest types come first.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page(EXAMPLES))]
-#[command(after_long_help = super::help::page(&format!("{EXAMPLES}\n\n{SCHEMA}")))]
+#[command(after_long_help = filter::explained(EXAMPLES, SCHEMA))]
 pub struct Args {
     /// Show single tasks, the slowest first: at most 1000 of each type, or as many as --top says
-    #[arg(long)]
+    #[arg(long, conflicts_with = "together")]
     each: bool,
 
     /// Compute as Go does, for comparing with its pages
-    #[arg(long, conflicts_with_all = ["from", "to", "goroutine"])]
+    #[arg(long, conflicts_with = "together", conflicts_with_all = filter::COMMON)]
     as_go: bool,
 
     #[command(flatten)]
     output: table::Options,
+
+    #[command(flatten)]
+    together: Together,
 
     #[command(flatten)]
     reading: Reading,
@@ -60,18 +54,12 @@ pub struct Args {
 
     // The last: its heading reaches to the end.
     #[command(flatten)]
-    part: Part,
+    filter: filter::Common,
 }
 
 /// How many slow ones are kept of each type.
 pub fn kept(output: &table::Options, each: bool) -> usize {
     if each { output.top.unwrap_or(1000) } else { 0 }
-}
-
-impl Question for Summary {
-    fn begin(&mut self, from: Time) {
-        self.set_from(from);
-    }
 }
 
 pub fn run(args: Args) -> Result {
@@ -92,23 +80,60 @@ pub fn run(args: Args) -> Result {
             },
         );
     }
-    let ask = |file: &Path| {
-        let mut summary = Summary::new()
-            .with_slowest(kept(&args.output, args.each))
-            .with_goroutines(args.part.goroutines());
-        let answered = answers::ask(file, &args.reading, &args.part, &progress, &mut summary)?;
-        summary.add_open(&answered.states);
-        let table = if args.each {
-            each_table(&summary, &answered.states, answered.start)
-        } else {
-            types_table(&summary, answered.states.names())
-        };
-        Ok((Some(table), answered.ended))
+    let filter = args.filter.of(
+        "tasks",
+        &["--proc", "--thread", "--region"],
+        "a task is on none of its own",
+    );
+    let ask = |file: &Path, progress: &Progress| {
+        let slowest = kept(&args.output, args.each);
+        summarized(file, &args.reading, &filter, progress, slowest)
     };
-    each_trace(&args.files, &mut printer, ask, |printer, file, table| {
-        printer.begin(file)?;
+    let show = |printer: &mut Printer, file: &Path, given: Summarized| {
+        let (summary, names) = (&given.summary, &given.names);
+        let table = match args.each {
+            true => each_table(summary, names, given.start),
+            false => types_table(summary, names),
+        };
         printer.table(file, &table)
-    })
+    };
+    let together = args.together.together;
+    let merge = Summarized::merge;
+    answer(&args.files, &args.output, together, false, ask, merge, show)
+}
+
+/// What a trace gives.
+pub struct Summarized {
+    pub summary: Summary,
+    pub names: Names,
+    pub start: Time,
+}
+
+impl Summarized {
+    pub fn merge(&mut self, other: Summarized) {
+        self.summary
+            .merge(&mut self.names, &other.summary, &other.names);
+    }
+}
+
+/// Tasks and regions of a trace, with so many of the slowest of each type.
+pub fn summarized(
+    file: &Path,
+    reading: &Reading,
+    filter: &Filter,
+    progress: &Progress,
+    slowest: usize,
+) -> Asked<Summarized> {
+    let mut summary = Summary::new().with_slowest(slowest);
+    let visitor = &mut summary;
+    let mut answered = answers::ask(file, reading, filter, progress, visitor, |_, _, _, _| {})?;
+    summary.add_open(&answered.states, Some(&mut answered.scope));
+    let given = Summarized {
+        summary,
+        start: answered.start(),
+        names: std::mem::take(answered.states.names_mut()),
+    };
+    Ok((Some(given), answered.ended))
 }
 
 fn types_table(summary: &Summary, names: &Names) -> Table {
@@ -146,7 +171,7 @@ fn types_table(summary: &Summary, names: &Names) -> Table {
     table
 }
 
-fn each_table(summary: &Summary, states: &States, start: Time) -> Table {
+fn each_table(summary: &Summary, names: &Names, start: Time) -> Table {
     let mut table = Table::new(
         "Slowest tasks",
         [
@@ -157,7 +182,6 @@ fn each_table(summary: &Summary, states: &States, start: Time) -> Table {
             Column::count("goroutine"),
         ],
     );
-    let names = states.names();
     let each = summary
         .tasks()
         .flat_map(|ty| ty.slowest.iter().map(move |slow| (ty, slow)));

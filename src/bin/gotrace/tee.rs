@@ -2,6 +2,7 @@
 
 use super::copy::{Copy, WhenFull};
 use super::follow::{Display, QUEUE, complaint};
+use super::input::size;
 use super::live::{self, Live, Source, both};
 use super::output::{Failure, Result, note, report};
 use super::pulse::{self, WatchError};
@@ -32,15 +33,20 @@ use std::time::{Duration, Instant};
 /// begins, because the traced program was started again, a file's copy goes on in a new one with a
 /// number in its name; in a pipe it goes on with the new trace's header.
 ///
-/// What waits to be written to a slow copy is in a queue of its own. What happens when that is full,
-/// --when-full says: "drop" leaves out whole generations, and goes on like with another trace; "wait"
-/// reads no more of the input until there is room, which holds up the recorder, the status, and in the
-/// end the traced program. Without the option, copies of a file are complete, since nobody is held up
-/// then; of a live input they are not waited for. If something was left out, the exit status is 1.
+/// What waits to be written to a slow copy is in a queue of its own, of --queue bytes. What happens when
+/// that is full, --when-full says: "drop" leaves out whole generations, and goes on like with another
+/// trace; "wait" reads no more of the input until half of the queue is free, which in the end makes the
+/// traced program wait. Before that, the recorder, the status and the other copies get all that was
+/// read, and a snapshot can be had of it at any time. Without the option, copies of a file are complete,
+/// since nobody is held up then; of a live input they are not waited for. If something was left out, the
+/// exit status is 1.
 ///
 /// At the end the recorder's snapshot is written first. Then each copy has as long as --deadline from
-/// one write to the next. What is in a copy is safe from a crash of this process, not of the machine;
-/// the snapshot is safe from both.
+/// one write to the next, and to reach the disk. What was written to a copy survives the end of this
+/// process, however it ends. After a power cut, a copy is complete if its trace had ended before, which
+/// an exit status of 0 says of all copies, and so is every snapshot whose name was printed; a copy in
+/// progress may lack what was written in the last minute or so, or have zeros in its place: "gotrace
+/// repair" saves the generations before.
 #[derive(clap::Args)]
 #[command(after_help = super::help::page(&format!("\
 {}
@@ -59,6 +65,11 @@ pub struct Args {
     /// "wait" for a file, if this is not given
     #[arg(long, value_name = "WHAT", value_enum)]
     when_full: Option<WhenFull>,
+
+    /// Bytes up to which a copy that is written too slowly waits in memory, each for itself; 256MiB for
+    /// "drop", which leaves out a generation that is larger, and 4MiB for "wait", if this is not given
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    queue: Option<usize>,
 
     /// How long a copy may be stuck at the end before it is given up
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = live::duration)]
@@ -110,7 +121,8 @@ pub fn run(args: Args) -> Result {
     let mut copies: Vec<Copy> = Vec::new();
     for path in &args.out {
         let snapshots = recorder.as_ref().map(|r| &r.keep.snapshots);
-        copies.push(Copy::plan(path, when_full, input, &copies, snapshots)?);
+        let queue = when_full.queue(args.queue);
+        copies.push(Copy::plan(path, queue, input, &copies, snapshots)?);
     }
     let mut tee = Tee {
         copies,

@@ -33,9 +33,11 @@ mod dump;
 mod events;
 mod explain;
 mod explain_json;
+mod export;
 mod figures;
 mod filter;
 mod first;
+mod first_together;
 #[cfg(unix)]
 mod follow;
 mod gc;
@@ -142,6 +144,7 @@ enum Command {
     Regions(regions::Args),
     Gc(gc::Args),
     Pprof(pprof::Args),
+    Export(export::Args),
     #[cfg(unix)]
     Top(top::Args),
     Assemble(assemble::Args),
@@ -187,6 +190,7 @@ pub fn main() -> ExitCode {
         Command::Regions(args) => regions::run(args),
         Command::Gc(args) => gc::run(args),
         Command::Pprof(args) => pprof::run(args),
+        Command::Export(args) => export::run(args),
         #[cfg(unix)]
         Command::Top(args) => top::run(args),
         Command::Assemble(args) => assemble::run(args),
@@ -236,6 +240,13 @@ fn advise(mut error: clap::Error) -> clap::Error {
     if missing && args.next().is_some_and(|arg| arg == "tee") && args.any(|arg| arg == "--out") {
         let tip = "--out takes all that follows it, also \"-\": name the INPUT before it, or after \"--\"";
         let tips = vec![tip.to_owned().into()];
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidArg)
+        && let Some(tip) = filter::not_there(name, std::env::args().nth(1).as_deref())
+    {
+        let tips = vec![tip.into()];
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
     if error.kind() == ErrorKind::InvalidSubcommand {

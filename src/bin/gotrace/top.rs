@@ -26,24 +26,7 @@ Examples:
   gotrace top --once --json - < app.trace | jq .busy
   gotrace top --json tcp:localhost:7070 | jq -c '[.generation, .sched_p99_ns]'";
 
-const SCHEMA: &str = "\
-JSON schema:
-  Each line is an object for one generation: generation, seconds,
-  lost_generations (so far, too fast for this), goroutines, running,
-  runnable, waiting, in_syscalls (at the end), created, ended, procs,
-  busy, busy_program, busy_gc, busy_runtime, busy_syscalls (parts of
-  all processors' time, 0 to 1), sched_count, sched_p50_ns,
-  sched_p99_ns, sched_longest_ns (waits for a processor), syscalls,
-  gc_collections, gc_marking (0 to 1), stw_count, stw_longest_ns,
-  heap_bytes, heap_goal_bytes, and lists:
-
-  functions  function, alive, running (in processors: 1 is one all
-             the time), runnable_ns, waiting_ns, syscall_ns
-  tasks      type, ended, open, p50_ns, p99_ns, longest_ns, slowest
-  waits      ns, goroutine, function, reason, place, woken_by,
-             woken_by_function: the longest that ended
-
-  Members may be added.";
+const SCHEMA: &str = include_str!("../../docs/schema/top.txt");
 
 /// Watch a running program: a screen that is refreshed with each generation of its trace.
 ///
@@ -56,7 +39,7 @@ JSON schema:
 /// On a terminal: q leaves, p pauses, s sorts the functions by something else.
 #[derive(clap::Args)]
 #[command(after_help = help::page(&format!("{}\n\n{EXAMPLES}", Live::HELP)))]
-#[command(after_long_help = help::page(&format!("{}\n\n{EXAMPLES}\n\n{SCHEMA}", Live::HELP)))]
+#[command(after_long_help = help::page(format!("{}\n\n{EXAMPLES}\n\n{SCHEMA}", Live::HELP).trim_end()))]
 pub struct Args {
     /// Print one generation, and end
     #[arg(long)]

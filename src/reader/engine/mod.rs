@@ -270,11 +270,17 @@ impl<S: Storage, M: Mode> Engine<S, M> {
     #[cold]
     #[inline(never)]
     pub(super) fn step_slowly(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
+        #[cfg(feature = "alloc")]
+        if let Some(old) = &mut self.old {
+            return old.next(input);
+        }
+        self.step_otherwise(input, last)
+    }
+
+    /// Everything that is not an event of an old trace either.
+    #[inline(never)]
+    fn step_otherwise(&mut self, input: &Pieces<'_>, last: bool) -> Result<bool, Error> {
         loop {
-            #[cfg(feature = "alloc")]
-            if let Some(old) = &mut self.old {
-                return old.next(input);
-            }
             if let Some(raw) = self.ready.pop() {
                 raw.time = after(self.last_time, raw.time);
                 self.last_time = raw.time;
@@ -304,6 +310,10 @@ impl<S: Storage, M: Mode> Engine<S, M> {
                     return Ok(false);
                 }
                 self.next_generation(input, last)?;
+                #[cfg(feature = "alloc")]
+                if let Some(old) = &mut self.old {
+                    return old.next(input);
+                }
                 continue;
             } else {
                 self.ready.idle();

@@ -6,7 +6,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"runtime/trace"
@@ -126,14 +128,71 @@ func storm(stop <-chan struct{}) {
 
 // timers has goroutines that wake up only to sleep again.
 func timers(stop <-chan struct{}) {
-	for range 9 * runtime.GOMAXPROCS(0) {
+	for range 10 * runtime.GOMAXPROCS(0) {
 		go func() {
 			for {
-				time.Sleep(time.Microsecond)
+				time.Sleep(100 * time.Microsecond)
 			}
 		}()
 	}
 	<-stop
+}
+
+// fetch asks a server again and again.
+func fetch(address string, stop <-chan struct{}) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		panic(err)
+	}
+	defer conn.Close()
+	answer := make([]byte, 1)
+	for {
+		trace.WithRegion(context.Background(), "fetch", func() {
+			conn.Write(answer)
+			conn.Read(answer)
+		})
+		select {
+		case <-stop:
+			return
+		default:
+		}
+	}
+}
+
+// network has a peer that is far away: answers take 150 ms.
+func network(stop <-chan struct{}) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer server.Close()
+	go func() {
+		for {
+			conn, err := server.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				question := make([]byte, 1)
+				for {
+					if n, _ := conn.Read(question); n == 0 {
+						return
+					}
+					time.Sleep(150 * time.Millisecond)
+					conn.Write(question)
+				}
+			}()
+		}
+	}()
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Add(1)
+		go func() {
+			defer clients.Done()
+			fetch(server.Addr().String(), stop)
+		}()
+	}
+	clients.Wait()
 }
 
 // spin computes without a point at which it could be preempted, if GODEBUG=asyncpreemptoff=1.
@@ -200,6 +259,7 @@ func main() {
 	diseases := map[string]func(<-chan struct{}){
 		"healthy": healthy, "leak": leak, "forever": forever, "convoy": convoy, "pile": pile,
 		"storm": storm, "timers": timers, "stops": stops, "greedy": greedy, "longstop": longstop,
+		"network": network,
 	}
 	if len(os.Args) < 3 || diseases[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "usage: diseases NAME FILE [DURATION]")

@@ -1,7 +1,9 @@
 // Command figures prints what Go's own analyses make of traces, as plain lines that the tests can
 // make of ours. It builds only inside the Go tree, by overlay: see ../build.
 //
-//	figures lines ANALYSIS FILE   the lines of one analysis
+//	figures lines ANALYSIS FILE   the lines of one analysis; besides those that have hashes, of
+//	                              "mud FLAGS": for some windows in nanoseconds the MMU, and the quantiles
+//	                              0, 0.001, 0.01, 0.05, 0.3, 0.6 and 0.9 of the MUD
 //	figures hashes FILE...        for each file and analysis: file, analysis, number of lines, and the
 //	                              beginning of the SHA-256 of the lines
 //
@@ -25,6 +27,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 var analyses = []string{
@@ -102,6 +105,21 @@ func (all *whole) lines(analysis string) (lines []string) {
 			for _, point := range points {
 				add("%d %d %016x", series, point.Time, math.Float64bits(point.Util))
 			}
+		}
+		return lines
+	}
+	if flags, ok := strings.CutPrefix(analysis, "mud "); ok {
+		series := all.utilization(flags)
+		if len(series) == 0 {
+			return nil
+		}
+		curve := trace.NewMMUCurve(series)
+		for _, window := range []time.Duration{10 * time.Microsecond, 100 * time.Microsecond, time.Millisecond, 10 * time.Millisecond} {
+			line := fmt.Sprintf("%d %v", window, curve.MMU(window))
+			for _, part := range curve.MUD(window, []float64{0, 1 - .999, 1 - .99, 1 - .95, 0.3, 0.6, 0.9}) {
+				line += fmt.Sprintf(" %v", part)
+			}
+			lines = append(lines, line)
 		}
 		return lines
 	}

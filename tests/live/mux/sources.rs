@@ -311,6 +311,64 @@ fn a_file_that_is_written_anew_has_another_trace() {
     std::fs::remove_file(path).unwrap();
 }
 
+#[test]
+fn a_file_that_takes_the_place_of_another_has_another_trace() {
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("mux-replaced");
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("a.trace");
+    let all = ["annotate-go1.22", "gc-go1.25", "flight-go1.27"];
+    let all = all.map(|name| common::fixture(name).bytes());
+    // The second one is replaced before it is complete: what there is of it is read to its end.
+    let cut = all[1].len() - 1;
+    let parts = [&all[0][..], &all[1][..cut], &all[2][..]];
+    let place = |part: usize| {
+        let beside = dir.join("beside");
+        std::fs::write(&beside, parts[part]).unwrap();
+        std::fs::rename(&beside, &path).unwrap();
+    };
+    for once in [false, true] {
+        place(0);
+        let idle = Some(Duration::from_millis(500));
+        let source = StreamSource::follow_path(&path, idle).unwrap();
+        let mux = TraceMultiplexer::new(if once { source.once() } else { source }).unwrap();
+        let (mut traces, mut reasons) = (Vec::new(), Vec::new());
+        for signal in mux.channel(QueueConfig::default()) {
+            match signal {
+                Signal::Header(version) => {
+                    traces.push(version.header().to_vec());
+                    std::thread::sleep(Duration::from_millis(60));
+                    // For a while there is none with this name.
+                    std::fs::remove_file(&path).unwrap();
+                    std::thread::sleep(Duration::from_millis(60));
+                    if traces.len() < parts.len() {
+                        place(traces.len());
+                    }
+                }
+                Signal::Batches(batches) => {
+                    traces.last_mut().unwrap().extend(batches.as_bytes());
+                }
+                Signal::Restart(reason) => reasons.push(reason),
+                Signal::EndOfTrace(end) => assert!(matches!(end, EndReason::Finished), "{end}"),
+                _ => {}
+            }
+        }
+        assert!(traces[0] == all[0]);
+        if once {
+            assert_eq!((traces.len(), reasons.len()), (1, 0));
+            continue;
+        }
+        assert!(all[1].starts_with(&traces[1]) && traces[2] == all[2]);
+        assert_eq!((traces.len(), reasons.len()), (3, 2));
+        assert!(reasons[0].is_none(), "{reasons:?}");
+        let at = |error: &gotrace::Error| error.offset().0 == cut as u64;
+        assert!(
+            matches!(&reasons[1], Some(SourceError::Trace(e)) if at(e)),
+            "{reasons:?}"
+        );
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn a_listener_takes_traces_and_nothing_else() {

@@ -533,3 +533,70 @@ fn all_are_given_the_same_bytes_not_copies() {
         });
     }
 }
+
+/// Gives these parts one after the other, and counts them.
+struct Script(std::vec::IntoIter<Part>, Arc<AtomicU64>);
+
+impl TraceSource for Script {
+    fn start(&mut self) -> Result<Version, SourceError> {
+        Ok(Version::CURRENT)
+    }
+
+    fn next(&mut self) -> Result<Option<Part>, SourceError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Ok(self.0.next())
+    }
+
+    fn is_at_end(&self) -> bool {
+        matches!(self.0.as_slice().first(), Some(Part::EndOfGeneration(_)))
+    }
+
+    fn stop(&mut self) {}
+
+    fn control(&self) -> Arc<dyn SourceControl> {
+        struct Control;
+        impl SourceControl for Control {
+            fn advance(&self) -> Result<(), AdvanceUnsupported> {
+                Err(AdvanceUnsupported)
+            }
+            fn interrupt(&self) {}
+        }
+        Arc::new(Control)
+    }
+}
+
+/// While the source waits for one subscriber, the others have all that was read.
+#[test]
+fn who_is_waited_for_keeps_nothing_from_the_others_that_was_read() {
+    let trace = common::fixture("flight-go1.27").bytes();
+    let whole = generations(&trace);
+    assert!(whole.len() > 1);
+    let parts = whole.iter().flat_map(|(n, bytes)| {
+        let batches = SharedBatches::from(bytes.to_vec());
+        [Part::Batches(batches), Part::EndOfGeneration(number(*n))]
+    });
+    let read = Arc::new(AtomicU64::new(0));
+    let parts: Vec<Part> = parts.collect();
+    let script = Script(parts.into_iter(), Arc::clone(&read));
+    let mux = TraceMultiplexer::new(script).unwrap();
+    let hold = mux.hold();
+    // It is the first to be given anything.
+    let stuck = mux.channel(QueueConfig::waiting(1));
+    let writer = mux.start(Vec::new()).unwrap();
+    let recorder = Arc::new(SharedRecorder::new(FlightRecorderConfig::default()));
+    let recording = mux.record(&recorder).unwrap();
+    drop(hold);
+    let first = whole[0].1.len() as u64;
+    common::tool::wait_for(|| recorder.status().is_ok_and(|s| s.recorded.generations == 1));
+    common::tool::wait_for(|| writer.stats().generations == 1);
+    // The source waits: nothing more comes, to anybody.
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(read.load(Ordering::Relaxed), 2);
+    assert_eq!((stuck.stats().queued, writer.stats().bytes), (first, first));
+    let mut snapshot = Vec::new();
+    recorder.write_to(&mut snapshot).unwrap();
+    assert!(snapshot == trace[..16 + whole[0].1.len()]);
+    while stuck.recv().is_some() {}
+    assert!(written(writer.wait()) == trace);
+    assert!(matches!(recording.wait().end, EndReason::Finished));
+}

@@ -6,6 +6,7 @@ use crate::common::{self, go::Go};
 use gotrace::analysis::as_go::{
     Bucket, Flags, FrameRow, Profile, ProfileKind, StatsRow, Summarizer, Utilization,
 };
+use gotrace::analysis::utilization::{Curve, quantiles};
 use gotrace::{GoStr, Trace};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -280,6 +281,70 @@ fn lines_are_those_of_go() {
         }
     }
     assert!(compared > 300);
+}
+
+/// A line of `figures lines "mud FLAGS"`: a window, the MMU, and quantiles of the MUD. The MMU of Go's
+/// curves is ours of them, and what Go gives for every quantile, which is wrong: its accumulator of
+/// windows returns before it takes one into the distribution. The right quantiles begin with the MMU.
+/// Whether they differ from it.
+fn compare_windows(bytes: &[u8], name: &str, flags: &str, line: &str) -> bool {
+    let theirs: Vec<f64> = line.split(' ').map(|n| n.parse().unwrap()).collect();
+    let window = theirs[0] as i64;
+    let trace = Trace::new(bytes).unwrap();
+    let mut utilization = Utilization::new(Flags::parse(flags).unwrap());
+    let mut reader = trace.reader();
+    while let Some(event) = reader.next().unwrap() {
+        utilization.add(&event);
+    }
+    let curves = utilization.finish(true).into_iter().map(|points| {
+        let end = points.last().unwrap().0;
+        Curve::new(points, end)
+    });
+    let curves: Vec<Curve> = curves.collect();
+    let least = curves.iter().map(|curve| curve.least(window).unwrap().left);
+    let least = least.fold(1.0, f64::min);
+    assert!((least - theirs[1]).abs() < 1e-12, "{name} {flags}: {line}");
+    assert!(
+        theirs.len() == 9 && theirs[2..].iter().all(|n| *n == theirs[1]),
+        "Go's distribution is no longer its minimum: {line}"
+    );
+    let ours = quantiles(&curves, window, &[0.0, 0.01, 0.05, 0.3, 0.6, 0.9]);
+    assert!((ours[0] - least).abs() < 1e-12, "{name} {flags}: {ours:?}");
+    assert!(
+        ours.is_sorted() && ours[5] <= 1.0,
+        "{name} {flags}: {ours:?}"
+    );
+    ours[5] > ours[0]
+}
+
+/// The minimum mutator utilisation is that of Go, of Go's curves: by what `tests/go/figures` printed
+/// once, and, where Go is at hand, by Go itself.
+#[test]
+fn windows_are_those_of_go() {
+    let path = common::fixtures_dir().join("mud.tsv");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (mut compared, mut spread) = (0, 0);
+    for row in text.lines() {
+        let [name, flags, line] = row.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
+        let fixture = common::fixtures().into_iter().find(|f| f.name == name);
+        let differ = compare_windows(&fixture.unwrap().bytes(), name, flags, line);
+        spread += usize::from(differ);
+        compared += 1;
+    }
+    assert!(compared > 100 && spread > 20, "{compared} {spread}");
+    let Some(go) = Go::find() else { return };
+    let figures = go.figures();
+    for fixture in common::fixtures() {
+        if !fixture.name.starts_with("gc-") || fixture.go_version == 21 {
+            continue;
+        }
+        let flags = "stw|background|assist";
+        for line in figures.lines(&format!("mud {flags}"), &fixture.path) {
+            compare_windows(&fixture.bytes(), &fixture.name, flags, &line);
+        }
+    }
 }
 
 fn same(path: &Path, analysis: &str, ours: &[String], theirs: &[String]) {

@@ -1,0 +1,3 @@
+module gotrace.example/dying
+
+go 1.22

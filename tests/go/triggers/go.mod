@@ -1,0 +1,3 @@
+module gotrace.example/triggers
+
+go 1.22
