@@ -504,7 +504,8 @@ mod tests {
         let (mut states, mut blocked) = (States::new(), Blocked::new(3));
         let mut time = 0;
         let mut happen = |by: u64, ty: EventType, args: [u64; 4]| {
-            time += 10;
+            // A millisecond each: convoys are looked for in windows of 100.
+            time += 1_000_000;
             let record = EventRecord::new(Time(time), TimedEvent::new(ty, 0, args))
                 .with_goroutine(GoId::new(by));
             states.add(&tables.event(&record), &mut blocked);

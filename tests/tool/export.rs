@@ -15,9 +15,7 @@ fn a_file_a_compressed_one_and_the_standard_output_are_the_same() {
         dir.path().join("t.pftrace.gz"),
     );
     for out in [&plain, &packed] {
-        let done = gotrace(&["export", "perfetto"])
-            .args([&trace, out])
-            .output();
+        let done = gotrace(["export", "perfetto"]).args([&trace, out]).output();
         let done = done.expect("running gotrace");
         assert!(done.status.success(), "{done:?}");
         assert!(done.stdout.is_empty() && done.stderr.is_empty(), "{done:?}");
@@ -29,14 +27,14 @@ fn a_file_a_compressed_one_and_the_standard_output_are_the_same() {
         .read_to_end(&mut unpacked)
         .expect("gzip");
     assert!(written == unpacked);
-    let shown = gotrace(&["export", "perfetto"])
+    let shown = gotrace(["export", "perfetto"])
         .arg(&trace)
         .arg("-")
         .output();
     assert!(shown.expect("running gotrace").stdout == written);
     // A packet is field 1 of the trace, a message.
     assert_eq!(written[0], 0x0a);
-    let fewer = gotrace(&[
+    let fewer = gotrace([
         "export",
         "perfetto",
         "--goroutines",
@@ -63,7 +61,7 @@ fn what_is_before_damage_is_written_and_the_status_says_so() {
         dir.path().join("out.pftrace"),
     );
     fs::write(&broken, &bytes).expect("a file");
-    let done = gotrace(&["export", "perfetto"])
+    let done = gotrace(["export", "perfetto"])
         .args([&broken, &out])
         .output();
     let done = done.expect("running gotrace");
@@ -77,19 +75,19 @@ fn an_output_that_cannot_be_made_stays_as_it_was() {
     let trace = dir.path().join("a.trace");
     fs::copy(fixture("block-go1.27").path, &trace).expect("a copy");
     let before = fs::read(&trace).expect("a file");
-    let same = gotrace(&["export", "perfetto"])
+    let same = gotrace(["export", "perfetto"])
         .args([&trace, &trace])
         .output();
     assert_eq!(same.expect("running gotrace").status.code(), Some(2));
     assert!(fs::read(&trace).expect("a file") == before);
 
     let none = dir.path().join("none.trace");
-    let done = gotrace(&["export", "perfetto"])
+    let done = gotrace(["export", "perfetto"])
         .args([&none, &trace])
         .output();
     assert_eq!(done.expect("running gotrace").status.code(), Some(1));
     assert!(fs::read(&trace).expect("a file") == before);
 
-    let help = run(&["export", "perfetto", "--help"]).ok();
+    let help = run(["export", "perfetto", "--help"]).ok();
     assert!(String::from_utf8_lossy(&help).contains("ui.perfetto.dev"));
 }

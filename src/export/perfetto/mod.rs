@@ -7,7 +7,8 @@
 //!
 //! - **Procs**: a track each, with a slice named by the start function while a goroutine runs on it or is
 //!   in a system call that has not lost it (then with a slice `syscall` inside). The sum of the outer
-//!   slices of a name is the time that its goroutines ran or were in system calls with a processor.
+//!   slices of a name is the time that its goroutines ran or were in system calls with a processor; of a
+//!   trace of before Go 1.22 it may be less, since a proc may stop there before the system call on it is over.
 //!   Arrows (flows) lead from what made a goroutine ready to where it ran then. Log messages are instants.
 //! - **Goroutines**: by start function, a track each, with its states as slices: `Running`, `Runnable`,
 //!   `Waiting: chan receive`, `Syscall`, each with the call stack at which it began; below it, its regions.
@@ -285,7 +286,7 @@ impl<W: Write> Exporter<W> {
             track_uuid: Some(track),
             ..Default::default()
         };
-        self.packets.event(time, event);
+        self.packets.event(time.max(self.from), event);
     }
 
     fn instant(

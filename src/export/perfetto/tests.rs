@@ -156,7 +156,11 @@ fn what_is_written_adds_up() {
             let mut exporter = Exporter::new(Vec::new(), options);
             let (mut reader, mut states) = (trace.reader(), States::new());
             let (mut held, mut samples, mut n) = (Held::default(), 0, 0);
-            while let Ok(Some(event)) = reader.next() {
+            let is_sound = loop {
+                let event = match reader.next() {
+                    Ok(Some(event)) => event,
+                    end => break end.is_ok(),
+                };
                 n += 1;
                 if from_the_middle && n == 1 {
                     exporter.set_from(event.time() + core::time::Duration::from_micros(500));
@@ -166,7 +170,7 @@ fn what_is_written_adds_up() {
                 exporter.after(&event, &states);
                 samples +=
                     usize::from(event.kind() == EventKind::StackSample && event.stack().is_some());
-            }
+            };
             let lives = states.lives();
             states.finish(&mut held);
             let done = exporter.finish(&mut states).unwrap();
@@ -185,7 +189,8 @@ fn what_is_written_adds_up() {
                 );
             }
             assert!(written.flows.1 <= written.flows.0, "{name}");
-            if from_the_middle {
+            // In one that Go's reader refuses, two goroutines may run on a proc at a time.
+            if from_the_middle || !is_sound {
                 continue;
             }
             assert_eq!(written.samples, samples, "{name}");
@@ -198,6 +203,11 @@ fn what_is_written_adds_up() {
             let mut on_procs = written.on_procs;
             on_procs.retain(|_, time| *time > 0);
             let sum = |sums: &BTreeMap<String, i64>| sums.values().sum::<i64>();
+            if !trace.version().has_generations() {
+                // There, a proc may stop before the system call on it is over.
+                assert!(sum(&on_procs) <= sum(&held.0), "{name}");
+                continue;
+            }
             assert_eq!(sum(&on_procs), sum(&held.0), "{name}");
             // One whose name comes late has a slice of another name before.
             let late = on_procs.contains_key("(unknown)");
