@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gotrace::wire::{Chunk, Encoder, Version};
 use gotrace::{Trace, ids::GenerationId};
@@ -185,4 +185,17 @@ pub fn is_part_of(bytes: &[u8], all: &[(u64, &[u8])]) -> usize {
     let skipped = skipped.count();
     assert!(part.iter().eq(all[skipped..].iter().take(part.len())));
     part.len()
+}
+
+/// Waits until something holds, for a minute at most.
+#[track_caller]
+pub fn wait_for(what: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !what() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it takes too long"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }

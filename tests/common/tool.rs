@@ -1,10 +1,11 @@
 //! The command-line tool, run as a person or a script would.
 
+#[allow(unused_imports, reason = "not every test waits")]
+pub use super::live::wait_for;
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 pub fn gotrace<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
@@ -126,16 +127,4 @@ pub fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     let status = Command::new("kill").args([name, &id]).status();
     assert!(status.expect("a command kill").success());
-}
-
-#[track_caller]
-pub fn wait_for(what: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !what() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "it takes too long"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }

@@ -9,6 +9,7 @@ mod mux_soak;
 mod no_alloc;
 mod recorder_memory;
 
+#[cfg(feature = "std")]
 use std::time::Duration;
 
 #[global_allocator]
@@ -60,6 +61,7 @@ fn is_alone(function: &str) -> bool {
 }
 
 /// How long this thread was at work. Others may be at work on this machine, too.
+#[cfg(feature = "std")]
 fn time_at_work() -> Duration {
     #[cfg(unix)]
     {
@@ -75,6 +77,7 @@ fn time_at_work() -> Duration {
 }
 
 /// The shortest of a few times.
+#[cfg(feature = "std")]
 fn time_of(work: &impl Fn()) -> Duration {
     let times = (0..3).map(|_| {
         let start = time_at_work();
@@ -87,6 +90,7 @@ fn time_of(work: &impl Fn()) -> Duration {
 /// Work on an input, and on one of forty times the size: that may take three hundred times as long.
 /// What is in proportion takes forty; the logarithm, and caches that the small one fits into, make it
 /// a hundred; what is quadratic takes sixteen hundred.
+#[cfg(feature = "std")]
 fn assert_in_proportion(name: &str, small: impl Fn(), large: impl Fn()) {
     // Nothing is told by less than a clock can tell.
     let mut before = time_of(&small).max(Duration::from_micros(50));

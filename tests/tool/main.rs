@@ -22,6 +22,7 @@ mod endings;
 mod endurance;
 #[cfg(feature = "cli")]
 mod export;
+#[cfg(feature = "cli")]
 mod face;
 #[cfg(feature = "cli")]
 mod filters;

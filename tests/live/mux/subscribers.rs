@@ -587,8 +587,8 @@ fn who_is_waited_for_keeps_nothing_from_the_others_that_was_read() {
     let recording = mux.record(&recorder).unwrap();
     drop(hold);
     let first = whole[0].1.len() as u64;
-    common::tool::wait_for(|| recorder.status().is_ok_and(|s| s.recorded.generations == 1));
-    common::tool::wait_for(|| writer.stats().generations == 1);
+    common::live::wait_for(|| recorder.status().is_ok_and(|s| s.recorded.generations == 1));
+    common::live::wait_for(|| writer.stats().generations == 1);
     // The source waits: nothing more comes, to anybody.
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(read.load(Ordering::Relaxed), 2);

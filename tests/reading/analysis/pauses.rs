@@ -1,4 +1,5 @@
 //! How long the world stood is the same number wherever it is shown.
+#![cfg(feature = "expressions")]
 
 use crate::common;
 use gotrace::Trace;
