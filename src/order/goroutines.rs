@@ -335,16 +335,26 @@ impl<S: Storage> Scheduler<S> {
         };
         let slot = match self.goroutines.find(id) {
             Some(slot) => {
+                raw.from = state.number();
+                #[cfg(feature = "alloc")]
+                let doubted = self.damaged;
+                #[cfg(not(feature = "alloc"))]
+                let doubted = false;
                 if let Some(goroutine) = self.goroutines.get_mut(slot) {
                     if goroutine.status != status {
-                        return fault(ErrorKind::GoStatusMismatch, id);
+                        // A damaged status said that it is in no state: that is not believed.
+                        if !doubted || GoState::of(goroutine.status) != Some(GoState::Undetermined)
+                        {
+                            return fault(ErrorKind::GoStatusMismatch, id);
+                        }
+                        goroutine.status = status;
+                        raw.from = GoState::Undetermined.number();
                     }
                     goroutine.sequence = Sequence {
                         generation: epoch.generation,
                         number: 0,
                     };
                 }
-                raw.from = state.number();
                 slot
             }
             None if epoch.first => {
