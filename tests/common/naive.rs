@@ -83,7 +83,7 @@ fn chunk(bytes: &[u8], offset: usize) -> Result<Chunk, Option<Fault>> {
         52 => return Ok(Chunk::EndOfGeneration(offset)),
         1 => (0, offset + 1),
         49 => (*bytes.get(offset + 1).ok_or(None)?, offset + 2),
-        _ => return Err(here(ErrorKind::NotABatch)),
+        _ => return Err(no_chunk(bytes, offset)),
     };
     let (generation, at) = varint(bytes, at)?;
     let (thread, at) = varint(bytes, at)?;
@@ -107,6 +107,16 @@ fn chunk(bytes: &[u8], offset: usize) -> Result<Chunk, Option<Fault>> {
         time,
         data: at..end,
     }))
+}
+
+/// What is neither a batch nor a marker may be the start of another trace, or of its header.
+fn no_chunk(bytes: &[u8], offset: usize) -> Option<Fault> {
+    let same = std::iter::zip(&bytes[offset..], b"go 1.").take_while(|(a, b)| a == b);
+    match same.count() {
+        5 => Some((ErrorKind::AnotherTrace, offset as u64)),
+        n if offset + n == bytes.len() => None,
+        _ => Some((ErrorKind::NotABatch, offset as u64)),
+    }
 }
 
 /// The timed events of a payload, up to the end or the first that is not sound.

@@ -31,7 +31,7 @@
 //!     exporter.add(&event, &mut states);
 //! }
 //! let done = exporter.finish(&mut states)?;
-//! assert!(done.packets > 10_000 && done.to.len() < 1_000_000);
+//! assert!(done.packets > 10_000 && done.to.len() as u64 / done.packets < 25);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
