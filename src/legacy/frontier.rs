@@ -12,8 +12,8 @@ pub(super) struct Frontier {
     times: Vec<i64>,
     cursors: Vec<u32>,
     /// A cursor with an event sooner than this need not be pushed: it would come next, and the heap
-    /// would be as it was. The lowest time, so that none is sooner, from a change of the heap to the
-    /// next [`exchange`](Frontier::exchange).
+    /// would be as it was. The lowest time, so that none is sooner, from another change of the heap to
+    /// the next [`exchange`](Frontier::exchange).
     pub(super) limit: i64,
 }
 
@@ -29,18 +29,10 @@ impl Frontier {
     /// Adds a cursor, whose event has this time.
     pub(super) fn push(&mut self, time: i64, cursor: u32) {
         self.limit = i64::MIN;
-        let mut at = self.times.len();
+        let end = self.times.len();
         self.times.push(time);
         self.cursors.push(cursor);
-        while at > 0 {
-            let parent = at.wrapping_sub(1).wrapping_shr(1);
-            let (above, its) = self.entry(parent);
-            if time >= above {
-                break;
-            }
-            self.set(at, above, its);
-            at = parent;
-        }
+        let at = self.climb(end, time);
         self.set(at, time, cursor);
     }
 
@@ -56,6 +48,7 @@ impl Frontier {
     }
 
     /// Pushes a cursor, and pops the one that comes next.
+    #[inline(always)]
     pub(super) fn exchange(&mut self, time: i64, cursor: u32) -> u32 {
         if self.limit == i64::MIN {
             self.find_limit();
@@ -63,21 +56,46 @@ impl Frontier {
         if time < self.limit {
             return cursor;
         }
-        let parent = self.times.len().wrapping_sub(1).wrapping_shr(1);
-        match self.cursors.first() {
-            // It would stay at the end, and be put first when the first is taken away.
-            Some(&first) if time >= self.time(parent) => {
-                self.put_first(time, cursor);
-                first
+        let Some(&first) = self.cursors.first() else {
+            return cursor;
+        };
+        // It would climb from a new place at the end, and what is in the last place then would be put
+        // first. That place need not be made.
+        let mut at = self.times.len().wrapping_sub(1).wrapping_shr(1);
+        let (last, its) = self.entry(at);
+        let next = if time >= last {
+            self.put_first(time, cursor);
+            first
+        } else {
+            at = self.climb(at, time);
+            self.set(at, time, cursor);
+            self.put_first(last, its);
+            if at == 0 { cursor } else { first }
+        };
+        // The next event of that cursor is quick to place then.
+        self.find_limit();
+        next
+    }
+
+    /// Moves what is above a place and later than this time down by one, and gives the place that
+    /// becomes free.
+    #[inline(always)]
+    fn climb(&mut self, from: usize, time: i64) -> usize {
+        let mut at = from;
+        while at > 0 {
+            let parent = at.wrapping_sub(1).wrapping_shr(1);
+            let (above, its) = self.entry(parent);
+            if time >= above {
+                break;
             }
-            _ => {
-                self.push(time, cursor);
-                self.pop().unwrap_or(cursor)
-            }
+            self.set(at, above, its);
+            at = parent;
         }
+        at
     }
 
     /// Finds the limit of the heap as it is.
+    #[inline]
     fn find_limit(&mut self) {
         // A cursor would climb from the end, and everything on its way would go down and up again. Equal
         // times would end up in another order: only the last parent's do not matter.
@@ -97,7 +115,7 @@ impl Frontier {
     }
 
     /// Puts an entry in the place of the first, and then where it belongs.
-    #[inline]
+    #[inline(always)]
     fn put_first(&mut self, time: i64, cursor: u32) {
         self.limit = i64::MIN;
         let mut at = 0usize;

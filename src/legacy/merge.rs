@@ -193,6 +193,7 @@ impl Merge {
 
     /// Reads the next event of a cursor, and gives its time if it may come next; otherwise it waits,
     /// or there is none.
+    #[inline(never)]
     fn read(&mut self, index: u32, data: &[u8]) -> Result<Option<i64>, Fault> {
         let Some(cursor) = self.cursors.get_mut(num::index(index)) else {
             return Ok(self.samples.read(data).map(|sample| {
@@ -208,6 +209,7 @@ impl Merge {
 
     /// The time of the event of a cursor, which has just been read, if it may come next; otherwise it
     /// waits.
+    #[inline(always)]
     fn may_pass(&mut self, index: u32) -> Result<Option<i64>, Fault> {
         let Some(cursor) = self.cursors.get(num::index(index)) else {
             return Ok(None);
@@ -238,6 +240,7 @@ impl Merge {
     }
 
     /// The cursor's event is the next one.
+    #[inline(always)]
     fn pass(&mut self, index: u32) -> Result<u32, Fault> {
         let event = match self.cursors.get(num::index(index)) {
             Some(cursor) => &cursor.event,

@@ -196,30 +196,32 @@ impl<'t> Records<'t> {
         while let Some(window) = number::window(self.bytes, at) {
             let [first, length, ..] = *window;
             let skip = skips.of(first);
-            if skip.args == 0 {
+            if skip == 0 {
                 break;
             }
-            let numbers = match skip.length_first {
-                false => number::bytes(window, 1),
-                true => number::bytes(window, 2),
+            // Otherwise the arguments' length precedes them.
+            let is_short = first < 0xc0;
+            let numbers = match is_short {
+                true => number::bytes(window, 1),
+                false => number::bytes(window, 2),
             };
             let ends = number::ends(numbers);
-            let len = if skip.length_first {
-                let body = usize::from(length);
-                if !number::are(skip.args, body, window) {
-                    break;
-                }
-                body.wrapping_add(2)
-            } else {
-                let Some(len) = number::len(skip.more, ends) else {
+            let len = if is_short {
+                let Some(len) = number::len(first.wrapping_shr(6), ends) else {
                     break;
                 };
                 len.wrapping_add(1)
+            } else {
+                let body = usize::from(length);
+                if !number::are(skip & !Skips::CREATES, body, window) {
+                    break;
+                }
+                body.wrapping_add(2)
             };
             let Some((dt, bits)) = number::first(numbers, ends) else {
                 break;
             };
-            if skip.creates {
+            if skip & Skips::CREATES != 0 {
                 let (numbers, ends) = number::after(numbers, ends, bits);
                 let Some((goroutine, _)) = number::first(numbers, ends) else {
                     break;
@@ -379,30 +381,18 @@ impl<'t> Iterator for Records<'t> {
     }
 }
 
-/// How to skip records: by their first byte.
-pub(super) struct Skips([Skip; 256]);
-
-/// How to skip a record with a first byte.
-#[derive(Clone, Copy)]
-struct Skip {
-    /// How many arguments it has; 0 if it is not to be skipped.
-    args: u8,
-    /// Whether it has more than one, and more than two.
-    more: [u8; 2],
-    /// Their length precedes them.
-    length_first: bool,
-    /// The second is a goroutine that is created.
-    creates: bool,
-}
+/// Whether and how to skip records: by their first byte.
+///
+/// A byte for each, so that it is found out beside how long the record is, and not before.
+pub(super) struct Skips([u8; 256]);
 
 impl Skips {
+    /// The second argument is a goroutine that is created. The lower bits say how many arguments there
+    /// are; none if the record is not to be skipped.
+    const CREATES: u8 = 8;
+
     pub(super) fn new(version: Version) -> Skips {
-        let mut skips = [Skip {
-            args: 0,
-            more: [0; 2],
-            length_first: false,
-            creates: false,
-        }; 256];
+        let mut skips = [0; 256];
         for (skip, first) in skips.iter_mut().zip(0..=u8::MAX) {
             let ty = EventType(first & 0x3f);
             // Those that end system calls say when.
@@ -413,11 +403,10 @@ impl Skips {
                 && !special
                 && (count == 4 || count == ty.args())
             {
-                *skip = Skip {
-                    args: num::low_byte(num::wide(ty.args())),
-                    more: [u8::from(count > 1), u8::from(count > 2)],
-                    length_first: count == 4,
-                    creates: ty == EventType::GO_CREATE,
+                let args = num::low_byte(num::wide(ty.args()));
+                *skip = match ty {
+                    EventType::GO_CREATE => args | Skips::CREATES,
+                    _ => args,
                 };
             }
         }
@@ -425,15 +414,9 @@ impl Skips {
     }
 
     #[inline(always)]
-    fn of(&self, first: u8) -> Skip {
+    fn of(&self, first: u8) -> u8 {
         let Skips(skips) = self;
-        let skip = skips.get(usize::from(first)).copied();
-        skip.unwrap_or(Skip {
-            args: 0,
-            more: [0; 2],
-            length_first: false,
-            creates: false,
-        })
+        skips.get(usize::from(first)).copied().unwrap_or(0)
     }
 }
 
@@ -466,13 +449,13 @@ mod number {
         !bytes & TOPS
     }
 
-    /// How long one number is and as many `more` as are 1; `None` if they are longer than eight bytes.
+    /// How long one number is and `more`, at most two; `None` if they are longer than eight bytes.
     ///
     /// Without a jump, which nothing could predict.
     #[inline(always)]
-    pub(super) fn len(more: [u8; 2], ends: u64) -> Option<usize> {
+    pub(super) fn len(more: u8, ends: u64) -> Option<usize> {
         let mut last = ends;
-        for more in more {
+        for more in [more > 0, more > 1] {
             last &= last.wrapping_sub(u64::from(more));
         }
         if last == 0 {
