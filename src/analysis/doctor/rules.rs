@@ -353,8 +353,7 @@ impl Seen<'_> {
         else {
             return;
         };
-        let window = crate::analysis::convoys::WINDOW.unsigned_abs();
-        let time = convoy.windows.saturating_mul(window);
+        let time = convoy.time.unsigned_abs();
         let share = millionths(time.min(self.metrics.duration()), self.metrics.duration());
         let place = Place {
             at: convoy.first,
