@@ -153,7 +153,7 @@ pub fn run(args: Args) -> Result {
     }
     let filter = args.filter.of("assert");
     let progress = Progress::new(&files, false);
-    let mut out = output::styled();
+    let mut out = output::verdict();
     let work = |file: &PathBuf| -> Result<(Judged, Option<Metrics>)> {
         let (metrics, failure) = figures::read(file, &args.reading, &filter, &progress)?;
         let judged = judge(file, &conditions, &metrics, failure);

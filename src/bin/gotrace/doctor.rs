@@ -143,7 +143,7 @@ pub fn run(args: Args) -> Result {
     }
     let filter = args.filter.of("doctor");
     let progress = Progress::new(&args.files, false);
-    let mut out = output::styled();
+    let mut out = output::verdict();
     let work = |file: &PathBuf| look(file, &args, &limits, &filter, &progress);
     let mut worst = None;
     let mut failures = Failures::default();
