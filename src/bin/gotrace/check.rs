@@ -100,7 +100,7 @@ struct Damage {
 
 pub fn run(args: Args) -> Result {
     let progress = Progress::new(&args.files, false);
-    let mut out = output::verdict();
+    let mut out = output::verdict(output::styled());
     let mut failed: Option<Failure> = None;
     let work = |file: &PathBuf| check(file, &args, &progress);
     parallel::in_order(&args.files, args.threads, work, |file, report| -> Result {

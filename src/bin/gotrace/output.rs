@@ -348,10 +348,10 @@ pub fn styled() -> impl Write {
     BufWriter::new(anstream::stdout().lock())
 }
 
-/// The same, for a command whose exit status is its answer, as that of `check` is: it is found out and
+/// Standard output of a command whose exit status is its answer, as that of `check` is: it is found out and
 /// given even if nobody reads the output to its end, as in `gotrace check ... | head -1`.
-pub fn verdict() -> impl Write {
-    Unread(styled())
+pub fn verdict(out: impl Write) -> impl Write {
+    Unread(out)
 }
 
 /// Takes what nobody reads any more as written.

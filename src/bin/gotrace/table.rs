@@ -71,6 +71,15 @@ pub struct Options {
 }
 
 impl Options {
+    /// For commands with options of their own for this.
+    pub fn for_programs(json: bool, csv: bool) -> Options {
+        Options {
+            json,
+            csv,
+            ..Options::default()
+        }
+    }
+
     /// The number of rows of a table to print.
     pub fn limit(&self) -> usize {
         match self.top {
@@ -456,6 +465,14 @@ pub fn printer(options: &Options, several: bool) -> Printer {
         is_together: false,
         is_first: true,
         has_header: false,
+    }
+}
+
+impl Printer {
+    /// The same for a command whose exit status is its answer: see [`output::verdict`].
+    pub fn of_verdict(mut self) -> Printer {
+        self.out = Box::new(output::verdict(self.out));
+        self
     }
 }
 
