@@ -89,6 +89,7 @@ fn text(item: &Item<'_>) -> String {
     match item {
         Item::Event(event) => format!("{event}"),
         Item::MadeUp(event, error) => format!("+{event} {error}"),
+        Item::RegionClosed(event, closing) => format!("+{event} {closing:#}"),
         Item::LeftOut(event, error) => format!("-{event} {error}"),
         other => format!("{other:?}"),
     }

@@ -63,8 +63,12 @@ impl<S: Storage> Scheduler<S> {
         let [task, name, ..] = raw.event.args;
         let name = name_of(name, tables)?;
         let outer = self.running(context)?.region;
-        let node = self.add_node(task, name, outer)?;
-        self.running(context)?.region = node;
+        let at = self.add_node(task, name, outer)?;
+        #[cfg(feature = "alloc")]
+        if let Some(node) = self.nodes.get_mut(num::index(at)) {
+            node.stack = raw.arg(2);
+        }
+        self.running(context)?.region = at;
         Ok(Verdict::Pass)
     }
 

@@ -21,7 +21,7 @@ mod waits;
 #[cfg(feature = "std")]
 pub(crate) use assume::{Announced, Assumption, Before};
 #[cfg(feature = "alloc")]
-pub(crate) use causes::{Cause, Made};
+pub(crate) use causes::{Cause, Made, Misnested, OpenRegion};
 pub(crate) use waits::Key;
 #[cfg(all(test, feature = "alloc"))]
 pub(crate) use waits::What;
@@ -156,6 +156,9 @@ struct Node {
     id: u64,
     name: Span,
     next: u32,
+    /// The stack on which a region began, of the generation being read; 0 if that is not known.
+    #[cfg(feature = "alloc")]
+    stack: u64,
 }
 
 /// What is known of the garbage collector.
@@ -290,6 +293,14 @@ impl<S: Storage> Scheduler<S> {
         }
     }
 
+    /// Forgets where regions began: stacks have other ids in the next generation.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn forget_stacks(&mut self) {
+        for node in self.nodes.iter_mut() {
+            node.stack = 0;
+        }
+    }
+
     /// Asks whether the record in `raw` may come next: one of the thread in this slot, or of none.
     /// If it does, `raw` is its event, with its context, and further events are in `further`. Whether the
     /// strings and stacks exist that it names is looked at if `IDS` is set, and contradictions that the model
@@ -337,8 +348,8 @@ impl<S: Storage> Scheduler<S> {
         macro_rules! doubt {
             () => {
                 #[cfg(feature = "alloc")]
-                if DOUBT {
-                    self.look_ahead(raw, thread_slot)?;
+                if DOUBT && self.look_ahead(raw, thread_slot)? == Verdict::Wait {
+                    return Ok(Verdict::Wait);
                 }
             };
         }
@@ -439,7 +450,10 @@ impl<S: Storage> Scheduler<S> {
             EventType::GC_MARK_ASSIST_ACTIVE => {
                 step!(GC_MARK_ASSIST_ACTIVE, self.assist_active(raw, epoch));
             }
-            EventType::STW_BEGIN => step!(STW_BEGIN, self.stw_begin(context, raw, tables)),
+            EventType::STW_BEGIN => {
+                doubt!();
+                step!(STW_BEGIN, self.stw_begin(context, raw, tables));
+            }
             EventType::STW_END => step!(STW_END, self.stw_end(context, raw)),
             EventType::PROCS_CHANGE => step!(PROCS_CHANGE, context.need_all(ty)),
             EventType::GO_LABEL => step!(GO_LABEL, context.need_all(ty)),
@@ -486,7 +500,13 @@ impl<S: Storage> Scheduler<S> {
 
     /// Adds a node before `next`, and says where it is.
     fn add_node(&mut self, id: u64, name: Span, next: u32) -> Result<u32, Fault> {
-        let node = Node { id, name, next };
+        let node = Node {
+            id,
+            name,
+            next,
+            #[cfg(feature = "alloc")]
+            stack: 0,
+        };
         if let Some(free) = self.nodes.get_mut(num::index(self.free_node)) {
             let at = core::mem::replace(&mut self.free_node, free.next);
             *free = node;

@@ -1,10 +1,15 @@
 //! Lenient reading: what a reader gives of a damaged trace besides its events.
 
+use super::explain::Region;
 use crate::error::Error;
 use crate::event::Event;
-use crate::ids::{GenerationId, Offset, ThreadId};
-use crate::time::Frequency;
+use crate::generation::Frame;
+use crate::ids::{GenerationId, GoId, Offset, TaskId, ThreadId};
+use crate::string::GoStr;
+use crate::time::{Frequency, Time};
 use crate::wire::Version;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Reads on behind damage: the mode of a reader that [`Reader::lenient`](crate::Reader::lenient) gives.
@@ -14,10 +19,10 @@ pub struct Lenient;
 
 /// What a lenient reader gives: an event of the trace, or what is missing, made up or left out.
 ///
-/// The events of [`Event`](Item::Event) and [`MadeUp`](Item::MadeUp) together are a trace without
-/// contradictions: a goroutine starts only when it is runnable, a region ends only if it is the innermost,
+/// The events of [`Event`](Item::Event), [`MadeUp`](Item::MadeUp) and [`RegionClosed`](Item::RegionClosed)
+/// together are a trace without contradictions: a goroutine starts only when it is runnable, a region ends only if it is the innermost,
 /// and so on, as in the events of a strict reader. Code that follows the states of goroutines can take
-/// both alike: see [`Item::event`].
+/// all alike: see [`Item::event`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Item<'a> {
@@ -28,9 +33,11 @@ pub enum Item<'a> {
     /// item that is not `MadeUp` is the event that needs it, and the error is what a strict reader says
     /// of that one; its offset is that event's.
     ///
-    /// It has no stack, and its offset is that of the event that needs it. A region that is closed has the
-    /// name that it was opened with.
+    /// It has no stack, and its offset is that of the event that needs it.
     MadeUp(Event<'a, 'a>, Error),
+    /// The end of a region, which is not in the trace: the program ended one around it first. The next item
+    /// that is neither this nor `MadeUp` is the end of that one. Counts as made up.
+    RegionClosed(Event<'a, 'a>, &'a RegionClosing),
     /// An event of the trace that contradicts those before it in a way that no other event could
     /// resolve, and what a strict reader says of it. What it says had no effect.
     LeftOut(Event<'a, 'a>, Error),
@@ -46,8 +53,72 @@ impl<'a> Item<'a> {
     /// The event, if this is one that counts: one of the trace, or one that is made up.
     pub const fn event(&self) -> Option<Event<'a, 'a>> {
         match self {
-            Item::Event(event) | Item::MadeUp(event, _) => Some(*event),
+            Item::Event(event) | Item::MadeUp(event, _) | Item::RegionClosed(event, _) => {
+                Some(*event)
+            }
             _ => None,
+        }
+    }
+}
+
+/// A region was left open while one around it ended, which programs do by mistake: it is closed then.
+///
+/// Displays as a sentence, with `{:#}` followed by the stacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct RegionClosing {
+    /// The goroutine of both regions.
+    pub goroutine: Option<GoId>,
+    /// The region that was left open, and is closed.
+    pub innermost: ClosedRegion,
+    /// The region around it that ends.
+    pub ending: ClosedRegion,
+    /// Where that one ends: the frames of the stack, the innermost first.
+    pub ends: Vec<OwnedFrame>,
+    /// When the innermost one is taken to have ended.
+    pub time: Time,
+    /// What a strict reader says; its offset is that of the end of the one around.
+    pub error: Error,
+}
+
+/// One of two regions that are not nested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ClosedRegion {
+    /// The task that it is part of.
+    pub task: Option<TaskId>,
+    /// Its type: the name that the program gave it. What is not UTF-8 is replaced.
+    pub name: String,
+    /// Where it began: the frames of the stack, the innermost first. None if it began in an earlier
+    /// generation, or without a stack.
+    pub began: Vec<OwnedFrame>,
+}
+
+/// A frame of a call stack: a [`Frame`] that borrows nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct OwnedFrame {
+    /// The program counter.
+    pub pc: u64,
+    /// The function.
+    pub func: String,
+    /// The source file.
+    pub file: String,
+    /// The line within the file, from 1.
+    pub line: u64,
+}
+
+impl OwnedFrame {
+    pub(super) fn of(frame: Frame<'_>) -> OwnedFrame {
+        let owned = |text: GoStr<'_>| String::from_utf8_lossy(text.as_bytes()).into_owned();
+        OwnedFrame {
+            pc: frame.pc,
+            func: owned(frame.func),
+            file: owned(frame.file),
+            line: frame.line,
         }
     }
 }
@@ -162,6 +233,54 @@ impl Losses {
     }
 }
 
+/// As in `goroutine 1 ends region "a" of no task while region "b" of no task is its innermost: that is
+/// closed, at byte 118`.
+impl fmt::Display for RegionClosing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let region = |region: &ClosedRegion, f: &mut fmt::Formatter<'_>| {
+            Region {
+                task: region.task,
+                name: GoStr::new(region.name.as_bytes()),
+            }
+            .fmt(f)
+        };
+        match self.goroutine {
+            Some(goroutine) => write!(f, "goroutine {goroutine} ends region ")?,
+            None => f.write_str("a goroutine ends region ")?,
+        }
+        region(&self.ending, f)?;
+        f.write_str(" while region ")?;
+        region(&self.innermost, f)?;
+        let at = self.error.offset();
+        write!(f, " is its innermost: that is closed, at byte {at}")?;
+        if !f.alternate() {
+            return Ok(());
+        }
+        for (region, what, frames) in [
+            (&self.innermost, "began", &self.innermost.began),
+            (&self.ending, "began", &self.ending.began),
+            (&self.ending, "ends", &self.ends),
+        ] {
+            let name = GoStr::new(region.name.as_bytes());
+            write!(f, "\n  region {} {what}", name.quoted())?;
+            if frames.is_empty() {
+                f.write_str(" where is not known")?;
+            }
+            for frame in frames {
+                let func = GoStr::new(frame.func.as_bytes());
+                let file = GoStr::new(frame.file.as_bytes());
+                let (func, file) = (func.printable(), file.printable());
+                write!(
+                    f,
+                    "\n    {func} @ 0x{:x}\n      {file}:{}",
+                    frame.pc, frame.line
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// As in `bytes 5659 to 5888, of generation 4, are lost: expected a batch, found event type 255, at byte 5693`.
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -269,6 +388,9 @@ impl defmt::Format for Item<'_> {
         match self {
             Item::Event(event) => defmt::write!(f, "{}", event),
             Item::MadeUp(event, error) => defmt::write!(f, "made up: {} ({})", event, error),
+            Item::RegionClosed(_, closing) => {
+                defmt::write!(f, "{}", defmt::Display2Format(closing));
+            }
             Item::LeftOut(event, error) => defmt::write!(f, "left out: {} ({})", event, error),
             Item::Gap(gap) => defmt::write!(f, "{}", gap),
             Item::Incomplete(lack) => defmt::write!(f, "{}", lack),

@@ -52,7 +52,9 @@ use engine::Engine;
 pub use engine::mode::{Mode, Strict};
 pub use explain::{Explanation, Region};
 #[cfg(feature = "alloc")]
-pub use lenient::{Gap, Incomplete, Item, Lenient, Losses, NewTrace};
+pub use lenient::{
+    ClosedRegion, Gap, Incomplete, Item, Lenient, Losses, NewTrace, OwnedFrame, RegionClosing,
+};
 #[cfg(feature = "std")]
 pub use parallel::Parallel;
 #[cfg(feature = "std")]

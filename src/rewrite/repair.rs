@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::generation::Trace;
 use crate::ids::{GoId, Offset, ProcId, ThreadId};
-use crate::reader::{Gap, Incomplete, Item, Losses, NewTrace};
+use crate::reader::{Gap, Incomplete, Item, Losses, NewTrace, RegionClosing};
 use crate::time::Time;
 use crate::wire::{EventType, Version};
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ pub struct Repairer {
 }
 
 /// One thing that is not as it was in the damaged trace.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(tag = "change", rename_all = "kebab-case"))]
 #[non_exhaustive]
@@ -37,6 +37,8 @@ pub enum Change {
     Incomplete(Incomplete),
     /// An event was made up.
     MadeUp(Changed),
+    /// A region was closed because one around it ended: the end was made up.
+    RegionClosed(RegionClosing),
     /// An event was left out.
     LeftOut(Changed),
     /// Another trace begins, and is not part of the repaired one.
@@ -84,14 +86,14 @@ impl Changed {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Change::Gap(gap) => write!(
-                f,
-                "{} bytes from byte {} to {} are lost: {}",
-                gap.len(),
-                gap.from,
-                gap.to,
-                gap.error
-            ),
+            Change::Gap(gap) => match gap.len() {
+                1 => write!(f, "the byte {} is lost: {}", gap.from, gap.error),
+                len => write!(
+                    f,
+                    "{len} bytes from byte {} to {} are lost: {}",
+                    gap.from, gap.to, gap.error
+                ),
+            },
             Change::Incomplete(lacks) => {
                 write!(f, "generation {} is incomplete", lacks.generation)?;
                 if lacks.unended {
@@ -101,10 +103,14 @@ impl fmt::Display for Change {
                     f.write_str(", generations before it are missing")?;
                 }
                 if lacks.strings > 0 || lacks.stacks > 0 {
+                    let s = |n: u64| if n == 1 { "" } else { "s" };
                     write!(
                         f,
-                        ", {} strings and {} stacks have placeholders",
-                        lacks.strings, lacks.stacks
+                        ", placeholders are in place of {} string{} and {} stack{}",
+                        lacks.strings,
+                        s(lacks.strings),
+                        lacks.stacks,
+                        s(lacks.stacks)
                     )?;
                 }
                 match lacks.assumed_frequency {
@@ -115,6 +121,7 @@ impl fmt::Display for Change {
                 }
             }
             Change::MadeUp(what) => write!(f, "made up: {what}"),
+            Change::RegionClosed(closing) => closing.fmt(f),
             Change::LeftOut(what) => write!(f, "left out: {what}"),
             Change::AnotherTrace(other) => write!(
                 f,
@@ -216,6 +223,10 @@ impl Repairer {
             Item::MadeUp(event, error) => {
                 self.writer.made_up(event);
                 Change::MadeUp(Changed::new(event, *error))
+            }
+            Item::RegionClosed(event, closing) => {
+                self.writer.made_up(event);
+                Change::RegionClosed((*closing).clone())
             }
             Item::LeftOut(event, error) => Change::LeftOut(Changed::new(event, *error)),
             Item::Gap(gap) => Change::Gap(*gap),

@@ -26,6 +26,67 @@ pub struct Go {
     root: PathBuf,
 }
 
+/// `go tool trace` of a toolchain from Go 1.22 on: a reader of its version.
+#[derive(Debug, Clone)]
+pub struct TraceTool {
+    command: OsString,
+    /// Of Go 1.22, 22.
+    pub minor: u32,
+}
+
+impl TraceTool {
+    /// That of the toolchain that `GO` names, or else of `go` on the path.
+    pub fn find() -> Option<TraceTool> {
+        let command = std::env::var_os("GO").unwrap_or_else(|| "go".into());
+        let version = Command::new(&command)
+            .args(["env", "GOVERSION"])
+            .env("GOTOOLCHAIN", "local")
+            .output();
+        let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        match version.ok().and_then(|version| minor_of(&version)) {
+            Some(minor) if minor >= 22 => Some(TraceTool { command, minor }),
+            _ => {
+                super::skipped::skip(format_args!("no Go toolchain from 1.22 on (set GO=...)"));
+                None
+            }
+        }
+    }
+
+    /// Reads a trace to its end; the error is what the tool says.
+    pub fn read(&self, trace: &[u8]) -> Result<(), String> {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let file = target.join(format!("tool-{}.trace", std::process::id()));
+        std::fs::write(&file, trace).expect("a temporary file");
+        let output = Command::new(&self.command)
+            .args(["tool", "trace"])
+            .arg(if self.minor == 22 {
+                "-d=1"
+            } else {
+                "-d=parsed"
+            })
+            .arg(&file)
+            .env("GOTOOLCHAIN", "local")
+            .env("GOCACHE", target.join("go-cache"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()
+            .expect("starting the Go toolchain");
+        std::fs::remove_file(&file).ok();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(format!("{}: {}", output.status, errors.trim())),
+        }
+    }
+}
+
+/// Of "go1.27.3", "go1.28rc1" or "devel go1.28-abcdef" the number behind the point.
+fn minor_of(version: &str) -> Option<u32> {
+    let (_, minor) = version.split_once("go1.")?;
+    let minor = minor.split(|c: char| !c.is_ascii_digit()).next()?;
+    minor.parse().ok()
+}
+
 impl Go {
     /// The toolchain that `GO` names, or else `go` on the path, if it is fit to build the reference.
     pub fn find() -> Option<Go> {
@@ -48,13 +109,7 @@ impl Go {
         let text = String::from_utf8_lossy(&output.stdout);
         let mut lines = text.lines();
         let (version, root) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
-        // "go1.27.3", "go1.28rc1" or "devel go1.28-abcdef".
-        let minor = version.split_once("go1.").map_or("", |(_, rest)| rest);
-        let minor = minor
-            .split(|c: char| !c.is_ascii_digit())
-            .next()
-            .unwrap_or("");
-        if minor.parse::<u32>().map_or(true, |minor| minor < OLDEST) {
+        if minor_of(version).is_none_or(|minor| minor < OLDEST) {
             return Err(format!(
                 "no Go toolchain from 1.{OLDEST} on, but {version:?}"
             ));

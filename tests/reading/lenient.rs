@@ -40,6 +40,9 @@ impl Run {
                 return;
             }
             Item::MadeUp(event, error) => format!("made up: {event} ({error})"),
+            Item::RegionClosed(event, closing) => {
+                format!("closed: {event} ({}) {closing:#}", closing.error)
+            }
             Item::LeftOut(event, error) => format!("left out: {event} ({error})"),
             Item::Gap(gap) => format!("gap {} to {}: {}", gap.from, gap.to, gap.error),
             Item::Incomplete(lack) => format!("generation {}: {lack:?}", lack.generation),
@@ -160,8 +163,7 @@ fn check_wreck(trace: &[u8], wreck: &Wreck) -> Result<Run, String> {
     Ok(run)
 }
 
-/// The usual cases are the same in every run; with `GOTRACE_CASES`, each run has others. Of some thousands,
-/// one is known to fail: what is made up after it contradicts itself.
+/// The usual cases are the same in every run; with `GOTRACE_CASES`, each run has others.
 fn cases(usual: u32) -> ProptestConfig {
     use proptest::test_runner::RngSeed;
     let asked = std::env::var("GOTRACE_CASES");
@@ -320,6 +322,21 @@ fn a_region_that_is_left_open_is_closed() {
         "{note}"
     );
     assert!(note.contains("not its innermost"), "{note}");
+    // Both are named, and where they are in the program.
+    let says = note.split_once(") goroutine ").unwrap().1;
+    let lines = [
+        r#"1 ends region "a" of task 0 while region "b" of task 0 is its innermost: that is closed, at byte 376"#,
+        r#"  region "b" began"#,
+        "    main.main @ 0x69eef5",
+        "      exotic/main.go:107",
+        r#"  region "a" began"#,
+        "    main.main @ 0x69eece",
+        "      exotic/main.go:106",
+        r#"  region "a" ends"#,
+        "    main.main @ 0x69eef6",
+        "      exotic/main.go:108",
+    ];
+    assert_eq!(says, lines.join("\n"));
     // The other one ends then, and the one that was closed ends without having begun.
     assert_eq!(run.events.matches("RegionEnd").count(), 2);
     assert_eq!(run.events.matches("RegionBegin").count(), 2);
@@ -420,6 +437,33 @@ fn a_status_that_says_nothing_is_believed_no_longer_than_the_next() {
     let wreck = accident.apply(&trace.bytes);
     check_wreck(&trace.bytes, &wreck).unwrap();
     validate(&wreck.bytes).unwrap();
+}
+
+fn damaged(name: &str, damage: &[[u64; 4]]) -> Vec<u8> {
+    let mut bytes = common::fixture(name).bytes();
+    for numbers in damage {
+        bytes = Damage::from_random(*numbers).apply(&bytes);
+    }
+    bytes
+}
+
+/// States are learned in the first generation of which anything is given, be it not the first that is read.
+#[test]
+fn a_generation_of_which_all_is_left_out_teaches_nothing() {
+    let bytes = damaged(
+        "annotate-go1.22",
+        &[[0, 102_973_706, 0, 0], [1, 359_677_065, 0, 16]],
+    );
+    let count = validate(&bytes).unwrap();
+    assert!(count > 3, "{count}");
+}
+
+/// What is said to run on no thread runs somewhere: it is said where before anything is made up of it.
+#[test]
+fn what_runs_on_no_thread_is_found_a_thread() {
+    // A batch's header says that it is of no thread.
+    let bytes = damaged("block-go1.22", &[[14, 1 << 31, 0, 2]]);
+    validate(&bytes).unwrap();
 }
 
 /// At every byte of the small traces.

@@ -2,13 +2,15 @@
 //! repaired again.
 
 use crate::common::damage::{Accident, Damage, generations};
+use crate::common::go::TraceTool;
 use crate::common::schedule::Schedule;
 use crate::common::{fixture, fixtures_dir};
 use crate::rewrite::{cases, events, judge, today};
 use crate::validator::model::Trust;
 use gotrace::Trace;
-use gotrace::rewrite::Repaired;
+use gotrace::rewrite::{Change, Repaired};
 use gotrace::wire::{Batch, Chunk, Contents, EventType, Record};
+use std::hash::{BuildHasher as _, RandomState};
 
 /// A made-up event can be told from others.
 #[test]
@@ -81,14 +83,11 @@ fn records(bytes: &[u8]) -> u64 {
 #[test]
 fn cut_traces_are_repaired() {
     let traces: Vec<(String, Vec<u8>)> = today().map(|f| (f.name.clone(), f.bytes())).collect();
-    let mut random = 0x2545_f491_4f6c_dd1du64;
+    let mut random = Random::new();
     let (mut whole, mut kept, mut made_up) = (0, 0, 0);
     for n in 0..cases(60) {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
         let (name, trace) = &traces[n as usize % traces.len()];
-        let cut = 16 + (random % (trace.len() as u64 - 15)) as usize;
+        let cut = 16 + (random.next() % (trace.len() as u64 - 15)) as usize;
         let bytes = &trace[..cut];
         let repaired =
             check(bytes, Trust::Program).unwrap_or_else(|e| panic!("{name} cut at {cut}: {e}"));
@@ -101,10 +100,43 @@ fn cut_traces_are_repaired() {
     assert!(made_up * 10 <= whole, "{made_up} of {whole}");
 }
 
+/// Where the end of a stop of the world is lost, the world has started before it is stopped again.
+#[test]
+fn a_world_that_is_stopped_again_was_started() {
+    let bytes = &fixture("http-go1.27").bytes()[..315_579];
+    let repaired = check(bytes, Trust::Program).unwrap();
+    let started = repaired.changes.iter().filter(|change| {
+        let Change::MadeUp(what) = change else {
+            return false;
+        };
+        what.event == Some("STWEnd") && what.goroutine.map(|id| id.get()) == Some(45)
+    });
+    assert_eq!(started.count(), 1);
+}
+
+/// A generation of samples alone says nothing of goroutines and procs: the next one may.
+#[test]
+fn states_are_learned_behind_a_generation_of_samples() {
+    let bytes = fixture("profile-go1.23").bytes();
+    // Two batches change places.
+    let damage =
+        Damage::from_random([11, 8_652_984_342_583_378_952, 10_293_002_747_602_427_904, 0]);
+    let damaged = damage.apply(&bytes);
+    check(&damaged, Trust::Nothing).unwrap();
+}
+
 /// Numbers that follow from a first one (xorshift).
 struct Random(u64);
 
 impl Random {
+    /// The same in every run, and with `GOTRACE_CASES` others in each.
+    fn new() -> Random {
+        Random(match std::env::var_os("GOTRACE_CASES") {
+            Some(_) => RandomState::new().hash_one(()) | 1,
+            None => 0x2545_f491_4f6c_dd1d,
+        })
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -119,7 +151,7 @@ impl Random {
 #[test]
 fn damaged_traces_are_repaired() {
     let traces: Vec<(String, Vec<u8>)> = today().map(|f| (f.name.clone(), f.bytes())).collect();
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut random = Random::new();
     for n in 0..u64::from(cases(200)) {
         // Each fixture meets each kind in time: there are 11 of these.
         let (name, trace) = &traces[(n + n / 11) as usize % traces.len()];
@@ -152,6 +184,39 @@ fn damaged_traces_are_repaired() {
         };
         check(&bytes, Trust::Nothing).unwrap_or_else(|e| panic!("{n}, {name}, {what}: {e}"));
     }
+}
+
+/// The reader of the toolchain that `GO` names, of whatever version from 1.22 on, accepts repaired traces of
+/// the versions that it knows: its own `go tool trace` reads them. For an older one than the other tests take:
+///
+/// ```text
+/// GO=.../go1.22.10/bin/go GOTRACE_CASES=300 cargo test --test reading -- repair::tools_of_any_version
+/// ```
+#[test]
+fn tools_of_any_version_accept_what_is_repaired() {
+    let Some(tool) = TraceTool::find() else {
+        return;
+    };
+    let traces = today().filter(|fixture| fixture.go_version <= tool.minor);
+    let traces: Vec<(String, Vec<u8>)> = traces.map(|f| (f.name.clone(), f.bytes())).collect();
+    let mut random = Random::new();
+    let mut judged = 0;
+    for n in 0..u64::from(cases(traces.len() as u32)) {
+        let (name, trace) = &traces[n as usize % traces.len()];
+        // Cut, and each other accident in turn.
+        let kind = (n / traces.len() as u64) % 9;
+        let accident = Accident::from_random([kind, random.next(), random.next(), 0]);
+        let (out, repaired) = repair(&accident.apply(trace).bytes).unwrap();
+        if repaired.written.events == 0 {
+            continue;
+        }
+        if let Err(why) = tool.read(&out) {
+            panic!("{n}, {name}, {accident:?}: Go 1.{}: {why}", tool.minor);
+        }
+        judged += 1;
+    }
+    println!("Go 1.{} accepts {judged} repaired traces", tool.minor);
+    assert!(judged > 0);
 }
 
 /// Traces in which something is wrong, and what is left of them.

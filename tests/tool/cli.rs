@@ -467,6 +467,29 @@ fn a_closed_pipe_ends_quietly() {
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
 }
 
+/// Who reads only the beginning of what a check says gets its status all the same: 1 of a trace that is
+/// damaged, and 4 of traces that end early.
+#[test]
+fn a_verdict_is_given_to_a_closed_pipe() {
+    let fault = |name| common::fixtures_dir().join("faults").join(name);
+    let (damaged, early) = (
+        fault("f05-region-misuse-1.27.trace"),
+        fault("f01-killed-1.27-panic.trace"),
+    );
+    let sound = fixture("gc-go1.27").path;
+    for (args, files, status) in [
+        (&["check"][..], [&sound, &damaged], 1),
+        (&["check", "--json"], [&sound, &early], 4),
+        (&["assert", "events < 2", "--trace"], [&sound, &sound], 3),
+    ] {
+        // Nobody reads any of it.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = gotrace(args).args(files).stdout(writer).output().unwrap();
+        assert_eq!(Run::of(output).status, status, "{args:?}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_an_error() {

@@ -1,8 +1,12 @@
 //! `gotrace repair` and `gotrace recover --repair`.
 
 use crate::common::fixtures_dir;
-use crate::common::tool::{Run, directory, gzip, run, run_with_input};
+use crate::common::go::Go;
+use crate::common::tool::{Run, directory, gotrace, gzip, run, run_with_input, wait_for};
+use gotrace::wire::Chunk;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(fixtures_dir().join(name)).unwrap()
@@ -194,7 +198,6 @@ fn clocks_are_corrected_on_request() {
 #[test]
 fn a_generation_in_progress_is_recovered_in_one_go() {
     use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
-    use gotrace::wire::Chunk;
     let dir = directory("a_generation_in_progress_is_recovered_in_one_go");
     let bytes = fixture("flight-go1.27.trace");
     let trace = gotrace::Trace::new(&bytes).unwrap();
@@ -241,6 +244,44 @@ fn a_generation_in_progress_is_recovered_in_one_go() {
         after.0 > before.0 && after.1 == before.1 + 1,
         "{before:?} {after:?}"
     );
+}
+
+/// A region that is closed is told with the other one, and with where both are in the program.
+#[test]
+fn a_closed_region_is_told_with_both_regions_and_their_stacks() {
+    let dir = directory("a_closed_region_is_told_with_both_regions_and_their_stacks");
+    let (file, out) = (
+        fixtures_dir().join("faults/f05-region-misuse-1.27.trace"),
+        dir.join("out"),
+    );
+    let says = [
+        r#"goroutine 1 ends region "a" of task 0 while region "b" of task 0 is its innermost"#,
+        "exotic/main.go:107",
+        "exotic/main.go:106",
+        "exotic/main.go:108",
+    ];
+    let text = |run: Run| {
+        for says in says {
+            assert!(run.stderr.contains(says), "{says}: {}", run.stderr);
+        }
+    };
+    text(run(arguments(&["check", "--lenient"], &[&file])));
+    text(run(arguments(&["repair"], &[&file, &out])));
+    let region = |value: &serde_json::Value| {
+        assert_eq!(value["goroutine"], 1);
+        assert_eq!(value["innermost"]["name"], "b");
+        assert_eq!(value["innermost"]["began"][0]["line"], 107);
+        assert_eq!(value["ending"]["name"], "a");
+        assert_eq!(value["ending"]["began"][0]["line"], 106);
+        assert_eq!(value["ends"][0]["line"], 108);
+        assert_eq!(value["ends"][0]["func"], "main.main");
+    };
+    let checked = run(arguments(&["check", "--lenient", "--json"], &[&file])).json();
+    region(&checked[0]["errors"][0]["region"]);
+    let repaired = run(arguments(&["repair", "--json"], &[&file, &out])).json();
+    assert_eq!(repaired[0]["changes"][0]["change"], "region-closed");
+    region(&repaired[0]["changes"][0]);
+    sound(&out);
 }
 
 #[test]
@@ -305,4 +346,147 @@ fn a_trace_becomes_one_of_another_version() {
     assert_eq!(old.status, 2);
     let same = run(arguments(&["convert", "--to", "1.22"], &[&file, &file]));
     assert_eq!(same.status, 1);
+}
+
+/// What is left of a recorder that was killed over this input, once it has all of that, or for a live one
+/// after so many batches: the generation in progress repaired by itself, and with those before it in one go.
+fn killed_recorder(
+    dir: &Path,
+    name: &str,
+    feed: impl FnOnce(std::process::ChildStdin),
+    until: impl Fn(gotrace::recorder::Status) -> bool,
+) -> [Vec<u8>; 2] {
+    let [arena, whole, last, repaired, one_go] = ["arena", "whole", "last", "repaired", "one"]
+        .map(|what| dir.join(format!("{name}.{what}")));
+    let mut recorder = gotrace(arguments(
+        &[
+            "record",
+            "--max-bytes",
+            "64MiB",
+            "--min-age",
+            "1h",
+            "--arena",
+        ],
+        &[&arena, Path::new("-")],
+    ))
+    .stdin(Stdio::piped())
+    .current_dir(dir)
+    .spawn()
+    .unwrap();
+    feed(recorder.stdin.take().unwrap());
+    wait_for(|| {
+        let Ok(arena) = std::fs::read(&arena) else {
+            return false;
+        };
+        gotrace::recorder::FlightRecorder::recover(&arena).is_ok_and(|r| until(r.status()))
+    });
+    recorder.kill().unwrap();
+    recorder.wait().unwrap();
+
+    // There need not be a generation that is complete: then there is no trace besides.
+    run(arguments(
+        &["recover", "--incomplete"],
+        &[&last, &arena, &whole],
+    ));
+    let by_itself = run(arguments(&["repair"], &[&last, &repaired]));
+    assert_eq!(by_itself.status, 0, "{name}: {}", by_itself.stderr);
+    let recovered = run(arguments(&["recover", "--repair"], &[&arena, &one_go]));
+    assert_eq!(recovered.status, 0, "{name}: {}", recovered.stderr);
+    [repaired, one_go].map(|path| {
+        sound(&path);
+        std::fs::read(&path).unwrap()
+    })
+}
+
+/// A recorder that is killed in the middle of a generation leaves traces that Go's reader accepts, wherever
+/// that was.
+#[test]
+fn what_a_killed_recorder_leaves_is_repaired() {
+    let Some(go) = Go::find() else { return };
+    let mut serve = go.reference().serve();
+    let mut judge = |name: &str, traces: [Vec<u8>; 2]| {
+        traces.map(|bytes| {
+            let verdict = serve.verdict(&bytes);
+            assert_eq!(verdict.error, None, "{name}");
+            verdict.events
+        })
+    };
+    let dir = directory("what_a_killed_recorder_leaves_is_repaired");
+    for name in [
+        "http-go1.22",
+        "alloc-go1.23",
+        "syscalls-go1.25",
+        "flight-go1.27",
+        "cgo-go1.27",
+    ] {
+        let bytes = fixture(&format!("{name}.trace"));
+        let trace = gotrace::Trace::new(&bytes).unwrap();
+        let batches: Vec<_> = trace
+            .batches()
+            .filter_map(|chunk| match chunk.unwrap() {
+                Chunk::Batch(batch) => Some(batch),
+                Chunk::EndOfGeneration(_) => None,
+            })
+            .collect();
+        // Near the beginning, in the middle, and near the end: in a batch that others of its generation are
+        // before.
+        for at in [2, batches.len() / 2, batches.len() - 2] {
+            let number = |at: usize| batches[at].head.generation;
+            let at = (1..=at)
+                .rev()
+                .find(|at| number(at - 1) == number(*at))
+                .unwrap();
+            let expected = (0..at)
+                .filter(|before| number(*before) == number(at))
+                .count() as u64;
+            let cut = (batches[at].offset.0 + batches[at].end().0) as usize / 2;
+            let name = format!("{name}-{at}");
+            let (pause, paused) = std::sync::mpsc::channel::<()>();
+            let traces = killed_recorder(
+                &dir,
+                &name,
+                |mut input| {
+                    let bytes = bytes[..cut].to_vec();
+                    // The input stays open: the program has not ended.
+                    std::thread::spawn(move || {
+                        input.write_all(&bytes).unwrap();
+                        let _ = paused.recv();
+                    });
+                },
+                |status| status.progress.is_some_and(|p| p.batches >= expected),
+            );
+            drop(pause);
+            let [by_itself, one_go] = judge(&name, traces);
+            assert!(
+                one_go >= by_itself && by_itself > 2,
+                "{name}: {by_itself} {one_go}"
+            );
+        }
+    }
+
+    // A program that goes on.
+    let program = go.build("live", "repair-live");
+    for (name, batches) in [("live-early", 3), ("live-late", 10)] {
+        let mut traced = None;
+        let traces = killed_recorder(
+            &dir,
+            name,
+            |input| {
+                let child = Command::new(&program)
+                    .args(["60000", "-"])
+                    .stdout(input)
+                    .spawn();
+                traced = Some(child.unwrap());
+            },
+            |status| status.progress.is_some_and(|p| p.batches >= batches),
+        );
+        let mut traced = traced.unwrap();
+        traced.kill().unwrap();
+        traced.wait().unwrap();
+        let [by_itself, one_go] = judge(name, traces);
+        assert!(
+            one_go >= by_itself && by_itself > 2,
+            "{name}: {by_itself} {one_go}"
+        );
+    }
 }

@@ -159,7 +159,8 @@ pub fn run(args: Args) -> Result {
     let filter = args.filter.of("assert");
     let progress = Progress::new(&files, false);
     let several = files.len() > 1;
-    let mut out = table::printer(&table::Options::for_programs(args.json, args.csv), several);
+    let format = table::Options::for_programs(args.json, args.csv);
+    let mut out = table::printer(&format, several).of_verdict();
     let work = |file: &PathBuf| -> Result<(Judged, Option<Metrics>)> {
         let (metrics, failure) = figures::read(file, &args.reading, &filter, &progress)?;
         let judged = judge(file, &conditions, &metrics, failure);

@@ -9,7 +9,7 @@ use super::output::{self, EndingJson, Failure, Result};
 use super::parallel;
 use super::progress::Progress;
 use gotrace::generation::Ending;
-use gotrace::reader::{Item, Losses};
+use gotrace::reader::{Item, Losses, RegionClosing};
 use serde::Serialize;
 use std::io::Write;
 use std::num::NonZero;
@@ -93,11 +93,14 @@ struct Damage {
     error: String,
     /// Bytes from the start of the trace, if the error is about the trace.
     offset: Option<u64>,
+    /// With --lenient, of a region that was closed: the two regions, where they began, and where the one
+    /// around it ends.
+    region: Option<RegionClosing>,
 }
 
 pub fn run(args: Args) -> Result {
     let progress = Progress::new(&args.files, false);
-    let mut out = output::styled();
+    let mut out = output::verdict(output::styled());
     let mut failed: Option<Failure> = None;
     let work = |file: &PathBuf| check(file, &args, &progress);
     parallel::in_order(&args.files, args.threads, work, |file, report| -> Result {
@@ -168,6 +171,16 @@ pub fn run(args: Args) -> Result {
 impl Report {
     /// Adds what is wrong, if not too much is.
     fn add(&mut self, file: &Path, error: String, offset: Option<u64>) {
+        self.add_with(file, error, offset, None);
+    }
+
+    fn add_with(
+        &mut self,
+        file: &Path,
+        error: String,
+        offset: Option<u64>,
+        region: Option<RegionClosing>,
+    ) {
         if self.errors.len() as u64 >= MOST && self.losses.is_none() {
             self.more_errors += 1;
             return;
@@ -175,7 +188,11 @@ impl Report {
         if self.at_once {
             output::report(&Failure::file(file, &error));
         }
-        self.errors.push(Damage { error, offset });
+        self.errors.push(Damage {
+            error,
+            offset,
+            region,
+        });
     }
 
     /// What was found says nothing of the file, but what was printed already stays.
@@ -203,7 +220,7 @@ fn check(file: &Path, args: &Args, progress: &Progress) -> Report {
     report.at_once = !args.json && args.files.len() == 1 && (args.keep_going || args.lenient);
     let result = Source::open(file, &args.memory, progress).and_then(|mut source| {
         if args.lenient {
-            return read_leniently(file, source, progress, &mut report);
+            return read_leniently(file, source, args.json, progress, &mut report);
         }
         let threads = parallel::threads(args.threads) / args.files.len().max(1);
         if let Source::Mapped(mapped) = &source
@@ -288,7 +305,13 @@ fn read(
 }
 
 /// Reads all that can be read.
-fn read_leniently(file: &Path, source: Source, progress: &Progress, report: &mut Report) -> Result {
+fn read_leniently(
+    file: &Path,
+    source: Source,
+    json: bool,
+    progress: &Progress,
+    report: &mut Report,
+) -> Result {
     let mut source = Some(source);
     let mut items = Items::new(file, &mut source)?;
     let mut findings = Findings::default();
@@ -305,7 +328,16 @@ fn read_leniently(file: &Path, source: Source, progress: &Progress, report: &mut
                 continue;
             }
         } else if let Some((text, offset)) = findings.describe(&item) {
-            report.add(file, text, Some(offset));
+            let region = match item {
+                Item::RegionClosed(_, closing) => Some(closing.clone()),
+                _ => None,
+            };
+            let text = match &region {
+                // Programs get the stacks as such.
+                Some(closing) if json => closing.to_string(),
+                _ => text,
+            };
+            report.add_with(file, text, Some(offset), region);
             continue;
         }
         let offset = items.uncounted();

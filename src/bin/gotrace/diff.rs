@@ -159,7 +159,7 @@ fn profile(
 
 /// How many rows there are without --top and --all, if not all is found: those of which nothing is.
 fn print(args: &Args, comparison: &Comparison) -> Result {
-    let mut out = output::styled();
+    let mut out = output::verdict(output::styled());
     let (a, b) = comparison.traces;
     let show_all =
         args.output.all || !args.output.is_text() || comparison.method == Method::Nothing;

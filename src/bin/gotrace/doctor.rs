@@ -147,7 +147,8 @@ pub fn run(args: Args) -> Result {
     }
     let filter = args.filter.of("doctor");
     let progress = Progress::new(&args.files, false);
-    let mut out = table::printer(&table::Options::for_programs(args.json, args.csv), false);
+    let format = table::Options::for_programs(args.json, args.csv);
+    let mut out = table::printer(&format, false).of_verdict();
     let work = |file: &PathBuf| look(file, &args, &limits, &filter, &progress);
     let mut worst = None;
     let mut failures = Failures::default();

@@ -80,7 +80,7 @@ impl Findings {
     /// An item in words and where it is, if it is no event of the trace, and if not too many came before.
     pub fn describe(&mut self, item: &Item<'_>) -> Option<(String, u64)> {
         let kind = match item {
-            Item::MadeUp(..) => 0,
+            Item::MadeUp(..) | Item::RegionClosed(..) => 0,
             Item::LeftOut(..) => 1,
             Item::Gap(_) => 2,
             Item::Incomplete(_) | Item::NewTrace(_) => 3,
@@ -96,6 +96,7 @@ impl Findings {
                 let text = format!("made up, because {error}: {}", event.line());
                 (text, error.offset().0)
             }
+            Item::RegionClosed(_, closing) => (format!("{closing:#}"), closing.error.offset().0),
             Item::LeftOut(event, error) => {
                 let text = format!("left out, because {error}: {}", event.line());
                 (text, error.offset().0)
@@ -163,11 +164,12 @@ pub fn would_give(bytes: &[u8], events: u64) -> Option<String> {
     }
     let s = |n: u64| if n == 1 { "" } else { "s" };
     Some(format!(
-        "--lenient gives {} event{} of {generations} generation{}; {} byte{} are lost",
+        "--lenient gives {} event{} of {generations} generation{}; {} byte{} {} lost",
         losses.events,
         s(losses.events),
         s(generations),
         losses.bytes_lost,
         s(losses.bytes_lost),
+        if losses.bytes_lost == 1 { "is" } else { "are" },
     ))
 }

@@ -348,6 +348,32 @@ pub fn styled() -> impl Write {
     BufWriter::new(anstream::stdout().lock())
 }
 
+/// Standard output of a command whose exit status is its answer, as that of `check` is: it is found out and
+/// given even if nobody reads the output to its end, as in `gotrace check ... | head -1`.
+pub fn verdict(out: impl Write) -> impl Write {
+    Unread(out)
+}
+
+/// Takes what nobody reads any more as written.
+struct Unread<W>(W);
+
+fn unless_unread<T>(result: io::Result<T>, otherwise: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(otherwise),
+        result => result,
+    }
+}
+
+impl<W: Write> Write for Unread<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_unread(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_unread(self.0.flush(), ())
+    }
+}
+
 /// Prints a value as a line of JSON.
 pub fn json_line(out: &mut impl Write, value: &impl serde::Serialize) -> Result {
     Ok(gotrace::export::json::line(value, out)?)

@@ -249,7 +249,7 @@ fn report(args: &Args, repaired: &Repaired) -> Result {
     }
     const SHOWN: usize = 20;
     for change in repaired.changes.iter().take(SHOWN) {
-        note(change);
+        note(format_args!("{change:#}"));
     }
     let hidden = repaired.changes.len().saturating_sub(SHOWN) as u64 + repaired.more_changes;
     if hidden > 0 {
@@ -273,6 +273,13 @@ fn report(args: &Args, repaired: &Repaired) -> Result {
         losses.left_out.saturating_add(written.left_out),
         losses.bytes_lost,
     ));
+    if repaired.losses.is_nothing() {
+        // Nothing is wrong with it, and yet it is not the same: only in another format.
+        note(format_args!(
+            "{name}: nothing is wrong with it: today's format has no place for some of what a trace of \
+             before Go 1.22 says, such as what happens on no thread"
+        ));
+    }
     if let Some(other) = &repaired.another_trace {
         let at = args.memory.begins_at().saturating_add(other.offset.0);
         note(format_args!(

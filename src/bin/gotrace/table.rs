@@ -468,6 +468,14 @@ pub fn printer(options: &Options, several: bool) -> Printer {
     }
 }
 
+impl Printer {
+    /// The same for a command whose exit status is its answer: see [`output::verdict`].
+    pub fn of_verdict(mut self) -> Printer {
+        self.out = Box::new(output::verdict(self.out));
+        self
+    }
+}
+
 impl<W: Write> Printer<W> {
     pub fn options(&self) -> &Options {
         &self.options

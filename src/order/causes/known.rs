@@ -3,7 +3,7 @@
 use super::super::{Epoch, Fault, Scheduler, Sequence, Thread, full};
 use super::{CORRECTED, LONG_AGO, Made, Plan, THREAD};
 use crate::error::Table;
-use crate::ids::{GoId, ProcId};
+use crate::ids::GoId;
 use crate::tables::{NIL, Storage};
 use crate::wire::{GoStatus, ProcStatus};
 
@@ -50,16 +50,6 @@ impl<S: Storage> Scheduler<S> {
             known.thread = thread;
             if let Some(thread) = self.threads.get_mut(thread) {
                 thread.bind_go(id, go);
-            }
-        }
-    }
-
-    pub(super) fn bind_proc_to(&mut self, proc: u32, thread: u32) {
-        let id = self.procs.id(proc).and_then(ProcId::new);
-        if let Some(known) = self.procs.get_mut(proc) {
-            known.owner = thread;
-            if let Some(thread) = self.threads.get_mut(thread) {
-                (thread.proc, thread.proc_slot) = (id, proc);
             }
         }
     }

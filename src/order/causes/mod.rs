@@ -8,7 +8,7 @@
 mod known;
 mod toward;
 
-use super::{Collector, Epoch, Fault, Scheduler};
+use super::{Collector, Epoch, Fault, Node, Outcome, Scheduler, Verdict};
 use crate::error::ErrorKind;
 use crate::event::Raw;
 use crate::generation::Tables;
@@ -22,12 +22,37 @@ use crate::wire::{EventType, GoStatus, Pieces, ProcStatus, Span, TimedEvent};
 pub(crate) enum Cause {
     /// This event on the thread in this slot; [`NIL`] is none.
     Event(TimedEvent, u32),
-    /// On the same thread, the end of the innermost region, of this task and name.
-    RegionEnd(u64, Span),
+    /// On the same thread, the end of the innermost region.
+    RegionEnd(Misnested),
     /// Nothing: the model was corrected in what is no event. The event is to be tried again.
     Corrected,
     /// Nothing makes it possible, or nothing is needed any more: it is to be left out.
     None,
+}
+
+/// A region ends that is not the innermost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Misnested {
+    pub(crate) innermost: OpenRegion,
+    pub(crate) ending: OpenRegion,
+}
+
+/// A region of a goroutine, and the stack on which it began if that is known, or 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenRegion {
+    pub(crate) task: u64,
+    pub(crate) name: Span,
+    pub(crate) began: u64,
+}
+
+impl OpenRegion {
+    const fn of(node: &Node) -> OpenRegion {
+        OpenRegion {
+            task: node.id,
+            name: node.name,
+            began: node.stack,
+        }
+    }
 }
 
 /// What was made up so far: all that is needed besides what the trace has.
@@ -94,14 +119,14 @@ impl<S: Storage> Scheduler<S> {
     /// Whether an event contradicts what is known in a way that the model finds out when it has changed
     /// already, or not at all: as where parts of a trace are missing. Where the event's own arguments are
     /// the lesser evidence, they are corrected.
-    pub(crate) fn look_ahead(&mut self, raw: &mut Raw, slot: u32) -> Result<(), Fault> {
+    pub(crate) fn look_ahead(&mut self, raw: &mut Raw, slot: u32) -> Outcome {
         let damaged = self.damaged;
         let [id, ..] = raw.event.args;
         match raw.event.ty {
             EventType::PROC_STEAL => {
                 let found = self.procs.find(id).unwrap_or(NIL);
                 let Some(proc) = self.procs.get(found).copied() else {
-                    return Ok(());
+                    return Ok(Verdict::Pass);
                 };
                 if proc.status == ProcStatus::SYSCALL {
                     match self.holder(id, found) {
@@ -162,9 +187,19 @@ impl<S: Storage> Scheduler<S> {
                     return super::fault(ErrorKind::GoStatusMismatch, id);
                 }
             }
+            // There is one world: where it is stopped, it must have started before.
+            EventType::STW_BEGIN if damaged && self.who_stopped().is_some() => {
+                return Ok(Verdict::Wait);
+            }
             _ => {}
         }
-        Ok(())
+        Ok(Verdict::Pass)
+    }
+
+    /// A goroutine that stopped the world: its id and its slot.
+    fn who_stopped(&self) -> Option<(u64, u32)> {
+        let (id, _) = self.goroutines.entries().find(|(_, go)| go.range != NIL)?;
+        Some((id, self.goroutines.find(id)?))
     }
 
     /// What must come before the record in `raw`, of the thread in `slot`, which the model does not let
@@ -417,13 +452,15 @@ impl<S: Storage> Scheduler<S> {
             }
             EventType::STW_BEGIN => {
                 first!(self.own_or_none(slot, epoch, made));
-                match self
-                    .running_slot(slot)
-                    .and_then(|go| self.goroutines.get(go))
-                {
-                    Some(go) if go.range != NIL => on(slot, EventType::STW_END),
-                    _ => IMPOSSIBLE,
-                }
+                let Some((id, go)) = self.who_stopped() else {
+                    return IMPOSSIBLE;
+                };
+                let thread = match self.runner(id, go) {
+                    Some(thread) => thread,
+                    None => self.made_up_thread(made)?,
+                };
+                first!(self.run(go, thread, epoch, made));
+                on(thread, EventType::STW_END)
             }
             EventType::USER_TASK_BEGIN => {
                 first!(self.own_or_none(slot, epoch, made));
@@ -549,7 +586,10 @@ impl<S: Storage> Scheduler<S> {
             let node = self.nodes.get(num::index(at))?;
             if node.id == task && (node.name == name || input.bytes(node.name) == input.bytes(name))
             {
-                return Some(Cause::RegionEnd(innermost.id, innermost.name));
+                return Some(Cause::RegionEnd(Misnested {
+                    innermost: OpenRegion::of(innermost),
+                    ending: OpenRegion::of(node),
+                }));
             }
             at = node.next;
         }

@@ -65,9 +65,14 @@ impl<S: Storage> Scheduler<S> {
             _ => match self.runner(id, go) {
                 Some(thread) => self.stop_on(thread, epoch, made),
                 None => {
-                    // It runs where nobody knows: that is there.
+                    // It runs where nobody knows: from now on, there.
                     let thread = self.made_up_thread(made)?;
                     first!(self.stop_on(thread, epoch, made));
+                    if let Some(status @ GoStatus::RUNNING) = self.go_status_of(go) {
+                        let on = ThreadId::raw(self.thread_id(thread));
+                        let status = event(EventType::GO_STATUS, id, on, u64::from(status.0));
+                        return Ok(Some(Cause::Event(status, thread)));
+                    }
                     self.bind_go_to(go, thread);
                     CORRECTED
                 }
@@ -250,11 +255,12 @@ impl<S: Storage> Scheduler<S> {
                 Ok(Some(Cause::Event(steal, thread)))
             }
             (_, Some(thread)) => self.unbind_proc(thread),
-            (Some(ProcStatus::RUNNING | ProcStatus::SYSCALL), None) => {
+            (Some(status @ (ProcStatus::RUNNING | ProcStatus::SYSCALL)), None) => {
+                // As with a goroutine of which nobody knows where it runs.
                 let thread = self.made_up_thread(made)?;
                 first!(self.idle_on(thread, epoch, made));
-                self.bind_proc_to(proc, thread);
-                CORRECTED
+                let status = event(EventType::PROC_STATUS, id, u64::from(status.0), 0);
+                Ok(Some(Cause::Event(status, thread)))
             }
             // Nothing was known of it.
             (Some(_), None) => {

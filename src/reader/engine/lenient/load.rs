@@ -69,7 +69,8 @@ impl<S: Storage> Engine<S, Lenient> {
         };
         self.complete(input, number, tail, &loading)?;
         self.fill_frontier(input)?;
-        if self.first == 0 && self.frontier.len() > 0 {
+        // States are learned in the first generation of which an event of a thread is given.
+        if self.frontier.len() > 0 && (self.first == 0 || self.timed_given() == 0) {
             self.first = self.number;
         }
         self.read = self.read.saturating_add(1);
@@ -78,13 +79,24 @@ impl<S: Storage> Engine<S, Lenient> {
         Ok(())
     }
 
+    /// How many events of threads were given of this trace, or made up.
+    fn timed_given(&self) -> u64 {
+        let losses = &self.mode.losses;
+        let given = losses.events.saturating_add(losses.made_up);
+        let others = self.syncs.saturating_add(self.mode.others_given);
+        given.saturating_sub(others)
+    }
+
     /// Forgets the last generation.
     fn forget(&mut self) {
+        let samples = num::wide(self.samples_given);
+        self.mode.others_given = self.mode.others_given.saturating_add(samples);
         self.clear();
         let state = &mut self.mode;
         state.torn.clear();
         state.refused = None;
         (state.bounded, state.vetted, state.scanned) = (false, false, false);
+        self.scheduler.forget_stacks();
         // Names of open tasks and regions are kept.
         let old = mem::take(&mut state.names);
         if old.is_empty() {
@@ -290,6 +302,8 @@ impl<S: Storage> Engine<S, Lenient> {
         self.mode.made = Made::NONE;
         self.mode.names.clear();
         self.mode.last_batch = None;
+        let losses = &self.mode.losses;
+        self.mode.others_given = losses.events.saturating_add(losses.made_up);
         self.frequency = Frequency::from_hertz(0);
         self.last_time = Time(0);
         (self.number, self.first, self.syncs) = (0, 0, 0);

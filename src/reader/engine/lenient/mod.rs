@@ -12,7 +12,7 @@ use crate::generation::Gathered;
 use crate::generation::{Finder, Part, Tables, Tail};
 use crate::ids::{GenerationId, Offset};
 use crate::order::{Epoch, Fault, Further, Made, Scheduler, Verdict};
-use crate::reader::lenient::{Gap, Incomplete, Item, Lenient, Losses, NewTrace};
+use crate::reader::lenient::{Gap, Incomplete, Item, Lenient, Losses, NewTrace, RegionClosing};
 use crate::reader::merge::Ready;
 use crate::tables::{NIL, Storage};
 use crate::time::{Time, Timestamp};
@@ -38,6 +38,8 @@ pub(in crate::reader) enum Found {
     /// An event, as a strict one does.
     Event,
     MadeUp(Error),
+    /// The same of the end of a region, of which [`State::closing`] says more.
+    RegionClosed(Error),
     LeftOut(Error),
     Note(Note),
 }
@@ -82,6 +84,8 @@ pub struct State {
     forcing: Option<Forcing>,
     pub(in crate::reader) found: Found,
     raw: Raw,
+    /// The region closed last.
+    closing: Option<RegionClosing>,
     made: Made,
     /// The piece [`Span::NAMES`] of the input.
     pub(in crate::reader) names: Vec<u8>,
@@ -102,6 +106,8 @@ pub struct State {
     lacking: Option<Incomplete>,
     /// The time of the last batch found, and whether a gap followed.
     last_batch: Option<(Timestamp, bool)>,
+    /// How many events were given that are none of a thread: samples, and all of other traces before.
+    others_given: u64,
     pub(in crate::reader) losses: Losses,
 }
 
@@ -130,6 +136,7 @@ impl State {
                     len: 0,
                 },
             },
+            closing: None,
             made: Made::NONE,
             names: Vec::new(),
             torn: Vec::new(),
@@ -141,6 +148,7 @@ impl State {
             failed: false,
             lacking: None,
             last_batch: None,
+            others_given: 0,
             losses: Losses::NONE,
         }
     }
@@ -357,6 +365,10 @@ impl<S: Storage> Engine<S, Lenient> {
         match self.mode.found {
             Found::Event => Item::Event(self.event(input)),
             Found::MadeUp(error) => Item::MadeUp(other(), error),
+            Found::RegionClosed(error) => match &self.mode.closing {
+                Some(closing) => Item::RegionClosed(other(), closing),
+                None => Item::MadeUp(other(), error),
+            },
             Found::LeftOut(error) => Item::LeftOut(other(), error),
             Found::Note(Note::Gap(gap)) => Item::Gap(gap),
             Found::Note(Note::Incomplete(lack)) => Item::Incomplete(lack),
@@ -402,7 +414,7 @@ impl<S: Storage> Engine<S, Lenient> {
         let one_more = |n: &mut u64| *n = n.saturating_add(1);
         match self.mode.found {
             Found::Event => {}
-            Found::MadeUp(_) => one_more(&mut losses.made_up),
+            Found::MadeUp(_) | Found::RegionClosed(_) => one_more(&mut losses.made_up),
             Found::LeftOut(_) => one_more(&mut losses.left_out),
             Found::Note(Note::Gap(gap)) => {
                 one_more(&mut losses.gaps);

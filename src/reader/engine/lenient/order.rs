@@ -4,16 +4,24 @@
 use super::super::{Engine, after};
 use super::{CANDIDATES, Forcing, Found, MOST_CAUSES, Nowhere, WINDOW, is_annotation, is_certain};
 use crate::error::{Error, ErrorKind, Table};
-use crate::event::Raw;
+use crate::event::{Event, Raw};
+use crate::ids::TaskId;
 use crate::num;
-use crate::order::{Cause, Epoch, Fault, Verdict};
-use crate::reader::lenient::Lenient;
+use crate::order::{Cause, Epoch, Fault, Misnested, OpenRegion, Verdict};
+use crate::reader::lenient::{ClosedRegion, Lenient, OwnedFrame, RegionClosing};
 use crate::reader::merge::{Cursor, Next};
 use crate::tables::{Full, NIL, Storage};
 use crate::time::Time;
 use crate::wire::{EventType, Pieces, TimedEvent};
 use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::mem;
+
+/// The frames of a stack of the generation; of 0 none.
+fn frames(event: &Event<'_, '_>, stack: u64) -> Vec<OwnedFrame> {
+    event.stack_of(stack).frames().map(OwnedFrame::of).collect()
+}
 
 impl<S: Storage> Engine<S, Lenient> {
     /// From now on, events come next only if they are hardly later than the earliest.
@@ -166,14 +174,7 @@ impl<S: Storage> Engine<S, Lenient> {
         };
         let (event, slot) = match cause {
             Cause::Event(event, slot) => (event, slot),
-            Cause::RegionEnd(task, name) => {
-                let id = self.tables.add_string_after(name).map_err(|full| {
-                    let kind = ErrorKind::TableFull(Table::Strings);
-                    Error::new(kind, full.capacity, self.start)
-                })?;
-                let event = TimedEvent::new(EventType::USER_REGION_END, 0, [task, id, 0, 0]);
-                (event, self.slot_of(forcing.cursor))
-            }
+            Cause::RegionEnd(misnested) => return self.close_region(input, misnested, forcing),
             Cause::Corrected => {
                 self.mode.forcing = Some(forcing);
                 return Ok(false);
@@ -190,6 +191,50 @@ impl<S: Storage> Engine<S, Lenient> {
             return Ok(false);
         }
         Ok(self.leave_out(&forcing))
+    }
+
+    /// Ends the innermost region, because one around it ends.
+    #[cold]
+    fn close_region(
+        &mut self,
+        input: &Pieces<'_>,
+        misnested: Misnested,
+        forcing: Forcing,
+    ) -> Result<bool, Error> {
+        let OpenRegion { task, name, .. } = misnested.innermost;
+        let id = self.tables.add_string_after(name).map_err(|full| {
+            let kind = ErrorKind::TableFull(Table::Strings);
+            Error::new(kind, full.capacity, self.start)
+        })?;
+        let event = TimedEvent::new(EventType::USER_REGION_END, 0, [task, id, 0, 0]);
+        let slot = self.slot_of(forcing.cursor);
+        if !self.make_up(input, event, slot, &forcing) {
+            return Ok(self.leave_out(&forcing));
+        }
+        let ends = self.cursors.get(num::index(forcing.cursor));
+        let ends = ends.map_or(0, |cursor| cursor.raw.arg(2));
+        let input = self.with_names(*input);
+        let event = Event {
+            raw: &self.mode.raw,
+            tables: &self.tables,
+            input,
+        };
+        let region = |region: OpenRegion| ClosedRegion {
+            task: TaskId::new(region.task),
+            name: String::from_utf8_lossy(input.bytes(region.name)).into_owned(),
+            began: frames(&event, region.began),
+        };
+        self.mode.closing = Some(RegionClosing {
+            goroutine: event.goroutine(),
+            innermost: region(misnested.innermost),
+            ending: region(misnested.ending),
+            ends: frames(&event, ends),
+            time: event.time(),
+            error: forcing.error,
+        });
+        self.mode.found = Found::RegionClosed(forcing.error);
+        self.mode.forcing = Some(forcing);
+        Ok(true)
     }
 
     fn slot_of(&self, cursor: u32) -> u32 {
