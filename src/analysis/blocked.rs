@@ -20,7 +20,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
-use super::convoys::Convoys;
+use super::convoys::{Convoy, Convoys};
 use super::histogram::Histogram;
 use super::names::{NameId, Names, StackRef};
 use super::states::{Goroutine, States, Stay, Visitor};
@@ -43,6 +43,7 @@ pub struct Blocked {
     longest: Vec<Wait>,
     most: usize,
     convoys: Convoys,
+    is_finished: bool,
 }
 
 /// A place in the program where goroutines wait: a function and line outside the runtime and what the
@@ -147,6 +148,12 @@ impl Place {
         self.convoy_windows > 0
     }
 
+    const fn follow(&mut self, convoy: &Convoy) {
+        self.handed_on = convoy.handed_on;
+        self.longest_chain = convoy.longest_chain;
+        self.convoy_windows = convoy.windows;
+    }
+
     fn advance(&mut self, time: Time) {
         let passed = time.since(self.since).max(0);
         if self.now > 0 {
@@ -224,6 +231,16 @@ impl Blocked {
             to.handed_on = to.handed_on.saturating_add(from.handed_on);
             to.longest_chain = to.longest_chain.max(from.longest_chain);
             to.convoy_windows = to.convoy_windows.saturating_add(from.convoy_windows);
+        }
+    }
+
+    /// The trace is over, and with it the last window.
+    fn finish_convoys(&mut self, states: &States) {
+        self.convoys.finish(states);
+        for (at, place) in self.places.iter_mut().enumerate() {
+            if place.state == GoState::Waiting {
+                place.follow(&self.convoys.at(states, at));
+            }
         }
     }
 
@@ -370,6 +387,9 @@ impl Visitor for Blocked {
                 stack,
                 waker: waker.map(|waker| (waker.id, waker.name)),
             };
+            if stay.open && !core::mem::replace(&mut self.is_finished, true) {
+                self.finish_convoys(states);
+            }
             let is_wait = !stay.open && stay.state == GoState::Waiting;
             let convoy = is_wait.then(|| {
                 self.convoys.add(states, at, stay, waker);
@@ -379,9 +399,7 @@ impl Visitor for Blocked {
                 place.advance(stay.to);
                 place.now = place.now.saturating_sub(1);
                 if let Some(convoy) = convoy {
-                    place.handed_on = convoy.handed_on;
-                    place.longest_chain = convoy.longest_chain;
-                    place.convoy_windows = convoy.windows;
+                    place.follow(&convoy);
                 }
                 if stay.counts {
                     if stay.open {
@@ -543,6 +561,8 @@ mod tests {
         // All but the first round, in which each waits for the first time.
         assert!(place.handed_on >= 6 * 19 - 6 && place.longest_chain >= 6 * 18);
         assert_eq!(place.times.len(), 6 * 20);
+        // So in a trace that is shorter than a window.
+        assert!(turns(6, 4, true).places()[0].is_convoy());
         // One goroutine that wakes all others is none, however many wait.
         let blocked = turns(6, 20, false);
         let place = blocked.places()[0];

@@ -19,6 +19,8 @@ pub(crate) struct Convoy {
     /// Windows in which at least 80 % of the waits were ended by a goroutine that had just waited here
     /// itself, in chains of ten and more, while on average three and more waited.
     pub(crate) windows: u64,
+    /// How long these are together, in nanoseconds: the last of a trace may be shorter.
+    pub(crate) time: i64,
     /// When the first of these begins.
     pub(crate) first: Option<Time>,
     /// The waits that ended in them, and how long these took, in nanoseconds.
@@ -41,15 +43,16 @@ struct Place {
 }
 
 impl Place {
-    /// With the window that began at `from`.
-    fn until_now(&self, from: Time) -> Convoy {
+    /// With the window that began at `from` and is so long.
+    fn with_window(&self, from: Time, length: i64) -> Convoy {
         let mut convoy = self.convoy;
         convoy.handed_on = convoy.handed_on.saturating_add(self.chained);
         convoy.longest_chain = convoy.longest_chain.max(self.longest);
         let in_a_row = self.chained.saturating_mul(5) >= self.waits.saturating_mul(4);
-        let queued = self.waited >= WINDOW.saturating_mul(QUEUE);
+        let queued = self.waited >= length.saturating_mul(QUEUE);
         if in_a_row && self.longest >= CHAIN && queued {
             convoy.windows = convoy.windows.saturating_add(1);
+            convoy.time = convoy.time.saturating_add(length);
             convoy.first = convoy.first.or(Some(from));
             convoy.waits = convoy.waits.saturating_add(self.waits);
             convoy.waited = convoy.waited.saturating_add(self.waited);
@@ -78,7 +81,7 @@ pub(crate) struct Convoys {
     touched: Vec<usize>,
     /// By slot.
     woken: Vec<Woken>,
-    windows: u64,
+    time: i64,
 }
 
 impl Convoys {
@@ -93,7 +96,7 @@ impl Convoys {
         let start = states.begin_time().unwrap_or(stay.to);
         let window = stay.to.since(start).div_euclid(WINDOW);
         if window != self.window {
-            self.close(start);
+            self.close(start, WINDOW);
             self.window = window;
         }
         let before = waker.and_then(|waker| {
@@ -138,41 +141,44 @@ impl Convoys {
         Time(start.0.saturating_add(from))
     }
 
-    /// A window is over.
-    fn close(&mut self, start: Time) {
+    /// A window of this length is over.
+    fn close(&mut self, start: Time, length: i64) {
         let from = self.from(start);
         let mut any = false;
         for at in self.touched.drain(..) {
             let Some(place) = self.places.get_mut(at) else {
                 continue;
             };
-            let convoy = place.until_now(from);
+            let convoy = place.with_window(from, length);
             any |= convoy.windows > place.convoy.windows;
             *place = Place {
                 convoy,
                 ..Place::default()
             };
         }
-        self.windows = self.windows.saturating_add(u64::from(any));
-    }
-
-    /// The trace is over: its last window counts, too.
-    pub(crate) fn finish(&mut self, states: &States) {
-        if let Some(start) = states.begin_time() {
-            self.close(start);
+        if any {
+            self.time = self.time.saturating_add(length);
         }
     }
 
-    /// How many windows had a convoy somewhere.
-    #[cfg(feature = "expressions")]
-    pub(crate) const fn windows(&self) -> u64 {
-        self.windows
+    /// The trace is over: its last window, which may be shorter, counts, too.
+    pub(crate) fn finish(&mut self, states: &States) {
+        if let Some(start) = states.begin_time() {
+            let length = states.last_time().since(self.from(start));
+            self.close(start, length.min(WINDOW));
+        }
     }
 
-    /// What was seen at a place until now, as if the window were over.
+    /// How long the windows are together, in nanoseconds, that had a convoy somewhere.
+    #[cfg(feature = "expressions")]
+    pub(crate) const fn time(&self) -> i64 {
+        self.time
+    }
+
+    /// What was seen at a place until now, as if nothing happened in what is left of the window.
     pub(crate) fn at(&self, states: &States, place: usize) -> Convoy {
-        let start = states.begin_time().unwrap_or(Time(0));
+        let from = self.from(states.begin_time().unwrap_or(Time(0)));
         let place = self.places.get(place);
-        place.map_or_else(Convoy::default, |place| place.until_now(self.from(start)))
+        place.map_or_else(Convoy::default, |place| place.with_window(from, WINDOW))
     }
 }

@@ -36,6 +36,25 @@ fn what_holds_is_success_and_what_does_not_is_status_3() {
 }
 
 #[test]
+fn assertions_as_csv() {
+    let gc = gc();
+    let words = ["gc.cycles > 1 && events > 10", r#"task("x").p99 < 1s"#];
+    let judged = run(["assert", "--csv", words[0], words[1], &gc]);
+    assert_eq!(judged.status, 3);
+    let text = judged.text();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("file,expression,ok,name,value,unit"));
+    let rows: Vec<&str> = lines.map(|line| line.strip_prefix(&*gc).unwrap()).collect();
+    assert_eq!(rows.len(), 3, "{text}");
+    assert!(rows[0].starts_with(",gc.cycles > 1 && events > 10,true,gc.cycles,"));
+    assert!(rows[1].starts_with(",gc.cycles > 1 && events > 10,true,events,"));
+    assert_eq!(
+        rows[2],
+        r#","task(""x"").p99 < 1s",false,"task(""x"").p99",,ns"#
+    );
+}
+
+#[test]
 fn expressions_are_checked_before_anything_is_read() {
     for (args, says) in [
         (

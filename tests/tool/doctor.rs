@@ -46,6 +46,25 @@ fn findings_as_json_limits_and_status() {
     let run0 = run(["doctor", "--json", &convoy, &healthy]);
     let objects = run0.json();
     assert_eq!((run0.status, objects.len()), (0, 2));
+    let csv = run(["doctor", "--csv", &convoy, &healthy]).ok();
+    let mut csv = csv::Reader::from_reader(&csv[..]);
+    let rows: Vec<csv::StringRecord> = csv.records().map(Result::unwrap).collect();
+    let found = objects[0]["findings"].as_array().unwrap();
+    assert_eq!(rows.len(), found.len());
+    for (row, finding) in rows.iter().zip(found) {
+        assert_eq!(row[0], convoy);
+        for (at, key) in [
+            (1, "severity"),
+            (2, "rule"),
+            (4, "measure"),
+            (10, "message"),
+        ] {
+            assert_eq!(finding[key], row[at], "{key}");
+        }
+        assert_eq!(finding["number"].to_string(), row[3]);
+        assert_eq!(finding["limit"].to_string(), row[5]);
+        assert_eq!(finding["stack"][0], row[9]);
+    }
     let finding = &objects[0]["findings"][0];
     assert_eq!(finding["rule"], "mutex-convoy");
     assert_eq!(finding["severity"], "error");

@@ -49,6 +49,24 @@ fn a_file_a_compressed_one_and_the_standard_output_are_the_same() {
     assert!(fewer.stdout.len() * 2 < written.len());
     let note = String::from_utf8_lossy(&fewer.stderr).into_owned();
     assert!(note.contains("have no track of their own"), "{note}");
+    // A part of it, as of every answer.
+    let part = |times: &[&str]| {
+        let command = gotrace(["export", "perfetto"])
+            .args(times)
+            .arg(&trace)
+            .arg("-")
+            .output();
+        command.expect("running gotrace")
+    };
+    let short = part(&["--from", "20ms", "--to", "30ms"]);
+    assert!(short.status.success() && short.stderr.is_empty());
+    assert!(short.stdout.len() > 1_000 && short.stdout.len() * 4 < written.len());
+    let nothing = part(&["--from", "1h"]);
+    let note = String::from_utf8_lossy(&nothing.stderr).into_owned();
+    assert!(
+        note.contains("nothing is in this part of the trace"),
+        "{note}"
+    );
 }
 
 #[test]

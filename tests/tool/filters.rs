@@ -195,6 +195,11 @@ fn filters_without_a_meaning_are_refused() {
             );
         }
     }
+    for filter in [["-g", "1"], ["--last", "1s"]] {
+        let refused = ask(&["top", "--once"], &filter, &trace);
+        let says = "as it runs: it takes no filters";
+        assert!(refused.status == 2 && refused.stderr.contains(says));
+    }
     for (command, filter, why) in [
         (
             &["at", "1ms"][..],

@@ -70,6 +70,7 @@ fn programs_get_the_same_rows() {
         &["regions"],
         &["regions", "--each"],
         &["gc", "--pauses"],
+        &["assert", "--list"],
     ] {
         let file = path("annotate-go1.25");
         let rows = ask(&[args, &["--json"]].concat(), &file).json();

@@ -88,6 +88,18 @@ pub enum Measure {
     Count,
 }
 
+impl Measure {
+    /// Its name, as in JSON: `per_second`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Measure::Nanoseconds => "nanoseconds",
+            Measure::Millionths => "millionths",
+            Measure::PerSecond => "per_second",
+            Measure::Count => "count",
+        }
+    }
+}
+
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(all(feature = "json", feature = "serde"), derive(serde::Serialize))]

@@ -353,8 +353,7 @@ impl Seen<'_> {
         else {
             return;
         };
-        let window = crate::analysis::convoys::WINDOW.unsigned_abs();
-        let time = convoy.windows.saturating_mul(window);
+        let time = convoy.time.unsigned_abs();
         let share = millionths(time.min(self.metrics.duration()), self.metrics.duration());
         let place = Place {
             at: convoy.first,
@@ -418,8 +417,12 @@ impl Seen<'_> {
                 function: forever.name,
                 stack: forever.stack,
             };
+            let waits = match forever.count {
+                1 => "it waits",
+                _ => "they wait",
+            };
             let message = format!(
-                "{} of {} can never go on: they wait for a nil channel or in an empty select, in {}",
+                "{} of {} can never go on: {waits} for a nil channel or in an empty select, in {}",
                 plural(forever.count, "goroutine"),
                 self.name(forever.name),
                 self.leaf(forever.stack)

@@ -23,17 +23,17 @@ impl Convoys {
         self.follow.finish(states);
     }
 
-    /// Windows with at least one convoy.
+    /// How long there was at least one convoy, in nanoseconds.
     #[cfg(feature = "expressions")]
-    pub(crate) const fn windows(&self) -> u64 {
-        self.follow.windows()
+    pub(crate) const fn time(&self) -> i64 {
+        self.follow.time()
     }
 
-    /// The convoy that was in the most windows: the function, and a stack.
+    /// The convoy that was there for the longest time: the function, and a stack.
     pub(crate) fn worst(&self, states: &States) -> Option<(NameId, Option<StackRef>, Convoy)> {
         let all = self.stacks.iter().enumerate();
         let all = all.map(|(at, stack)| (NameId::of_index(at), *stack, self.follow.at(states, at)));
-        let worst = all.max_by_key(|(.., convoy)| convoy.windows);
+        let worst = all.max_by_key(|(.., convoy)| convoy.time);
         worst.filter(|(.., convoy)| convoy.windows > 0)
     }
 }

@@ -380,9 +380,8 @@ impl Metrics {
                 return Quantity::share(timers, time.saturating_mul(procs));
             }
             Single::Convoys => {
-                let windows = all.convoys.windows();
-                let window = signed(crate::analysis::convoys::WINDOW);
-                return Quantity::share(windows.saturating_mul(window).min(time), time);
+                let queued = all.convoys.time().unsigned_abs();
+                return Quantity::share(queued.min(time), time);
             }
             Single::Greedy => all.load.greedy.map_or(0, |greedy| greedy.time),
         };

@@ -10,7 +10,7 @@ impl States {
     /// then. `event` is the next one to be [added](States::add), at this moment or later.
     ///
     /// The visitor is told of each proc, range, task, goroutine and region that is there, as of
-    /// things that were there before the trace. The current state of a goroutine or proc, and the
+    /// things that were there before the trace; of procs by id, of goroutines the oldest first. The current state of a goroutine or proc, and the
     /// ranges that are open, begin at this moment, and [sums](super::Goroutine::sums) count from it;
     /// [`Stay::began_before`](super::Stay::began_before) is true of what goes on. Tasks and regions
     /// keep their beginnings, so that one which ends is known with all of its time.
@@ -46,7 +46,9 @@ impl States {
         self.begin = Some(from);
         self.sync = from;
         self.last = from;
-        for proc in self.procs() {
+        let mut procs: Vec<_> = self.procs().collect();
+        procs.sort_unstable_by_key(|proc| proc.id);
+        for proc in procs {
             visitor.proc_began(self, proc);
         }
         for range in self.ranges() {
@@ -55,7 +57,9 @@ impl States {
         for task in self.tasks() {
             visitor.task_began(self, task);
         }
-        for goroutine in self.goroutines() {
+        let mut goroutines: Vec<_> = self.goroutines().collect();
+        goroutines.sort_unstable_by_key(|goroutine| goroutine.life);
+        for goroutine in goroutines {
             visitor.goroutine_began(self, goroutine, event);
             for region in &goroutine.regions {
                 visitor.region_began(self, goroutine, region);

@@ -7,6 +7,7 @@ use super::output::{self, Failure, Failures, Result};
 use super::parallel;
 use super::progress::Progress;
 use super::reading::Reading;
+use super::table::{self, Cell, Column, Printer, Table};
 use anstyle::{AnsiColor, Style};
 use gotrace::analysis::metrics::{MetricCondition, MetricNames, Metrics};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -76,8 +77,12 @@ pub struct Args {
     list: bool,
 
     /// Print JSON: an object for each trace on a line
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     json: bool,
+
+    /// Print CSV, with a line of headings and a line for each value
+    #[arg(long, conflicts_with = "github")]
+    csv: bool,
 
     /// Also write a report in the XML of JUnit
     #[arg(long, value_name = "XML")]
@@ -153,7 +158,8 @@ pub fn run(args: Args) -> Result {
     }
     let filter = args.filter.of("assert");
     let progress = Progress::new(&files, false);
-    let mut out = output::styled();
+    let several = files.len() > 1;
+    let mut out = table::printer(&table::Options::for_programs(args.json, args.csv), several);
     let work = |file: &PathBuf| -> Result<(Judged, Option<Metrics>)> {
         let (metrics, failure) = figures::read(file, &args.reading, &filter, &progress)?;
         let judged = judge(file, &conditions, &metrics, failure);
@@ -162,24 +168,25 @@ pub fn run(args: Args) -> Result {
     let mut suites = Report::new("gotrace");
     let mut wrong = false;
     let mut failures = Failures::default();
-    let several = files.len() > 1;
     parallel::in_order(&files, None, work, |file, result| -> Result {
         let (judged, metrics) = match result {
             Ok(done) => done,
             Err(failure) => (Judged::of(file, Some(failure)), None),
         };
         if let Some(metrics) = metrics {
-            list(&mut out, file, &metrics, args.json)?;
+            list(&mut out, file, &metrics)?;
         } else {
             wrong |= judged.assertions.iter().any(|assertion| !assertion.ok);
             suites.add_test_suite(suite(&judged));
             if args.json {
-                output::json_line(&mut out, &judged)?;
+                output::json_line(out.out(), &judged)?;
+            } else if args.csv {
+                out.table(file, &rows(&judged))?;
             } else {
-                print(&mut out, file, &judged, several)?;
+                print(out.out(), file, &judged, several)?;
             }
             if args.github {
-                annotate(&mut out, &judged)?;
+                annotate(out.out(), &judged)?;
             }
         }
         if let Some(failure) = judged.failure {
@@ -299,28 +306,50 @@ fn print(out: &mut impl Write, file: &Path, judged: &Judged, several: bool) -> R
     Ok(())
 }
 
-/// The metrics of a trace.
-fn list(out: &mut impl Write, file: &Path, metrics: &Metrics, json: bool) -> Result {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        file: &'a str,
-        #[serde(flatten)]
-        named: Named,
-    }
-    let file = file.to_string_lossy();
-    for (name, ty, value) in metrics.all() {
-        if json {
-            let named = Named {
-                name,
-                value: Some(number(value)),
-                unit: unit(ty),
-            };
-            output::json_line(out, &Line { file: &file, named })?;
-        } else {
-            writeln!(out, "{name} = {}", shown(value, ty))?;
+/// The assertions as rows, one for each value, for CSV.
+fn rows(judged: &Judged) -> Table {
+    let columns = [
+        Column::text("expression"),
+        Column::text("ok"),
+        Column::text("name"),
+        Column::count("value"),
+        Column::text("unit"),
+    ];
+    let mut table = Table::new("", columns);
+    for assertion in &judged.assertions {
+        for named in &assertion.values {
+            let value = named.value.as_ref();
+            table.row([
+                Cell::text(&*assertion.expression),
+                Cell::Flag(assertion.ok),
+                Cell::text(&*named.name),
+                value.map_or(Cell::None, |value| Cell::Number(value.clone())),
+                Cell::text(named.unit),
+            ]);
         }
     }
-    Ok(())
+    table
+}
+
+/// Prints the metrics of a trace.
+fn list(out: &mut Printer, file: &Path, metrics: &Metrics) -> Result {
+    if out.options().is_text() {
+        for (name, ty, value) in metrics.all() {
+            writeln!(out.out(), "{name} = {}", shown(value, ty))?;
+        }
+        return Ok(());
+    }
+    let columns = [
+        Column::text("name"),
+        Column::count("value"),
+        Column::text("unit"),
+    ];
+    let mut table = Table::new("", columns);
+    for (name, ty, value) in metrics.all() {
+        let value = Cell::Number(number(value));
+        table.row([Cell::text(name), value, Cell::text(unit(ty))]);
+    }
+    out.table(file, &table)
 }
 
 /// Annotations as GitHub Actions finds them in the output.

@@ -57,6 +57,8 @@ pub enum Cell {
     Share(f64),
     /// A number that is not whole.
     Float(f64),
+    /// A number as JSON has it.
+    Number(serde_json::Number),
     /// Whether something is so.
     Flag(bool),
     /// It is not known, or there is none.
@@ -84,6 +86,7 @@ impl Cell {
             Cell::Bytes(n) => bytes(*n),
             Cell::Share(part) => share(*part),
             Cell::Float(n) => format!("{n:.1}"),
+            Cell::Number(n) => n.to_string(),
             Cell::Flag(true) => return Cow::Borrowed("yes"),
             Cell::Flag(false) | Cell::None => return Cow::Borrowed("-"),
         })
@@ -96,6 +99,7 @@ impl Cell {
             Cell::Count(n) | Cell::Bytes(n) => n.to_string(),
             Cell::Signed(n) | Cell::Duration(n) | Cell::Time(n) => n.to_string(),
             Cell::Share(n) | Cell::Float(n) => n.to_string(),
+            Cell::Number(n) => n.to_string(),
             Cell::Flag(flag) => flag.to_string(),
             Cell::None => return Cow::Borrowed(""),
         })
@@ -109,6 +113,7 @@ impl Serialize for Cell {
             Cell::Count(n) | Cell::Bytes(n) => to.serialize_u64(*n),
             Cell::Signed(n) | Cell::Duration(n) | Cell::Time(n) => to.serialize_i64(*n),
             Cell::Share(n) | Cell::Float(n) => to.serialize_f64(*n),
+            Cell::Number(n) => n.serialize(to),
             Cell::Flag(flag) => to.serialize_bool(*flag),
             Cell::None => to.serialize_none(),
         }

@@ -7,7 +7,7 @@ use super::output::{self, Failure, Failures, Result};
 use super::parallel;
 use super::progress::Progress;
 use super::reading::Reading;
-use super::table;
+use super::table::{self, Cell, Column, Table};
 use anstyle::{AnsiColor, Style};
 use gotrace::analysis::doctor::{Finding, Limit, Limits, Measure, Rule, Severity, examine};
 use gotrace::select::Filter;
@@ -62,8 +62,12 @@ pub struct Args {
     fail: Option<String>,
 
     /// Print JSON: an object for each trace on a line
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     json: bool,
+
+    /// Print CSV, with a line of headings and a line for each finding
+    #[arg(long)]
+    csv: bool,
 
     #[command(flatten)]
     reading: Reading,
@@ -143,11 +147,10 @@ pub fn run(args: Args) -> Result {
     }
     let filter = args.filter.of("doctor");
     let progress = Progress::new(&args.files, false);
-    let mut out = output::styled();
+    let mut out = table::printer(&table::Options::for_programs(args.json, args.csv), false);
     let work = |file: &PathBuf| look(file, &args, &limits, &filter, &progress);
     let mut worst = None;
     let mut failures = Failures::default();
-    let mut is_first = true;
     parallel::in_order(&args.files, None, work, |file, result| -> Result {
         let examined = match result {
             Ok(examined) => examined,
@@ -165,13 +168,12 @@ pub fn run(args: Args) -> Result {
                 .max(),
         );
         if args.json {
-            output::json_line(&mut out, &examined)?;
+            output::json_line(out.out(), &examined)?;
+        } else if args.csv {
+            out.table(file, &rows(&examined))?;
         } else {
-            if !is_first {
-                writeln!(out)?;
-            }
-            is_first = false;
-            print(&mut out, file, &examined)?;
+            out.gap()?;
+            print(out.out(), file, &examined)?;
         }
         if let Some(failure) = examined.failure {
             // Both streams may be one terminal.
@@ -216,6 +218,43 @@ fn look(
         size: (metrics.duration(), metrics.events()),
         start: metrics.states().first_time().map_or(0, |time| time.0),
     })
+}
+
+/// The findings as rows, for CSV.
+fn rows(examined: &Examined) -> Table {
+    let columns = [
+        Column::text("severity"),
+        Column::text("rule"),
+        Column::count("number"),
+        Column::text("measure"),
+        Column::count("limit"),
+        Column::count("time_ns"),
+        Column::count("goroutine"),
+        Column::name("function"),
+        Column::name("at"),
+        Column::text("message"),
+        Column::text("command"),
+    ];
+    let mut table = Table::new("", columns);
+    for Found { finding, measure } in &examined.findings {
+        let leaf = finding.stack.first();
+        table.row([
+            Cell::text(finding.severity.name()),
+            Cell::text(finding.rule.name()),
+            Cell::Count(finding.number),
+            Cell::text(measure.name()),
+            Cell::Count(finding.limit),
+            finding.at.map_or(Cell::None, |time| Cell::Signed(time.0)),
+            finding
+                .goroutine
+                .map_or(Cell::None, |id| Cell::Count(id.get())),
+            Cell::text(&*finding.function),
+            leaf.map_or(Cell::None, |leaf| Cell::text(&**leaf)),
+            Cell::text(&*finding.message),
+            Cell::text(&*finding.command),
+        ]);
+    }
+    table
 }
 
 fn print(out: &mut impl Write, file: &Path, examined: &Examined) -> Result {

@@ -1,5 +1,7 @@
 //! `gotrace export`: traces in other formats, for other programs.
 
+use super::answers;
+use super::filter;
 use super::help;
 use super::output::{self, Failure, Result};
 use super::progress::Progress;
@@ -8,6 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use gotrace::analysis::states::States;
 use gotrace::export::perfetto::{Done, Exporter, Options};
+use gotrace::select::Filter;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -35,7 +38,8 @@ enum Format {
 Examples:
   gotrace export perfetto app.trace app.pftrace
   gotrace export perfetto app.trace app.pftrace.gz
-  gotrace export perfetto --goroutines 0 large.trace large.pftrace.gz"))]
+  gotrace export perfetto --goroutines 0 large.trace large.pftrace.gz
+  gotrace export perfetto --from 2s --to 2.5s app.trace slow.pftrace"))]
 struct Perfetto {
     /// Tracks for so many goroutines, the first of the trace. With very many, the interface becomes slow
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -57,6 +61,10 @@ struct Perfetto {
 
     /// Where to write; "-" is the standard output. A name that ends with .gz: compressed with gzip
     output: PathBuf,
+
+    // The last: its heading reaches to the end.
+    #[command(flatten)]
+    filter: filter::Times,
 }
 
 pub fn run(args: Args) -> Result {
@@ -68,13 +76,14 @@ pub fn run(args: Args) -> Result {
             &format!("{name} would be overwritten with what is read from it"),
         );
     }
+    let filter = args.filter.of("export");
     let progress = Progress::new([&args.file], false);
-    let (packets, left_out, ended) = write(&args, &progress)?;
+    let (packets, left_out, ended) = write(&args, &filter, &progress)?;
     drop(progress);
     if packets > MANY {
         output::note(format_args!(
             "{packets} packets: Perfetto's interface may run out of memory; --goroutines 0 makes it less, \
-             and gotrace cut gives a part of the trace"
+             and so do --from and --to"
         ));
     }
     if left_out > 0 && args.goroutines > 0 {
@@ -91,14 +100,14 @@ const MANY: u64 = 10_000_000;
 /// How many packets were written, how many goroutines have no track, and what ended the reading.
 type Written = (u64, u64, Ended);
 
-fn write(args: &Perfetto, progress: &Progress) -> Result<Written> {
+fn write(args: &Perfetto, filter: &Filter, progress: &Progress) -> Result<Written> {
     if args.output == Path::new("-") {
-        return export(args, progress, io::stdout().lock());
+        return export(args, filter, progress, io::stdout().lock());
     }
     // What fails as it is read is told as that, not as a failure of the output.
     let mut failure = None;
     let written = output::write_file(&args.output, |file| {
-        export(args, progress, file).map_err(|error| {
+        export(args, filter, progress, file).map_err(|error| {
             failure = Some(error);
             io::Error::other("not written")
         })
@@ -109,21 +118,31 @@ fn write(args: &Perfetto, progress: &Progress) -> Result<Written> {
     }
 }
 
-fn export(args: &Perfetto, progress: &Progress, to: impl Write) -> Result<Written> {
+fn export(
+    args: &Perfetto,
+    filter: &Filter,
+    progress: &Progress,
+    to: impl Write,
+) -> Result<Written> {
     let to = BufWriter::with_capacity(1 << 16, to);
     if args.output.extension().is_some_and(|e| e == "gz") {
         let to = GzEncoder::new(to, Compression::fast());
-        let (done, ended) = convert(args, progress, to)?;
+        let (done, ended) = convert(args, filter, progress, to)?;
         let (packets, left_out) = (done.packets, done.goroutines_left_out);
         let finished = done.to.finish().and_then(|mut to| to.flush());
         finished.map_err(|error| Failure::file(&args.output, error))?;
         return Ok((packets, left_out, ended));
     }
-    let (done, ended) = convert(args, progress, to)?;
+    let (done, ended) = convert(args, filter, progress, to)?;
     Ok((done.packets, done.goroutines_left_out, ended))
 }
 
-fn convert<W: Write>(args: &Perfetto, progress: &Progress, to: W) -> Result<(Done<W>, Ended)> {
+fn convert<W: Write>(
+    args: &Perfetto,
+    filter: &Filter,
+    progress: &Progress,
+    to: W,
+) -> Result<(Done<W>, Ended)> {
     let process = args.file.file_name().unwrap_or(args.file.as_os_str());
     let options = Options::new(&process.to_string_lossy())
         .with_goroutines(args.goroutines)
@@ -131,11 +150,22 @@ fn convert<W: Write>(args: &Perfetto, progress: &Progress, to: W) -> Result<(Don
         .with_stacks(!args.no_stacks);
     let mut exporter = Exporter::new(to, options);
     let mut states = States::new();
-    let ended = args.reading.events(&args.file, progress, |event| {
-        exporter.add(event, &mut states);
-        Ok(!exporter.has_failed())
-    })?;
-    let done = exporter.finish(&mut states);
+    let (mut scope, ended) = answers::scoped(
+        &args.file,
+        &args.reading,
+        filter,
+        progress,
+        |event, scope| {
+            let wants_more = scope.add(event, &mut states, &mut exporter)?;
+            if wants_more {
+                exporter.event(event, &mut states);
+            }
+            Ok(wants_more && !exporter.has_failed())
+        },
+    )?;
+    scope.finish(&mut states, &mut exporter);
+    answers::note_empty(&args.file, &states, &scope);
+    let done = exporter.finish(&states);
     let done = done.map_err(|error| Failure::file(&args.output, error))?;
     Ok((done, ended))
 }

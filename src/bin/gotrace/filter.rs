@@ -151,8 +151,15 @@ pub fn not_there(name: &str, command: Option<&str>) -> Option<String> {
         "--where",
         "--kind",
     ];
+    const TIMES: [&str; 3] = ["--from", "--to", "--last"];
     let why = match command? {
-        "gc" | "doctor" | "assert" | "diff" | "summary" => "is about the whole program",
+        "top" if NAMES.contains(&name) || TIMES.contains(&name) => {
+            return Some(
+                "\"gotrace top\" is about the whole program, as it runs: it takes no filters"
+                    .to_owned(),
+            );
+        }
+        "gc" | "doctor" | "assert" | "diff" | "summary" | "export" => "is about the whole program",
         "explain" => "is about a task, a region or a goroutine, and all that it waited for",
         _ => return None,
     };

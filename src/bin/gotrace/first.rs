@@ -3,6 +3,7 @@
 use super::answer::{self, Asked, Page, Together};
 use super::answers;
 use super::filter;
+use super::first_parts::{self as parts, quantile};
 use super::first_together::Totals;
 use super::help;
 use super::output::Result;
@@ -10,7 +11,6 @@ use super::progress::Progress;
 use super::reading::Reading;
 use super::table::{Cell, Column, Options, Printer, Table, bytes, duration, goroutine, share};
 use gotrace::analysis::blocked::Blocked;
-use gotrace::analysis::histogram::Histogram;
 use gotrace::analysis::leaks::Leaks;
 use gotrace::analysis::overview::{self, Overview};
 use gotrace::analysis::scope::Scope;
@@ -154,10 +154,6 @@ fn ask(file: &Path, args: &Args, filter: &Filter, progress: &Progress) -> Asked<
     Ok((Some(Given { page, totals }), ended))
 }
 
-pub fn quantile(times: &Histogram, part: f64) -> Cell {
-    Cell::duration(times.quantile(part))
-}
-
 fn facts(page: &mut Page, states: &States, seen: &overview::Page, counts: &Counts) {
     let length = seen.nanoseconds();
     let start = counts
@@ -189,72 +185,31 @@ fn facts(page: &mut Page, states: &States, seen: &overview::Page, counts: &Count
     page.fact("ended", "", Cell::Count(seen.ended));
     page.fact("goroutines_most", "", Cell::Count(seen.most));
 
-    let used = &seen.used;
-    let part = |time| share(seen.part(time));
+    let part = |time| seen.part(time);
     let text = match seen.gomaxprocs {
-        Some(procs) => format!(
-            "{procs}, {} busy: program {}, GC {}, runtime {}, system calls {}",
-            part(used.total()),
-            part(used.program),
-            part(used.gc),
-            part(used.runtime),
-            part(used.syscalls)
+        Some(procs) => format!("{procs}, {}", parts::used(&seen.used, part)),
+        None => format!(
+            "unknown; goroutines ran for {}",
+            duration(seen.used.total())
         ),
-        None => format!("unknown; goroutines ran for {}", duration(used.total())),
     };
     page.fact("", "processors", Cell::Text(text));
     page.fact("procs", "", seen.gomaxprocs.map_or(Cell::None, Cell::Count));
-    for (key, time) in [
-        ("busy", used.total()),
-        ("busy_program", used.program),
-        ("busy_gc", used.gc),
-        ("busy_runtime", used.runtime),
-        ("busy_syscalls", used.syscalls),
-    ] {
-        page.fact(key, "", Cell::Share(seen.part(time)));
-    }
+    parts::used_facts(page, &seen.used, part);
 
-    let sched = &seen.sched;
-    let mut text = format!(
-        "{} times, p50 {}, p99 {}, longest {}",
-        sched.len(),
-        quantile(sched, 0.5).shown(),
-        quantile(sched, 0.99).shown(),
-        quantile(sched, 1.0).shown()
-    );
-    if let Some((id, name, _)) = seen.longest_sched {
-        let who = goroutine(id, &states.names().text(name).to_string());
-        text.push_str(&format!(" ({who})"));
-    }
-    page.fact("", "waited for them", Cell::Text(text));
-    page.fact("sched_count", "", Cell::Count(sched.len()));
-    page.fact("sched_p50_ns", "", quantile(sched, 0.5));
-    page.fact("sched_p99_ns", "", quantile(sched, 0.99));
-    page.fact("sched_longest_ns", "", quantile(sched, 1.0));
+    let who = |(id, name, _)| goroutine(id, &states.names().text(name).to_string());
+    parts::sched_facts(page, &seen.sched, seen.longest_sched.map(who));
 
     let gc = &seen.gc;
-    let marking = gc.marking as f64 / length.max(1) as f64;
-    let text = format!(
-        "{} collections, marking {} of the time",
-        gc.collections,
-        share(marking)
-    );
-    page.fact("", "GC", Cell::Text(text));
-    let text = match gc.stops {
-        0 => "never".to_owned(),
-        stops => format!(
-            "{stops} times, {} in sum, longest {} ({})",
-            duration(gc.stopped),
-            duration(gc.longest_stop),
-            states.names().text(gc.longest_reason)
-        ),
+    let stopped = parts::Stopped {
+        collections: gc.collections,
+        marking: gc.marking as f64 / length.max(1) as f64,
+        stops: gc.stops,
+        in_sum: gc.stopped,
+        longest: gc.longest_stop,
+        reason: Some(&states.names().text(gc.longest_reason).to_string()),
     };
-    page.fact("", "stopped the world", Cell::Text(text));
-    page.fact("gc_collections", "", Cell::Count(gc.collections));
-    page.fact("gc_marking", "", Cell::Share(marking.min(1.0)));
-    page.fact("stw_count", "", Cell::Count(gc.stops));
-    page.fact("stw_total_ns", "", Cell::Duration(gc.stopped));
-    page.fact("stw_longest_ns", "", Cell::Duration(gc.longest_stop));
+    stopped.facts(page);
     if let (Some(heap), Some(most)) = (seen.heap, seen.heap_most) {
         let text = format!("{} at the end, {} at most", bytes(heap), bytes(most));
         page.fact("", "heap", Cell::Text(text));
@@ -324,17 +279,13 @@ fn functions(states: &States, seen: &overview::Page) -> Table {
         let sums = &function.sums;
         let name = states.names().text(function.name).to_string();
         table.row([
-            if name.is_empty() {
-                Cell::None
-            } else {
-                Cell::Text(name)
-            },
+            parts::function(&name),
             Cell::Count(function.count),
             Cell::Count(function.alive),
             Cell::Duration(sums.running),
             Cell::Duration(sums.runnable),
             Cell::Duration(sums.waiting),
-            Cell::Duration(sums.syscall.saturating_add(sums.syscall_without_proc)),
+            parts::in_syscalls(sums),
         ]);
     }
     table

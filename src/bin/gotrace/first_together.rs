@@ -1,9 +1,9 @@
 //! `gotrace summary --together`: the first screen of several traces.
 
 use super::answer::Page;
-use super::first::quantile;
+use super::first_parts::{self as parts, quantile};
 use super::output;
-use super::table::{Cell, Column, Table, duration, share};
+use super::table::{Cell, Column, Table, duration};
 use gotrace::analysis::histogram::Histogram;
 use gotrace::analysis::overview;
 use gotrace::analysis::states::{States, Sums};
@@ -120,56 +120,19 @@ impl Totals {
         page.fact("created", "", Cell::Count(self.created));
         page.fact("ended", "", Cell::Count(self.ended));
         let part = |time: i64| (time as f64 / self.capacity.max(1.0)).min(1.0);
-        let used = &self.used;
-        let text = format!(
-            "{} busy: program {}, GC {}, runtime {}, system calls {}",
-            share(part(used.total())),
-            share(part(used.program)),
-            share(part(used.gc)),
-            share(part(used.runtime)),
-            share(part(used.syscalls))
-        );
+        let text = parts::used(&self.used, part);
         page.fact("", "processors", Cell::Text(text));
-        for (key, time) in [
-            ("busy", used.total()),
-            ("busy_program", used.program),
-            ("busy_gc", used.gc),
-            ("busy_runtime", used.runtime),
-            ("busy_syscalls", used.syscalls),
-        ] {
-            page.fact(key, "", Cell::Share(part(time)));
-        }
-        let text = format!(
-            "{} times, p50 {}, p99 {}, longest {}",
-            self.sched.len(),
-            quantile(&self.sched, 0.5).shown(),
-            quantile(&self.sched, 0.99).shown(),
-            quantile(&self.sched, 1.0).shown()
-        );
-        page.fact("", "waited for them", Cell::Text(text));
-        page.fact("sched_count", "", Cell::Count(self.sched.len()));
-        page.fact("sched_p50_ns", "", quantile(&self.sched, 0.5));
-        page.fact("sched_p99_ns", "", quantile(&self.sched, 0.99));
-        page.fact("sched_longest_ns", "", quantile(&self.sched, 1.0));
-        let marking = (self.marking as f64 / self.length.max(1) as f64).min(1.0);
-        let text = format!(
-            "{} collections, marking {} of the time",
-            self.collections,
-            share(marking)
-        );
-        page.fact("", "GC", Cell::Text(text));
-        page.fact("gc_collections", "", Cell::Count(self.collections));
-        page.fact("gc_marking", "", Cell::Share(marking));
-        let text = format!(
-            "{} times, {} in sum, longest {}",
-            self.stops,
-            duration(self.stopped),
-            duration(self.longest_stop)
-        );
-        page.fact("", "stopped the world", Cell::Text(text));
-        page.fact("stw_count", "", Cell::Count(self.stops));
-        page.fact("stw_total_ns", "", Cell::Duration(self.stopped));
-        page.fact("stw_longest_ns", "", Cell::Duration(self.longest_stop));
+        parts::used_facts(&mut page, &self.used, part);
+        parts::sched_facts(&mut page, &self.sched, None);
+        let stopped = parts::Stopped {
+            collections: self.collections,
+            marking: self.marking as f64 / self.length.max(1) as f64,
+            stops: self.stops,
+            in_sum: self.stopped,
+            longest: self.longest_stop,
+            reason: None,
+        };
+        stopped.facts(&mut page);
         page.fact("syscalls", "system calls", Cell::Count(self.syscalls));
         page.table("each_trace", self.each_trace());
         page.table("tasks", self.tasks());
@@ -246,15 +209,12 @@ impl Totals {
             .sort_by_key(|(name, (count, sums))| (Reverse(sums.running), Reverse(*count), *name));
         for (name, (count, sums)) in functions {
             table.row([
-                match name.is_empty() {
-                    true => Cell::None,
-                    false => Cell::Text(name.clone()),
-                },
+                parts::function(name),
                 Cell::Count(*count),
                 Cell::Duration(sums.running),
                 Cell::Duration(sums.runnable),
                 Cell::Duration(sums.waiting),
-                Cell::Duration(sums.syscall.saturating_add(sums.syscall_without_proc)),
+                parts::in_syscalls(sums),
             ]);
         }
         table

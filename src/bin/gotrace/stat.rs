@@ -8,7 +8,7 @@ use super::parallel;
 use super::progress::Progress;
 use super::reading::Reading;
 use super::stat_old::{self, OldScan};
-use super::stat_scan::Scan;
+use super::stat_scan::{Batches, Scan};
 use anstyle::{AnsiColor, Style};
 use gotrace::ErrorKind;
 use gotrace::generation::Ending;
@@ -16,7 +16,7 @@ use gotrace::legacy;
 use gotrace::reader::Losses;
 use gotrace::source::open::{Compression, InputError};
 use gotrace::source::{Part, SourceError, StreamSource, TraceSource as _};
-use gotrace::wire::{Class, Contents, EventType, Version};
+use gotrace::wire::{Class, EventType, Version};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -133,17 +133,6 @@ struct Summary {
     /// Whether how many events there are can only be found by reading them in order.
     #[serde(skip)]
     depends_on_order: bool,
-}
-
-/// The number of batches, by what they hold.
-#[derive(Serialize, Default)]
-pub struct Batches {
-    events: u64,
-    strings: u64,
-    stacks: u64,
-    samples: u64,
-    sync: u64,
-    experimental: u64,
 }
 
 #[derive(Serialize)]
@@ -403,31 +392,6 @@ fn size(file: &Path, input: &Stream) -> u64 {
         _ => None,
     };
     whole.unwrap_or(input.position())
-}
-
-impl Batches {
-    pub fn of(&mut self, contents: Contents) -> &mut u64 {
-        match contents {
-            Contents::Strings => &mut self.strings,
-            Contents::Stacks => &mut self.stacks,
-            Contents::Samples => &mut self.samples,
-            Contents::Sync => &mut self.sync,
-            Contents::Experiment(_) => &mut self.experimental,
-            Contents::Events | Contents::EndOfGeneration => &mut self.events,
-        }
-    }
-
-    /// Each kind with its name.
-    fn named(&self) -> [(&'static str, u64); 6] {
-        [
-            ("events", self.events),
-            ("strings", self.strings),
-            ("stacks", self.stacks),
-            ("samples", self.samples),
-            ("sync", self.sync),
-            ("experimental", self.experimental),
-        ]
-    }
 }
 
 fn row(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {

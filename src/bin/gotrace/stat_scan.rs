@@ -1,12 +1,12 @@
 //! What `gotrace stat` counts in batches and records.
 
-use super::stat::Batches;
 use gotrace::generation::{ClockCheck, clocks_of};
 use gotrace::ids::Offset;
 use gotrace::source::SharedBatches;
 use gotrace::time::{ClockSnapshot, Frequency, Timestamp, WallTime};
 use gotrace::wire::{Batch, Chunk, Contents, Events, Footprint, HEADER_LEN, Version};
 use gotrace::{Error, ThreadId, Time};
+use serde::Serialize;
 use std::collections::HashSet;
 
 /// What one pass over the batches of a trace counts.
@@ -26,6 +26,42 @@ pub struct Scan {
     pub start: Option<WallTime>,
     pub clock: ClockCheck,
     current: Current,
+}
+
+/// The number of batches, by what they hold.
+#[derive(Serialize, Default)]
+pub struct Batches {
+    pub events: u64,
+    strings: u64,
+    stacks: u64,
+    samples: u64,
+    sync: u64,
+    experimental: u64,
+}
+
+impl Batches {
+    fn of(&mut self, contents: Contents) -> &mut u64 {
+        match contents {
+            Contents::Strings => &mut self.strings,
+            Contents::Stacks => &mut self.stacks,
+            Contents::Samples => &mut self.samples,
+            Contents::Sync => &mut self.sync,
+            Contents::Experiment(_) => &mut self.experimental,
+            Contents::Events | Contents::EndOfGeneration => &mut self.events,
+        }
+    }
+
+    /// Each kind with its name.
+    pub fn named(&self) -> [(&'static str, u64); 6] {
+        [
+            ("events", self.events),
+            ("strings", self.strings),
+            ("stacks", self.stacks),
+            ("samples", self.samples),
+            ("sync", self.sync),
+            ("experimental", self.experimental),
+        ]
+    }
 }
 
 /// What is known of the generation being read.

@@ -71,6 +71,15 @@ pub struct Options {
 }
 
 impl Options {
+    /// For commands with options of their own for this.
+    pub fn for_programs(json: bool, csv: bool) -> Options {
+        Options {
+            json,
+            csv,
+            ..Options::default()
+        }
+    }
+
     /// The number of rows of a table to print.
     pub fn limit(&self) -> usize {
         match self.top {

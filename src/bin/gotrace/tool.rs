@@ -37,6 +37,7 @@ mod export;
 mod figures;
 mod filter;
 mod first;
+mod first_parts;
 mod first_together;
 #[cfg(unix)]
 mod follow;

@@ -28,9 +28,11 @@
 //! let (mut reader, mut states) = (trace.reader(), States::new());
 //! let mut exporter = Exporter::new(Vec::new(), Options::new("server"));
 //! while let Some(event) = reader.next()? {
-//!     exporter.add(&event, &mut states);
+//!     states.add(&event, &mut exporter);
+//!     exporter.event(&event, &mut states);
 //! }
-//! let done = exporter.finish(&mut states)?;
+//! states.finish(&mut exporter);
+//! let done = exporter.finish(&states)?;
 //! assert!(done.packets > 10_000 && done.to.len() as u64 / done.packets < 25);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -54,7 +56,7 @@ use crate::analysis::states::{
 use crate::event::{Details, Event, EventKind, GoState, ProcState, Resource};
 use crate::ids::TaskId;
 use crate::num;
-use crate::time::Time;
+use crate::time::{ClockSnapshot, Time};
 use lanes::{Counter, Lanes};
 use packets::{Name, Packets};
 use std::collections::BTreeMap;
@@ -119,16 +121,19 @@ pub struct Done<W> {
 
 /// Writes a trace as it is read. See the [module](self).
 ///
-/// [`add`](Exporter::add) is all that is needed. Where events are given to [`States`] by other code, which
-/// has this as a [`Visitor`], call [`before`](Exporter::before) and [`after`](Exporter::after) around it.
+/// It is a [`Visitor`] of [`States`], and is given the events besides, for what is no state: logs, samples
+/// and metrics. A [`Scope`](crate::analysis::scope::Scope) in the place of the states gives a part of the
+/// trace, which begins with what goes on then.
 #[derive(Debug)]
 pub struct Exporter<W> {
     packets: Packets<W>,
     options: Options,
     lanes: Lanes,
     has_begun: bool,
-    /// Until then nothing is written.
+    /// When it begins: what began before is shown from then on.
     from: Time,
+    /// What the clocks showed last.
+    clock: Option<ClockSnapshot>,
     left_out: u64,
     /// By slot: what leads to where the goroutine will run.
     flows: Vec<u64>,
@@ -151,6 +156,7 @@ impl<W: Write> Exporter<W> {
             lanes: Lanes::default(),
             has_begun: false,
             from: Time(i64::MIN),
+            clock: None,
             left_out: 0,
             flows: Vec::new(),
             last_flow: 0,
@@ -159,49 +165,33 @@ impl<W: Write> Exporter<W> {
         }
     }
 
-    /// What is before this moment is left out; what goes on then begins with it. To be called before or
-    /// between events; a moment that is not reached yet may be brought forward.
-    pub fn set_from(&mut self, from: Time) {
-        self.from = from;
-    }
-
-    /// Takes in the next event of a trace. All must be given, in order.
-    pub fn add(&mut self, event: &Event<'_, '_>, states: &mut States) {
-        self.before(event, states);
-        states.add(event, self);
-        self.after(event, states);
-    }
-
-    /// The first half of [`add`](Exporter::add): before the event is given to `states`.
+    /// Takes in what an event says besides states, once it was given to those. To be called for every event
+    /// that was; of those before the [part](crate::analysis::scope::Scope) that counts, only clocks do.
     #[inline]
-    pub fn before(&mut self, event: &Event<'_, '_>, states: &mut States) {
-        if !self.has_begun {
-            if event.time() < self.from {
-                return;
-            }
-            self.begin(event, states);
-        }
+    pub fn event(&mut self, event: &Event<'_, '_>, states: &mut States) {
         match event.kind() {
+            EventKind::Sync => {
+                if let Details::Sync(sync) = event.details() {
+                    self.clock = sync.clock.or(self.clock);
+                }
+            }
+            _ if !self.has_begun => {}
             EventKind::StackSample if self.options.stacks => self.sample(event, states),
             EventKind::Log => self.log(event, states),
+            EventKind::Metric => self.metrics(event.time(), states),
             _ => {}
         }
     }
 
-    /// The second half of [`add`](Exporter::add): when the event was given to `states`.
-    #[inline]
-    pub fn after(&mut self, event: &Event<'_, '_>, states: &States) {
-        if self.has_begun && event.kind() == EventKind::Metric {
-            self.metrics(event.time(), states);
-        }
-    }
-
-    /// The trace is over: ends what goes on, and flushes.
+    /// The trace is over, and the states are [finished](States::finish): flushes.
     ///
     /// Errors: the first that writing had, also before.
-    pub fn finish(mut self, states: &mut States) -> io::Result<Done<W>> {
-        states.finish(&mut self);
-        self.count_states(states.last_time());
+    pub fn finish(mut self, states: &States) -> io::Result<Done<W>> {
+        // Of an empty trace there is an empty one.
+        if states.begin_time().is_some() {
+            self.begin(states);
+            self.count_states(states.last_time());
+        }
         let (packets, bytes) = self.packets.written();
         Ok(Done {
             to: self.packets.finish()?,
@@ -217,42 +207,21 @@ impl<W: Write> Exporter<W> {
         self.packets.has_failed()
     }
 
-    fn begin(&mut self, event: &Event<'_, '_>, states: &States) {
+    /// Begins what is written, if it did not begin yet: with the first thing that there is.
+    #[inline]
+    fn begin(&mut self, states: &States) {
+        if !self.has_begun {
+            self.begin_now(states);
+        }
+    }
+
+    #[cold]
+    fn begin_now(&mut self, states: &States) {
         self.has_begun = true;
-        let begin = if self.from == Time(i64::MIN) {
-            event.time()
-        } else {
-            self.from
-        };
-        self.from = begin;
-        let clock = match event.details() {
-            Details::Sync(sync) => sync.clock,
-            _ => None,
-        };
-        self.packets.begin(begin, clock);
+        self.from = states.begin_time().unwrap_or(Time(0));
+        self.packets.begin(self.from, self.clock);
         self.lanes.begin(&mut self.packets, &self.options.process);
-        // What goes on at this moment.
-        let mut procs: Vec<&Proc> = states.procs().collect();
-        procs.sort_by_key(|proc| proc.id);
-        for proc in procs {
-            self.proc_began(states, proc);
-        }
-        let mut goroutines: Vec<&Goroutine> = states.goroutines().collect();
-        goroutines.sort_by_key(|goroutine| goroutine.life);
-        for goroutine in goroutines {
-            self.enlist(states, goroutine);
-            self.enter(states, goroutine, None);
-            for region in &goroutine.regions {
-                self.region_began(states, goroutine, region);
-            }
-        }
-        for task in states.tasks() {
-            self.task_began(states, task);
-        }
-        for range in states.ranges() {
-            self.range_began(states, range);
-        }
-        self.metrics(begin, states);
+        self.metrics(self.from, states);
     }
 
     fn with_stack(&mut self, states: &States, stack: Option<StackRef>) -> proto::TrackEvent {
@@ -374,9 +343,6 @@ impl<W: Write> Exporter<W> {
     }
 
     fn count_states(&mut self, time: Time) {
-        if !self.has_begun {
-            return;
-        }
         for (counter, value) in self.lanes.states() {
             self.count(time, counter, value);
         }
@@ -487,9 +453,7 @@ impl<W: Write> Exporter<W> {
 
 impl<W: Write> Visitor for Exporter<W> {
     fn goroutine_began(&mut self, states: &States, goroutine: &Goroutine, _: &Event<'_, '_>) {
-        if !self.has_begun {
-            return;
-        }
+        self.begin(states);
         self.take_flow(goroutine);
         self.enlist(states, goroutine);
         if goroutine.is_new
@@ -501,9 +465,6 @@ impl<W: Write> Visitor for Exporter<W> {
     }
 
     fn stay(&mut self, states: &States, goroutine: &Goroutine, stay: &Stay) {
-        if !self.has_begun {
-            return;
-        }
         let time = stay.to;
         if let Some(track) = self.lanes.goroutine(goroutine) {
             self.end_slice(track, time);
@@ -538,22 +499,19 @@ impl<W: Write> Visitor for Exporter<W> {
         self.lanes.forget(goroutine);
     }
 
-    fn proc_began(&mut self, _: &States, proc: &Proc) {
-        if self.has_begun {
-            self.lanes.make_proc(&mut self.packets, proc.id);
-        }
+    fn proc_began(&mut self, states: &States, proc: &Proc) {
+        self.begin(states);
+        self.lanes.make_proc(&mut self.packets, proc.id);
     }
 
     fn proc_stay(&mut self, _: &States, stay: &ProcStay) {
-        if self.has_begun && (stay.open || stay.next != ProcState::Running) {
+        if stay.open || stay.next != ProcState::Running {
             self.close(stay.id, stay.to);
         }
     }
 
     fn range_began(&mut self, states: &States, range: &OpenRange) {
-        if !self.has_begun {
-            return;
-        }
+        self.begin(states);
         let (name, slice) = match range.kind {
             RangeKind::StopTheWorld if range.reason.is_empty() => {
                 (Name::Fixed("stop-the-world"), Name::Fixed("stop-the-world"))
@@ -588,9 +546,7 @@ impl<W: Write> Visitor for Exporter<W> {
     }
 
     fn task_began(&mut self, states: &States, task: &OpenTask) {
-        if !self.has_begun {
-            return;
-        }
+        self.begin(states);
         let name = Name::Text(task.ty);
         let track = self
             .lanes
@@ -614,9 +570,6 @@ impl<W: Write> Visitor for Exporter<W> {
     }
 
     fn region_began(&mut self, states: &States, goroutine: &Goroutine, region: &OpenRegion) {
-        if !self.has_begun {
-            return;
-        }
         let Some(track) = self.lanes.make_regions(&mut self.packets, goroutine) else {
             return;
         };
