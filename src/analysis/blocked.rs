@@ -335,7 +335,8 @@ impl Blocked {
         let stack = goroutine.own_stack.or(goroutine.stack);
         let at = self.place(states, goroutine.state, goroutine.reason, stack);
         if let Some(place) = self.places.get_mut(at) {
-            place.advance(goroutine.seen);
+            // Of a part of a trace, it may have been seen long before.
+            place.advance(goroutine.seen.max(goroutine.since));
             // As far as the trace shows, it was there before.
             let before = goroutine.seen.since(goroutine.since).max(0);
             place.busy = place.busy.saturating_add(before);

@@ -201,6 +201,9 @@ pub(crate) struct Scheduler<S: Storage> {
     /// Something was missing or contradicted before: what is known may be wrong.
     #[cfg(feature = "alloc")]
     pub(crate) damaged: bool,
+    /// The goroutine that stopped the world last.
+    #[cfg(feature = "alloc")]
+    stopper: u64,
     /// The regions that ended without having begun, where goroutines are carried over.
     #[cfg(feature = "std")]
     ended_regions: alloc::vec::Vec<assume::EndedRegion>,
@@ -220,6 +223,8 @@ impl<S: Storage> Scheduler<S> {
             gc: Collector::Undetermined,
             #[cfg(feature = "alloc")]
             damaged: false,
+            #[cfg(feature = "alloc")]
+            stopper: 0,
             #[cfg(feature = "std")]
             ended_regions: alloc::vec::Vec::new(),
         }
@@ -238,6 +243,7 @@ impl<S: Storage> Scheduler<S> {
             gc_sequence: self.gc_sequence,
             gc: self.gc,
             damaged: self.damaged,
+            stopper: self.stopper,
             #[cfg(feature = "std")]
             ended_regions: self.ended_regions.clone(),
         })

@@ -148,6 +148,10 @@ impl<S: Storage> Scheduler<S> {
         let name = name_of(reason, tables)?;
         let node = self.add_node(reason, name, first)?;
         self.running(context)?.range = node;
+        #[cfg(feature = "alloc")]
+        {
+            self.stopper = GoId::raw(context.go);
+        }
         Ok(Verdict::Pass)
     }
 

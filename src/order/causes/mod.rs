@@ -196,10 +196,11 @@ impl<S: Storage> Scheduler<S> {
         Ok(Verdict::Pass)
     }
 
-    /// A goroutine that stopped the world: its id and its slot.
+    /// The goroutine that has stopped the world: its id and its slot.
     fn who_stopped(&self) -> Option<(u64, u32)> {
-        let (id, _) = self.goroutines.entries().find(|(_, go)| go.range != NIL)?;
-        Some((id, self.goroutines.find(id)?))
+        let slot = self.goroutines.find(self.stopper)?;
+        let goroutine = self.goroutines.get(slot)?;
+        (goroutine.range != NIL).then_some((self.stopper, slot))
     }
 
     /// What must come before the record in `raw`, of the thread in `slot`, which the model does not let
