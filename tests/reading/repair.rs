@@ -190,8 +190,11 @@ fn damaged_traces_are_repaired() {
 /// the versions that it knows: its own `go tool trace` reads them. For an older one than the other tests take:
 ///
 /// ```text
-/// GO=.../go1.22.10/bin/go GOTRACE_CASES=300 cargo test --test reading -- repair::tools_of_any_version
+/// GO=.../go1.22.10/bin/go GOTRACE_CASES=80 cargo test --test reading -- repair::tools_of_any_version
 /// ```
+///
+/// Known to fail: Go 1.22's refuses one of some hundred ("frontier is empty"), of which a generation came to
+/// be empty.
 #[test]
 fn tools_of_any_version_accept_what_is_repaired() {
     let Some(tool) = TraceTool::find() else {
