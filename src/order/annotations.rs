@@ -66,7 +66,7 @@ impl<S: Storage> Scheduler<S> {
         let at = self.add_node(task, name, outer)?;
         #[cfg(feature = "alloc")]
         if let Some(node) = self.nodes.get_mut(num::index(at)) {
-            node.stack = raw.arg(2);
+            node.stack = u32::try_from(raw.arg(2)).unwrap_or(0);
         }
         self.running(context)?.region = at;
         Ok(Verdict::Pass)

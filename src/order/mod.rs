@@ -156,9 +156,10 @@ struct Node {
     id: u64,
     name: Span,
     next: u32,
-    /// The stack on which a region began, of the generation being read; 0 if that is not known.
+    /// The stack on which a region began, of the generation being read; 0 if that is not known. Ids that
+    /// do not fit are not kept: Go counts stacks.
     #[cfg(feature = "alloc")]
-    stack: u64,
+    stack: u32,
 }
 
 /// What is known of the garbage collector.
@@ -201,9 +202,9 @@ pub(crate) struct Scheduler<S: Storage> {
     /// Something was missing or contradicted before: what is known may be wrong.
     #[cfg(feature = "alloc")]
     pub(crate) damaged: bool,
-    /// The goroutine that stopped the world last.
+    /// The slot of the goroutine that stopped the world last.
     #[cfg(feature = "alloc")]
-    stopper: u64,
+    stopper: u32,
     /// The regions that ended without having begun, where goroutines are carried over.
     #[cfg(feature = "std")]
     ended_regions: alloc::vec::Vec<assume::EndedRegion>,
@@ -224,7 +225,7 @@ impl<S: Storage> Scheduler<S> {
             #[cfg(feature = "alloc")]
             damaged: false,
             #[cfg(feature = "alloc")]
-            stopper: 0,
+            stopper: NIL,
             #[cfg(feature = "std")]
             ended_regions: alloc::vec::Vec::new(),
         }

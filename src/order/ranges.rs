@@ -150,7 +150,8 @@ impl<S: Storage> Scheduler<S> {
         self.running(context)?.range = node;
         #[cfg(feature = "alloc")]
         {
-            self.stopper = GoId::raw(context.go);
+            let id = GoId::raw(context.go);
+            self.stopper = self.goroutines.slot_of(id, context.go_slot);
         }
         Ok(Verdict::Pass)
     }

@@ -46,11 +46,11 @@ pub(crate) struct OpenRegion {
 }
 
 impl OpenRegion {
-    const fn of(node: &Node) -> OpenRegion {
+    fn of(node: &Node) -> OpenRegion {
         OpenRegion {
             task: node.id,
             name: node.name,
-            began: node.stack,
+            began: u64::from(node.stack),
         }
     }
 }
@@ -198,9 +198,9 @@ impl<S: Storage> Scheduler<S> {
 
     /// The goroutine that has stopped the world: its id and its slot.
     fn who_stopped(&self) -> Option<(u64, u32)> {
-        let slot = self.goroutines.find(self.stopper)?;
-        let goroutine = self.goroutines.get(slot)?;
-        (goroutine.range != NIL).then_some((self.stopper, slot))
+        let goroutine = self.goroutines.get(self.stopper)?;
+        let id = self.goroutines.id(self.stopper)?;
+        (goroutine.range != NIL).then_some((id, self.stopper))
     }
 
     /// What must come before the record in `raw`, of the thread in `slot`, which the model does not let
