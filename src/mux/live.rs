@@ -166,7 +166,8 @@ impl<S: Storage> LiveReader<S> {
             }
             (Signal::EndOfGeneration(_), None) => {}
             (Signal::Lost(lost), _) => {
-                self.lost.add(lost);
+                self.lost.generations = self.lost.generations.saturating_add(lost.generations);
+                self.lost.bytes = self.lost.bytes.saturating_add(lost.bytes);
             }
             (Signal::EndOfTrace(reason), window) => {
                 self.held.clear();
