@@ -200,16 +200,8 @@ fn facts(page: &mut Page, states: &States, seen: &overview::Page, counts: &Count
     let who = |(id, name, _)| goroutine(id, &states.names().text(name).to_string());
     parts::sched_facts(page, &seen.sched, seen.longest_sched.map(who));
 
-    let gc = &seen.gc;
-    let stopped = parts::Stopped {
-        collections: gc.collections,
-        marking: gc.marking as f64 / length.max(1) as f64,
-        stops: gc.stops,
-        in_sum: gc.stopped,
-        longest: gc.longest_stop,
-        reason: Some(&states.names().text(gc.longest_reason).to_string()),
-    };
-    stopped.facts(page);
+    let reason = states.names().text(seen.gc.longest_reason).to_string();
+    parts::gc_facts(page, &seen.gc, length, Some(reason));
     if let (Some(heap), Some(most)) = (seen.heap, seen.heap_most) {
         let text = format!("{} at the end, {} at most", bytes(heap), bytes(most));
         page.fact("", "heap", Cell::Text(text));

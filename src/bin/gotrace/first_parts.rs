@@ -3,7 +3,7 @@
 use super::answer::Page;
 use super::table::{Cell, duration, share};
 use gotrace::analysis::histogram::Histogram;
-use gotrace::analysis::overview::Used;
+use gotrace::analysis::overview::{Gc, Used};
 use gotrace::analysis::states::Sums;
 
 /// A quantile of times, as a cell.
@@ -54,43 +54,31 @@ pub fn sched_facts(page: &mut Page, sched: &Histogram, who: Option<String>) {
     page.fact("sched_longest_ns", "", quantile(sched, 1.0));
 }
 
-/// What the garbage collector did and how the world was stopped: collections, the part of the time in
-/// which it was marking, stops, how long these were in sum and the longest, and why, if that is one.
-pub struct Stopped<'a> {
-    pub collections: u64,
-    pub marking: f64,
-    pub stops: u64,
-    pub in_sum: i64,
-    pub longest: i64,
-    pub reason: Option<&'a str>,
-}
-
-impl Stopped<'_> {
-    pub fn facts(&self, page: &mut Page) {
-        let marking = self.marking.min(1.0);
-        let text = format!(
-            "{} collections, marking {} of the time",
-            self.collections,
-            share(marking)
-        );
-        page.fact("", "GC", Cell::Text(text));
-        let reason = self.reason.map(|reason| format!(" ({reason})"));
-        let text = match self.stops {
-            0 => "never".to_owned(),
-            stops => format!(
-                "{stops} times, {} in sum, longest {}{}",
-                duration(self.in_sum),
-                duration(self.longest),
-                reason.unwrap_or_default()
-            ),
-        };
-        page.fact("", "stopped the world", Cell::Text(text));
-        page.fact("gc_collections", "", Cell::Count(self.collections));
-        page.fact("gc_marking", "", Cell::Share(marking));
-        page.fact("stw_count", "", Cell::Count(self.stops));
-        page.fact("stw_total_ns", "", Cell::Duration(self.in_sum));
-        page.fact("stw_longest_ns", "", Cell::Duration(self.longest));
-    }
+/// What the garbage collector did in so many nanoseconds, and how long the world was stopped; and why that
+/// was for longest, if that is one reason.
+pub fn gc_facts(page: &mut Page, gc: &Gc, length: i64, reason: Option<String>) {
+    let marking = (gc.marking as f64 / length.max(1) as f64).min(1.0);
+    let text = format!(
+        "{} collections, marking {} of the time",
+        gc.collections,
+        share(marking)
+    );
+    page.fact("", "GC", Cell::Text(text));
+    let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+    let text = match gc.stops {
+        0 => "never".to_owned(),
+        stops => format!(
+            "{stops} times, {} in sum, longest {}{reason}",
+            duration(gc.stopped),
+            duration(gc.longest_stop)
+        ),
+    };
+    page.fact("", "stopped the world", Cell::Text(text));
+    page.fact("gc_collections", "", Cell::Count(gc.collections));
+    page.fact("gc_marking", "", Cell::Share(marking));
+    page.fact("stw_count", "", Cell::Count(gc.stops));
+    page.fact("stw_total_ns", "", Cell::Duration(gc.stopped));
+    page.fact("stw_longest_ns", "", Cell::Duration(gc.longest_stop));
 }
 
 /// A function's name; none if it is not known.

@@ -22,11 +22,8 @@ pub struct Totals {
     /// The time of all processors, where it is known how many there are.
     capacity: f64,
     sched: Histogram,
-    collections: u64,
-    marking: i64,
-    stops: u64,
-    stopped: i64,
-    longest_stop: i64,
+    /// The reason of the longest stop is that of one trace.
+    gc: overview::Gc,
     syscalls: u64,
     functions: BTreeMap<String, (u64, Sums)>,
     tasks: BTreeMap<String, (Histogram, u64)>,
@@ -67,11 +64,7 @@ impl Totals {
             used: seen.used,
             capacity: seen.gomaxprocs.unwrap_or(0) as f64 * length as f64,
             sched: seen.sched.clone(),
-            collections: seen.gc.collections,
-            marking: seen.gc.marking,
-            stops: seen.gc.stops,
-            stopped: seen.gc.stopped,
-            longest_stop: seen.gc.longest_stop,
+            gc: seen.gc,
             syscalls: seen.syscalls,
             functions: functions.collect(),
             tasks: tasks.collect(),
@@ -90,11 +83,11 @@ impl Totals {
         self.used.syscalls += other.used.syscalls;
         self.capacity += other.capacity;
         self.sched.merge(&other.sched);
-        self.collections += other.collections;
-        self.marking += other.marking;
-        self.stops += other.stops;
-        self.stopped += other.stopped;
-        self.longest_stop = self.longest_stop.max(other.longest_stop);
+        self.gc.collections += other.gc.collections;
+        self.gc.marking += other.gc.marking;
+        self.gc.stops += other.gc.stops;
+        self.gc.stopped += other.gc.stopped;
+        self.gc.longest_stop = self.gc.longest_stop.max(other.gc.longest_stop);
         self.syscalls += other.syscalls;
         for (name, (count, sums)) in other.functions {
             let to = self.functions.entry(name).or_default();
@@ -124,15 +117,7 @@ impl Totals {
         page.fact("", "processors", Cell::Text(text));
         parts::used_facts(&mut page, &self.used, part);
         parts::sched_facts(&mut page, &self.sched, None);
-        let stopped = parts::Stopped {
-            collections: self.collections,
-            marking: self.marking as f64 / self.length.max(1) as f64,
-            stops: self.stops,
-            in_sum: self.stopped,
-            longest: self.longest_stop,
-            reason: None,
-        };
-        stopped.facts(&mut page);
+        parts::gc_facts(&mut page, &self.gc, self.length, None);
         page.fact("syscalls", "system calls", Cell::Count(self.syscalls));
         page.table("each_trace", self.each_trace());
         page.table("tasks", self.tasks());

@@ -71,6 +71,11 @@ pub fn run(args: Args) -> Result {
             Source::Stream(Some(Box::new(reader.lenient())))
         }
     };
+    let version = match &source {
+        Source::Mapped(mapped) => Trace::new(mapped.bytes()).ok().map(|t| t.version()),
+        Source::Stream(reader) => reader.as_ref().map(|reader| reader.version()),
+    };
+    let is_old = version.is_some_and(|version| version.minor() < 22);
     let factor = match (&source, args.fix_clock) {
         (_, false) => 1,
         (Source::Mapped(mapped), true) => clock_factor(&args.file, mapped.bytes())?,
@@ -108,7 +113,7 @@ pub fn run(args: Args) -> Result {
         (Ok(repaired), None) => repaired,
         (Err(error), None) => return Err(error.into()),
     };
-    report(&args, &repaired)
+    report(&args, &repaired, is_old)
 }
 
 /// Puts a sound trace in the place of what was written.
@@ -240,8 +245,8 @@ fn clock_factor(file: &Path, bytes: &[u8]) -> Result<u32> {
     })
 }
 
-/// Says what was changed.
-fn report(args: &Args, repaired: &Repaired) -> Result {
+/// Says what was changed; `is_old` of a trace of before Go 1.22.
+fn report(args: &Args, repaired: &Repaired, is_old: bool) -> Result {
     if args.json {
         let mut out = output::styled();
         output::json_line(&mut out, repaired)?;
@@ -273,11 +278,10 @@ fn report(args: &Args, repaired: &Repaired) -> Result {
         losses.left_out.saturating_add(written.left_out),
         losses.bytes_lost,
     ));
-    if repaired.losses.is_nothing() {
-        // Nothing is wrong with it, and yet it is not the same: only in another format.
+    if is_old {
         note(format_args!(
-            "{name}: nothing is wrong with it: today's format has no place for some of what a trace of \
-             before Go 1.22 says, such as what happens on no thread"
+            "{name}: today's format has no place for some of what a trace of before Go 1.22 says, such as \
+             what happens on no thread"
         ));
     }
     if let Some(other) = &repaired.another_trace {
