@@ -28,8 +28,9 @@ use std::time::Instant;
 const LIMIT: f64 = 1.05;
 /// The goal is a third of the speed of strict reading, and nine tenths of that are the least.
 const REPAIR_LIMIT: f64 = 3.0 / 0.9;
-/// The goal is two generations.
+/// The goal is two generations, and a megabyte for what does not grow with them.
 const MEMORY_LIMIT: f64 = 2.0 / 0.9;
+const MEGABYTE: f64 = 1_048_576.0;
 /// Times differ by more than that where other programs run.
 const SLACK: f64 = 1.05;
 const RUNS: usize = 21;
@@ -94,7 +95,8 @@ fn instructions(mode: &str, path: &Path) -> f64 {
     let this = std::env::current_exe().expect("the name of this program");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(format!("--toggle-collect=*::{mode}"))
+        // The function here, not one of the crate that has the same name.
+        .arg(format!("--toggle-collect=lenient::{mode}"))
         .args([this.as_os_str(), mode.as_ref(), path.as_os_str()])
         .output()
         .expect("valgrind");
@@ -190,7 +192,11 @@ fn main() {
             ("repair", sound, REPAIR_LIMIT * slack),
             // Of nine tenths of the trace.
             ("repair of damage", wrecked, REPAIR_LIMIT * slack * 0.9),
-            ("memory of repair", memory, MEMORY_LIMIT),
+            (
+                "memory of repair",
+                memory,
+                MEMORY_LIMIT + MEGABYTE / generation,
+            ),
         ] {
             if measured && value > limit {
                 missed.push(format!(
