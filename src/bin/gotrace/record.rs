@@ -165,6 +165,7 @@ pub fn run(args: Args) -> Result {
         on: args.on.clone(),
         input: input.name(),
         live: None,
+        watched: false,
     };
     let result = session.run(&messages);
     session.leave(&messages);
@@ -280,8 +281,8 @@ pub type Restarts = Box<dyn FnMut(Option<&SourceError>) + Send>;
 
 impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for Feed<A> {
     fn header(&mut self, version: Version) -> std::result::Result<(), SubscriberError> {
-        self.seen.traces.fetch_add(1, Ordering::Relaxed);
         self.seen.generation.store(0, Ordering::Relaxed);
+        self.seen.traces.fetch_add(1, Ordering::Relaxed);
         self.seen.live.store(true, Ordering::Release);
         Ok(self.recorder.with(|r| r.header(version.header()))??)
     }
@@ -305,8 +306,11 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for Feed<A> {
         &mut self,
         number: GenerationId,
     ) -> std::result::Result<(), SubscriberError> {
+        self.recorder.with(|r| r.end_generation())??;
         self.seen.generation.store(number.get(), Ordering::Relaxed);
-        Ok(self.recorder.with(|r| r.end_generation())??)
+        let trace = self.seen.traces.load(Ordering::Relaxed);
+        self.seen.window.store(trace, Ordering::Release);
+        Ok(())
     }
 
     fn restart(
@@ -444,6 +448,8 @@ struct Session {
     /// The input's name.
     input: String,
     live: Option<(TraceMultiplexer, JoinHandle<()>)>,
+    /// Events are looked at that may fit a trigger.
+    watched: bool,
 }
 
 /// How long it may take to look at the events that are left when this leaves.
@@ -485,7 +491,7 @@ impl Session {
                     ));
                     self.watch()?;
                 }
-                Message::Unwatched(_) => {}
+                Message::Unwatched(_) => self.watched = false,
                 Message::Damaged(error) => note_damage(&self.input, error),
                 Message::Restarted(reason) => live::note_restart(&self.input, reason.as_ref()),
                 Message::Stop | Message::Ended(EndReason::Finished) => return Ok(()),
@@ -530,17 +536,23 @@ impl Session {
     }
 
     /// Looks at the events, if there are triggers.
-    fn watch(&self) -> Result {
-        match &self.live {
-            Some((mux, _)) if !self.on.on.is_empty() => trigger::watch(
-                mux.events(QUEUE),
-                &self.on,
-                &self.sender,
-                Message::Fired,
-                Message::Unwatched,
-            ),
-            _ => Ok(()),
+    fn watch(&mut self) -> Result {
+        self.watched = false;
+        let Some((mux, _)) = &self.live else {
+            return Ok(());
+        };
+        if self.on.on.is_empty() {
+            return Ok(());
         }
+        trigger::watch(
+            mux.events(QUEUE),
+            &self.on,
+            &self.sender,
+            Message::Fired,
+            Message::Unwatched,
+        )?;
+        self.watched = true;
+        Ok(())
     }
 
     /// Ends the reading; what was read is recorded.
@@ -550,12 +562,11 @@ impl Session {
             // It does not panic.
             end.join().ok();
             // The events of all that came are still looked at.
-            let mut unwatched = self.on.on.is_empty();
             signals::wait_until(LAST_EVENTS, || {
                 for message in messages.try_iter() {
                     match message {
                         Message::Fired(firing) => self.snapshotter.ask(Request::Fired(firing)),
-                        Message::Unwatched(_) => unwatched = true,
+                        Message::Unwatched(_) => self.watched = false,
                         Message::Damaged(error) => note_damage(&self.input, error),
                         Message::Restarted(reason) => {
                             live::note_restart(&self.input, reason.as_ref());
@@ -563,7 +574,7 @@ impl Session {
                         _ => {}
                     }
                 }
-                unwatched
+                !self.watched
             });
             if !self.on.on.is_empty() {
                 self.snapshotter.flush();

@@ -56,6 +56,9 @@ pub struct Seen {
     pub traces: AtomicU64,
     /// The number of the latest generation that has ended; 0 before the first of the trace.
     pub generation: AtomicU64,
+    /// The number of the trace that the recorder's window is of: until a generation of a new trace is
+    /// complete, the one before.
+    pub window: AtomicU64,
     /// A trace is being received.
     pub live: AtomicBool,
 }

@@ -161,15 +161,17 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Work<A> {
 
     /// Takes the snapshot for an event, or puts it off.
     fn fire(&mut self, firing: Box<Firing>, take: &impl Fn(Why) -> Option<PathBuf>) {
-        if !self.config.after.is_zero() {
-            self.wait_for_generation();
-        } else if let Some(generation) = firing.generation {
+        if let Some(generation) = firing.generation {
             // The events are read of what is complete; the recorder may be a moment behind.
             signals::wait_until(PATIENCE, || {
-                let newest = self.recorder.status().ok().and_then(|s| s.newest);
-                let same = self.seen.traces.load(Ordering::Relaxed) == firing.trace;
-                !same || newest.is_some_and(|newest| newest >= generation)
+                let window = self.seen.window.load(Ordering::Acquire);
+                let newest = self.seen.generation.load(Ordering::Relaxed);
+                let is_in = window == firing.trace && newest >= generation.get();
+                is_in || self.seen.traces.load(Ordering::Relaxed) > firing.trace
             });
+        }
+        if !self.config.after.is_zero() {
+            self.wait_for_generation();
         }
         let live = self.seen.live.load(Ordering::Acquire);
         if let Ok(status) = self.recorder.status()
@@ -185,18 +187,13 @@ impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Work<A> {
 
     /// Takes the snapshot for an event, if that is in the window.
     fn take_fired(&mut self, firing: Box<Firing>, take: &impl Fn(Why) -> Option<PathBuf>) {
-        let traces = self.seen.traces.load(Ordering::Relaxed);
-        // Until a generation of a new trace is complete, the window is that of the one before.
-        let trace = match self.seen.generation.load(Ordering::Relaxed) {
-            0 => traces.saturating_sub(1),
-            _ => traces,
-        };
         let covered = self.recorder.status().is_ok_and(|status| {
             let newest = status.newest.map_or(0, |number| number.get());
             let number = firing.generation.map_or(0, |number| number.get());
             number <= newest && number + status.window.generations > newest
         });
-        if trace != firing.trace || !covered {
+        let window = self.seen.window.load(Ordering::Acquire);
+        if window != firing.trace || !covered {
             let name = &firing.fired.name;
             return note(format_args!(
                 "{name}: no snapshot, the event has left the window already"
