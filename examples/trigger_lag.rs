@@ -13,6 +13,7 @@ use gotrace::recorder::trigger::Triggers;
 use gotrace::recorder::{FlightRecorderConfig, SharedRecorder};
 use gotrace::source::StreamSource;
 use gotrace::{Event, EventKind};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -45,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         event.kind() == EventKind::Log
     });
     let (mut count, mut fired, mut lags) = (0u64, 0u64, Vec::new());
-    let mut before = None;
+    let (mut before, mut ended) = (None, VecDeque::new());
     let begun = Instant::now();
     while let Some(event) = events.next()? {
         count += 1;
@@ -53,9 +54,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // All of a generation was looked at when the next one begins, or nothing is there.
         let number = events.generation();
         let done = if events.will_wait() { number } else { before };
-        if (number != before || done == number) && done.is_some() {
-            let end = ends.try_iter().find(|(n, _)| Some(*n) == done);
-            lags.extend(end.map(|(_, end)| end.elapsed()));
+        if number != before || done == number {
+            ended.extend(ends.try_iter());
+            while let Some((number, end)) = ended.pop_front_if(|(n, _)| Some(*n) <= done) {
+                lags.extend((Some(number) == done).then(|| end.elapsed()));
+            }
         }
         before = number;
     }
@@ -73,7 +76,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         stats.generations,
     );
     println!(
-        "lag behind the end of a generation: {:.1} ms in the middle, {:.1} ms at most",
+        "lag behind the end of each of {}: {:.1} ms in the middle, {:.1} ms at most",
+        lags.len(),
         millis(50),
         millis(100),
     );

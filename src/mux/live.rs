@@ -166,8 +166,7 @@ impl<S: Storage> LiveReader<S> {
             }
             (Signal::EndOfGeneration(_), None) => {}
             (Signal::Lost(lost), _) => {
-                self.lost.generations = self.lost.generations.saturating_add(lost.generations);
-                self.lost.bytes = self.lost.bytes.saturating_add(lost.bytes);
+                self.lost.add(lost);
             }
             (Signal::EndOfTrace(reason), window) => {
                 self.held.clear();

@@ -266,7 +266,7 @@ pub struct QueueConfig {
 pub enum WhenFull {
     /// No more is read of the source until half of the queue is free. Everyone has by then what was
     /// read before: a slow subscriber delays what comes, for all, and what is there, for none. Batches
-    /// are delivered as they come.
+    /// are delivered as they come. One that is stuck can be [passed over](Subscription::pass_over).
     Wait,
     /// The generation in progress is dropped for this subscriber. To that end it is delivered when
     /// it is complete: one larger than the queue never is.
@@ -305,6 +305,13 @@ pub struct Lost {
     pub generations: u64,
     /// Bytes of batches.
     pub bytes: u64,
+}
+
+impl Lost {
+    fn add(&mut self, more: Lost) {
+        self.generations = self.generations.saturating_add(more.generations);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
 }
 
 /// The numbers of a subscription.

@@ -40,6 +40,8 @@ struct State {
     version: Option<Version>,
     /// The generation in progress is being dropped.
     dropping: bool,
+    /// Until something is taken out, nobody waits for room.
+    passed_over: bool,
     /// What was dropped since anything was put in.
     dropped: Lost,
     /// After the current generation, nothing more is wanted.
@@ -65,6 +67,7 @@ impl Queue {
                 bytes: 0,
                 version: None,
                 dropping: false,
+                passed_over: false,
                 dropped: Lost::default(),
                 leaving: false,
                 end: None,
@@ -135,25 +138,27 @@ impl Queue {
             return false;
         }
         let len = batches.len();
-        match self.config.when_full {
-            WhenFull::Wait => {
-                state.bytes = state.bytes.saturating_add(len);
-                state.signals.push_back(Signal::Batches(batches.clone()));
-                if !self.patient || state.bytes >= self.config.capacity / 4 {
-                    self.wake_reader(state);
-                }
+        let waits = self.config.when_full == WhenFull::Wait;
+        let is_dropped = match waits {
+            true => state.passed_over,
+            false => state.bytes.saturating_add(len) > self.config.capacity,
+        };
+        if is_dropped {
+            state.drop_generation();
+        }
+        if state.dropping {
+            state.dropped.bytes = state.dropped.bytes.saturating_add(num::wide(len));
+            return true;
+        }
+        state.bytes = state.bytes.saturating_add(len);
+        if waits {
+            state.tell_loss();
+            state.signals.push_back(Signal::Batches(batches.clone()));
+            if !self.patient || state.bytes >= self.config.capacity / 4 {
+                self.wake_reader(state);
             }
-            WhenFull::DropGenerations => {
-                if !state.dropping && state.bytes.saturating_add(len) > self.config.capacity {
-                    state.drop_staged();
-                }
-                if state.dropping {
-                    state.dropped.bytes = state.dropped.bytes.saturating_add(num::wide(len));
-                } else {
-                    state.bytes = state.bytes.saturating_add(len);
-                    state.staged.push(batches.clone());
-                }
-            }
+        } else {
+            state.staged.push(batches.clone());
         }
         true
     }
@@ -166,13 +171,42 @@ impl Queue {
             return;
         }
         let mut state = self.lock();
-        while state.end.is_none() && state.bytes > 0 && state.bytes >= self.config.capacity {
+        while state.end.is_none() && !state.passed_over && self.is_full(&state) {
             state.writer_waits = true;
             if core::mem::take(&mut state.reader_waits) {
                 self.readable.notify_one();
             }
             state = wait(&self.writable, state);
         }
+    }
+
+    fn is_full(&self, state: &State) -> bool {
+        state.bytes > 0 && state.bytes >= self.config.capacity
+    }
+
+    /// Whether there must be more room before the source is read again.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.holds_up(&self.lock())
+    }
+
+    fn holds_up(&self, state: &State) -> bool {
+        let waits = self.config.when_full == WhenFull::Wait && !state.passed_over;
+        waits && state.end.is_none() && (state.writer_waits || self.is_full(state))
+    }
+
+    /// Whoever waits for room waits no more, and what comes is dropped, until something is taken out. Says
+    /// whether that makes a difference.
+    pub(super) fn pass_over(&self) -> bool {
+        let mut state = self.lock();
+        if !self.holds_up(&state) {
+            return false;
+        }
+        state.passed_over = true;
+        if core::mem::take(&mut state.writer_waits) {
+            drop(state);
+            self.writable.notify_one();
+        }
+        true
     }
 
     /// The current generation ends. Says whether the subscriber wants another one.
@@ -271,6 +305,7 @@ impl Queue {
             match &signal {
                 Signal::Batches(batches) => {
                     state.bytes = state.bytes.saturating_sub(batches.len());
+                    state.passed_over = false;
                     let bytes = num::wide(batches.len());
                     state.stats.bytes = state.stats.bytes.saturating_add(bytes);
                     if state.writer_waits && state.bytes <= self.config.capacity / 2 {
@@ -325,25 +360,41 @@ impl Queue {
     pub(super) fn stats(&self) -> Stats {
         let state = self.lock();
         let mut stats = state.stats;
-        stats.lost.generations = stats
-            .lost
-            .generations
-            .saturating_add(state.dropped.generations);
-        stats.lost.bytes = stats.lost.bytes.saturating_add(state.dropped.bytes);
+        stats.lost.add(state.dropped);
         stats.queued = num::wide(state.bytes);
         stats
     }
 }
 
 impl State {
-    /// Drops what came of the current generation, and what is to come of it.
-    fn drop_staged(&mut self) {
-        let staged = self.staged.iter();
-        let len = staged.fold(0usize, |sum, batches| sum.saturating_add(batches.len()));
-        self.staged.clear();
+    /// Drops what came of the current generation, but for what was taken out of it, and what is to come.
+    fn drop_generation(&mut self) {
+        if self.dropping {
+            return;
+        }
+        let mut len = 0usize;
+        // Between those of two generations is the end of one.
+        while let Some(Signal::Batches(batches)) = self.signals.back() {
+            len = len.saturating_add(batches.len());
+            self.signals.pop_back();
+        }
+        let staged = self.staged.drain(..);
+        len = staged.fold(len, |sum, batches| sum.saturating_add(batches.len()));
         self.bytes = self.bytes.saturating_sub(len);
         self.dropped.bytes = self.dropped.bytes.saturating_add(num::wide(len));
         self.dropping = true;
+        // Two losses with nothing between them are one.
+        let before = self.signals.len().saturating_sub(2);
+        let Some(&Signal::Lost(lost)) = self.signals.get(before) else {
+            return;
+        };
+        if let Some(Signal::Header(_)) = self.signals.back() {
+            self.signals.truncate(before);
+            let sum = &mut self.stats.lost;
+            sum.generations = sum.generations.saturating_sub(lost.generations);
+            sum.bytes = sum.bytes.saturating_sub(lost.bytes);
+            self.dropped.add(lost);
+        }
     }
 
     /// Lets what was staged be taken out; after a loss, as a new trace.
@@ -358,9 +409,7 @@ impl State {
             return;
         }
         let lost = core::mem::take(&mut self.dropped);
-        let sum = &mut self.stats.lost;
-        sum.generations = sum.generations.saturating_add(lost.generations);
-        sum.bytes = sum.bytes.saturating_add(lost.bytes);
+        self.stats.lost.add(lost);
         self.signals.push_back(Signal::Lost(lost));
         self.signals.extend(self.version.map(Signal::Header));
     }

@@ -22,7 +22,8 @@ pub type SubscriberError = Box<dyn Error + Send + Sync>;
 /// 1. [`header`](Subscriber::header);
 /// 2. for each generation [`batches`](Subscriber::batches) any number of times, and
 ///    [`end_of_generation`](Subscriber::end_of_generation);
-/// 3. if generations were dropped, [`lost`](Subscriber::lost), and again from 1;
+/// 3. if generations were dropped, [`lost`](Subscriber::lost), and again from 1. If the subscription was
+///    [passed over](super::Subscription::pass_over), the generation before may lack its end;
 /// 4. if the source goes on with another trace, [`restart`](Subscriber::restart), and again from 1.
 ///    The trace before may have ended in the middle of a generation;
 /// 5. [`end_of_trace`](Subscriber::end_of_trace). If the source broke, batches without the end of
@@ -340,6 +341,11 @@ impl<W: Write + Send> Subscriber for TraceWriter<W> {
 
     fn takes_whole_generations(&self) -> bool {
         self.take_back.is_none()
+    }
+
+    fn lost(&mut self, _: Lost) -> Result<(), SubscriberError> {
+        self.forget()?;
+        self.flush()
     }
 
     fn restart(&mut self, _: Option<&SourceError>) -> Result<(), SubscriberError> {

@@ -108,6 +108,21 @@ impl<S> Subscription<S> {
         self.queue.stats()
     }
 
+    /// Whether the source waits for this subscriber to take something out of its queue, or will when it
+    /// waits for no other.
+    pub fn is_waited_for(&self) -> bool {
+        self.queue.is_waited_for()
+    }
+
+    /// For a subscriber that is stuck and holds up the source, and so all others: until it takes something
+    /// out of its queue again, the source does not wait for it, and generations that come are dropped and
+    /// counted. So is the generation in progress, even if a part of it was taken.
+    ///
+    /// Gives whether that makes a difference: the queue is full, and the source would wait.
+    pub fn pass_over(&self) -> bool {
+        self.queue.pass_over()
+    }
+
     /// Whether the subscriber was given everything, or failed.
     pub fn is_finished(&self) -> bool {
         self.worker.as_ref().is_none_or(JoinHandle::is_finished)

@@ -20,7 +20,7 @@ type Successor<R> = Box<dyn FnMut(&R) -> io::Result<Option<R>> + Send>;
 pub(super) struct Followed<R> {
     /// Its beginning, behind the trace's header.
     front: Vec<u8>,
-    begins_otherwise: fn(&R, &[u8]) -> io::Result<bool>,
+    read_front: fn(&R) -> io::Result<Vec<u8>>,
     rewind: fn(&R) -> io::Result<()>,
     /// For one that is followed by its name.
     successor: Option<Successor<R>>,
@@ -33,7 +33,7 @@ pub(super) struct Followed<R> {
 impl<R> Followed<R> {
     /// Whether another trace is written in the file than the one whose beginning is remembered.
     pub(super) fn is_another(&self, reader: &R) -> io::Result<bool> {
-        Ok(!self.front.is_empty() && (self.begins_otherwise)(reader, &self.front)?)
+        Ok(!self.front.is_empty() && !(self.read_front)(reader)?.starts_with(&self.front))
     }
 
     pub(super) fn rewind(&self, reader: &R) -> io::Result<()> {
@@ -48,7 +48,15 @@ impl<R> Followed<R> {
         }
     }
 
-    /// Another trace begins.
+    /// As [`remember`](Self::remember), what the file has now.
+    pub(super) fn remember_start(&mut self, reader: &R) -> io::Result<()> {
+        if self.front.is_empty() {
+            self.front = (self.read_front)(reader)?;
+        }
+        Ok(())
+    }
+
+    /// The file has another beginning.
     pub(super) fn forget(&mut self) {
         self.front.clear();
     }
@@ -72,7 +80,11 @@ impl<R> Followed<R> {
 
     /// Whether the reader was replaced; it is asked once.
     pub(super) fn has_successor(&mut self) -> bool {
-        core::mem::take(&mut self.replaced)
+        let is_next = core::mem::take(&mut self.replaced);
+        if is_next {
+            self.forget();
+        }
+        is_next
     }
 }
 
@@ -81,7 +93,7 @@ impl Followed<File> {
     pub(super) fn file() -> Followed<File> {
         Followed {
             front: Vec::new(),
-            begins_otherwise,
+            read_front,
             rewind: |mut file| file.rewind(),
             successor: None,
             next: None,
@@ -119,15 +131,12 @@ fn successor(file: &File, path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Whether the file has other bytes behind the trace's header than these.
-fn begins_otherwise(mut file: &File, front: &[u8]) -> io::Result<bool> {
-    let mut now = alloc::vec![0; front.len()];
+/// What the file has behind the trace's header, as much as is remembered.
+fn read_front(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut front = Vec::with_capacity(FRONT);
     let place = file.stream_position()?;
     file.seek(SeekFrom::Start(num::wide(HEADER_LEN)))?;
-    let read = file.read_exact(&mut now);
+    let read = file.take(num::wide(FRONT)).read_to_end(&mut front);
     file.seek(SeekFrom::Start(place))?;
-    match read {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(true),
-        read => read.map(|()| now != front),
-    }
+    read.map(|_| front)
 }

@@ -114,7 +114,8 @@ pub enum Part {
     /// All of this generation was handed out.
     EndOfGeneration(GenerationId),
     /// The trace ended, as it should or, for this reason, in the middle of a generation. The source
-    /// waits for another trace, whose [header](Part::Header) comes next.
+    /// waits for another trace, whose [header](Part::Header) comes next; or this once more, if what came
+    /// was no trace.
     Restart(Option<SourceError>),
     /// Another trace, of this version, begins. Its generations and all their numbers are its own.
     Header(Version),

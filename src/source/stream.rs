@@ -43,7 +43,8 @@ const LINE: usize = 200;
 ///
 /// Behind the end of a trace, in a file that is cut short and written anew, and in one that takes its
 /// place, another trace may begin with its header: it is [announced](Part::Header), unless the source
-/// is for [one](StreamSource::once) only.
+/// is for [one](StreamSource::once) only. So it is where a file is damaged, of which the rest is passed
+/// over. Damage of a stream ends the source.
 ///
 /// While it is stopped, nothing is read: what writes the stream must wait. A later start goes on
 /// with the next generation. A stream that ended cannot be started again.
@@ -89,6 +90,10 @@ enum Turn {
     Ended(Option<SourceError>),
     /// The other one's header is to be read.
     Header,
+    /// The file is damaged, which is to be handed out as why the trace ended.
+    Damaged(SourceError),
+    /// What more the damaged file has is passed over, until another takes its place.
+    Skip(SourceError),
 }
 
 /// What [`StreamSource::polled`] waits with.
@@ -378,9 +383,6 @@ impl<R: Read + Send> StreamSource<R> {
         self.scanned = self.given;
         self.splitter = Some(Splitter::new(version));
         self.version = Some(version);
-        if let Some(file) = &mut self.file {
-            file.forget();
-        }
         Ok(Some(version))
     }
 
@@ -408,7 +410,8 @@ impl<R: Read + Send> StreamSource<R> {
 
     /// Goes back to the beginning of a file in which another trace is written.
     fn rewind(&mut self) -> Result<(), SourceError> {
-        if let Some(file) = &self.file {
+        if let Some(file) = &mut self.file {
+            file.forget();
             file.rewind(&self.reader)?;
         }
         (self.given, self.scanned, self.filled) = (0, 0, 0);
@@ -417,7 +420,8 @@ impl<R: Read + Send> StreamSource<R> {
 
     /// Whether another file is read from now on; then what is left of the one before is forgotten.
     fn takes_successor(&mut self) -> bool {
-        let is_next = self.file.as_mut().is_some_and(Followed::has_successor);
+        let file = self.file.as_mut();
+        let is_next = file.is_some_and(Followed::has_successor);
         if is_next {
             (self.given, self.scanned, self.filled) = (0, 0, 0);
         }
@@ -457,12 +461,49 @@ impl<R: Read + Send> StreamSource<R> {
                 self.turn = Some(Turn::Header);
                 Ok(Some(Part::Restart(reason)))
             }
-            Turn::Header => {
-                let version = self.begin()?;
-                if version.is_none() {
-                    self.over = Some(Ok(()));
+            Turn::Damaged(error) => {
+                if let Some(part) = self.give() {
+                    self.turn = Some(Turn::Damaged(error));
+                    return Ok(Some(part));
                 }
-                Ok(version.map(Part::Header))
+                self.turn = Some(Turn::Skip(error.clone()));
+                Ok(Some(Part::Restart(Some(error))))
+            }
+            Turn::Header => match self.begin() {
+                Ok(Some(version)) => Ok(Some(Part::Header(version))),
+                Ok(None) => {
+                    self.over = Some(Ok(()));
+                    Ok(None)
+                }
+                Err(error) if self.is_damage(&error) => self.turn(Turn::Damaged(error)),
+                Err(error) => Err(error),
+            },
+            Turn::Skip(damage) => match self.skip()? {
+                true => self.turn(Turn::Header),
+                false => Err(damage),
+            },
+        }
+    }
+
+    /// Whether this is what is wrong with a file that another one may take the place of.
+    fn is_damage(&self, error: &SourceError) -> bool {
+        let is_content = matches!(error, SourceError::Trace(_) | SourceError::Text(_));
+        is_content && !self.once && self.file.is_some()
+    }
+
+    /// Passes over what there is and what comes, until another trace is written in the file or another
+    /// file has its name; gives false if neither is waited for any longer.
+    fn skip(&mut self) -> Result<bool, SourceError> {
+        if let Some(file) = &mut self.file {
+            file.remember_start(&self.reader)?;
+        }
+        loop {
+            (self.given, self.scanned, self.filled) = (0, 0, 0);
+            match self.read(1) {
+                Ok(0) => return Ok(self.takes_successor()),
+                Ok(_) => {}
+                Err(SourceError::Rewritten) => return self.rewind().map(|()| true),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -515,7 +556,14 @@ impl<R: Read + Send> StreamSource<R> {
             let read = match missing {
                 Ok(missing) => self.read(missing),
                 Err(_) if self.is_written_anew() => Err(SourceError::Rewritten),
-                Err(error) => Err(error.after(place).into()),
+                Err(error) => {
+                    let error = SourceError::from(error.after(place));
+                    if !self.is_damage(&error) {
+                        return Err(error);
+                    }
+                    self.turn = Some(Turn::Damaged(error));
+                    continue;
+                }
             };
             match read {
                 Ok(0) => {}
@@ -573,13 +621,19 @@ impl<R: Read + Send> TraceSource for StreamSource<R> {
         if let (Some(version), None) = (self.version, &self.turn) {
             return Ok(version);
         }
-        let begun = match self.begin() {
+        let begun = match self.turn.take() {
+            Some(Turn::Skip(damage)) => self.skip().and_then(|found| match found {
+                true => self.begin(),
+                false => Err(damage),
+            }),
+            _ => self.begin(),
+        };
+        let begun = match begun {
             // An empty stream is no trace.
             Ok(None) => Version::from_header(&[]).map_err(SourceError::from),
             Ok(Some(version)) => Ok(version),
             Err(error) => Err(error),
         };
-        self.turn = None;
         begun.inspect_err(|error| {
             self.over = Some(Err(error.clone()));
         })
@@ -593,7 +647,7 @@ impl<R: Read + Send> TraceSource for StreamSource<R> {
     }
 
     fn is_at_end(&self) -> bool {
-        let is_ended = matches!(self.turn, Some(Turn::Ended(_)));
+        let is_ended = matches!(self.turn, Some(Turn::Ended(_) | Turn::Damaged(_)));
         self.given == self.scanned && (self.ends.is_some() || self.over.is_some() || is_ended)
     }
 

@@ -177,6 +177,18 @@ pub fn generations(bytes: &[u8]) -> Vec<(u64, &[u8])> {
     all
 }
 
+/// Where each generation of a trace ends, which is where the next one starts.
+pub fn ends(bytes: &[u8]) -> Vec<usize> {
+    let mut end = 16;
+    let sizes = generations(bytes).into_iter().map(|(_, g)| g.len());
+    sizes
+        .map(|size| {
+            end += size;
+            end
+        })
+        .collect()
+}
+
 /// Checks that a trace consists of whole generations of `all`; gives their number.
 pub fn is_part_of(bytes: &[u8], all: &[(u64, &[u8])]) -> usize {
     let part = generations(bytes);

@@ -122,6 +122,69 @@ pub fn on_a_terminal(command: &str, environment: &[(&str, &str)]) -> Option<Stri
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// As [`gotrace`], in a directory, and with both outputs in pipes.
+pub fn gotrace_in(dir: &Path, args: &[&str]) -> Command {
+    let mut command = gotrace(args);
+    command.current_dir(dir);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Standard error of a command that must end with this status.
+#[track_caller]
+pub fn ended(output: Output, status: i32) -> String {
+    let run = Run::of(output);
+    assert_eq!(run.status, status, "{}", run.stderr);
+    run.stderr
+}
+
+/// As [`ended`], of one that is waited for.
+#[track_caller]
+pub fn finish(child: Child, status: i32) -> String {
+    ended(child.wait_with_output().expect("gotrace"), status)
+}
+
+/// A command that runs the tool after what a shell does first.
+pub fn after<S: AsRef<std::ffi::OsStr>>(shell: &str, args: &[S]) -> Command {
+    let mut command = Command::new("sh");
+    let tool = env!("CARGO_BIN_EXE_gotrace");
+    command.args(["-c", &format!("{shell}; exec \"$@\""), "sh", tool]);
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// The names of all that is in a directory, sorted.
+pub fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).expect("a directory");
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        let name = entry.expect("an entry").file_name();
+        name.into_string().expect("UTF-8")
+    };
+    let mut names: Vec<String> = entries.map(name).collect();
+    names.sort();
+    names
+}
+
+/// Makes a named pipe.
+pub fn make_pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.expect("a command mkfifo").success());
+}
+
+/// An address of this machine that nobody listens at.
+pub fn free_address() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+    free.local_addr().expect("an address").to_string()
+}
+
+/// Memory that a process has in use, in bytes; none where Linux's `/proc` is not there.
+pub fn resident(child: &Child) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kib << 10)
+}
+
 /// Sends a signal, by its name as `-USR1`.
 pub fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();

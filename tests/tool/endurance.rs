@@ -5,7 +5,7 @@
 use crate::common;
 
 use common::live::Endless;
-use common::tool::{Run, clean};
+use common::tool::{Run, after, clean, names};
 use common::{Fixture, fixture, fixtures};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,15 +15,6 @@ use std::process::{Command, Stdio};
 /// Whether to try everything with everything.
 fn thorough() -> bool {
     std::env::var_os("GOTRACE_THOROUGH").is_some()
-}
-
-/// A command that runs the tool after what a shell does first.
-fn after(shell: &str, args: &[&OsStr]) -> Command {
-    let mut command = Command::new("sh");
-    let tool = env!("CARGO_BIN_EXE_gotrace");
-    command.args(["-c", &format!("{shell} exec \"$@\""), "sh", tool]);
-    command.args(args).stdin(Stdio::null());
-    command
 }
 
 /// The tool under valgrind, which answers 99 to a memory error or a leak.
@@ -122,7 +113,7 @@ fn expected(fixture: &Fixture, args: &[&OsStr]) -> i32 {
 
 /// What the tool may allocate, threads' stacks included: of the longest input the same as of a short
 /// one.
-const HEAP: &str = "ulimit -d 65536;";
+const HEAP: &str = "ulimit -d 65536";
 
 #[test]
 fn a_limited_heap_is_enough_for_every_trace() {
@@ -166,7 +157,7 @@ fn a_limited_heap_is_enough_for_a_trace_without_end() {
 }
 
 /// A disk on which files have 32 KiB at most. A real one that is full says the same, and sends no signal.
-const SMALL_DISK: &str = "trap '' XFSZ; ulimit -f 64;";
+const SMALL_DISK: &str = "trap '' XFSZ; ulimit -f 64";
 
 fn full(args: &[&str], dir: &Path) -> Run {
     let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
@@ -181,21 +172,6 @@ fn full(args: &[&str], dir: &Path) -> Run {
     );
     assert_eq!(run.status, 1, "{args:?}");
     run
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(dir).expect("a directory");
-    let mut names: Vec<String> = names
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .into_string()
-                .expect("UTF-8")
-        })
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]
@@ -222,8 +198,7 @@ fn a_disk_that_is_full_is_an_error_and_leaves_no_half_of_a_file() {
         "{}",
         run.stderr
     );
-
-    std::fs::remove_file(dir.join("copy")).expect("a copy");
+    assert!(names(&dir).is_empty(), "{:?}", names(&dir));
 
     std::fs::write(
         dir.join("text"),

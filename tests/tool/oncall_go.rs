@@ -5,11 +5,11 @@ use crate::common;
 
 use common::go::{Go, Serve};
 use common::live::{Random, generations};
-use common::tool::{Run, clean, gotrace, signal, wait_for};
+use common::tool::{Run, clean, free_address, gotrace_in, names, resident, signal, wait_for};
 use gotrace::wire::Chunk;
 use gotrace::{Growing, Reader, Trace};
 use std::io::{Read as _, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -31,18 +31,10 @@ fn program(binary: &Path, millis: usize) -> Child {
 }
 
 fn record(dir: &Path, args: &[&str]) -> Command {
-    let mut command = gotrace(["record", "--out", "s-{number}.trace"].iter().chain(args));
-    command.current_dir(dir).stdin(Stdio::null());
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
-    command
-}
-
-/// Memory that a process has in use, in bytes.
-fn resident(child: &Child) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.unwrap_or(0) << 10
+    gotrace_in(
+        dir,
+        &[&["record", "--out", "s-{number}.trace"], args].concat(),
+    )
 }
 
 /// Reads a snapshot as this crate and Go do.
@@ -64,8 +56,7 @@ fn judge(path: &Path, serve: &mut Serve) {
 }
 
 fn snapshots(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
+    let paths = names(dir).into_iter().map(|name| dir.join(name));
     paths
         .filter(|path| path.extension().is_some_and(|e| e == "trace"))
         .collect()
@@ -144,8 +135,7 @@ const ARGS: [&str; 6] = ["--max-bytes", "8MiB", "--min-age", "1h", "--arena", "a
 impl Recorder {
     fn new(kind: Kind) -> Recorder {
         let dir = clean(&format!("oncall-go-{kind:?}"));
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
+        let address = free_address();
         Recorder {
             kind,
             dir,
@@ -186,7 +176,7 @@ impl Recorder {
 
     fn measure(&mut self, early: bool) {
         let Some(child) = &self.child else { return };
-        let now = resident(child);
+        let now = resident(child).unwrap_or(0);
         self.most.1 = self.most.1.max(now);
         if early {
             self.most.0 = self.most.0.max(now);
@@ -416,8 +406,9 @@ fn a_program_that_does_it_is_caught() {
             let mut live = live.spawn().unwrap();
             let out = format!("{name}-{does}-{{number}}.trace");
             let on = format!("{name}: {expression}");
-            let mut command = gotrace(["record", "--out", &out, "--on", &on, "--once", "-"]);
-            command.current_dir(&dir).stdin(live.stdout.take().unwrap());
+            let mut command =
+                gotrace_in(&dir, &["record", "--out", &out, "--on", &on, "--once", "-"]);
+            command.stdin(live.stdout.take().unwrap());
             let run = Run::of(command.output().unwrap());
             assert!(live.wait().unwrap().success());
             assert_eq!(run.status, 0, "{name}: {}", run.stderr);

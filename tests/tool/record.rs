@@ -3,8 +3,8 @@
 
 use crate::common;
 
-use common::live::Endless;
-use common::tool::{clean, signal, wait_for};
+use common::live::{Endless, ends};
+use common::tool::{clean, ended, finish, gotrace_in, names, signal, wait_for};
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
 use gotrace::wire::Chunk;
 use std::fs::File;
@@ -13,20 +13,10 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-fn gotrace(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
-    command.current_dir(dir).args(args);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
 
 fn directory(test: &str) -> PathBuf {
     clean(&format!("record-{test}"))
@@ -34,15 +24,6 @@ fn directory(test: &str) -> PathBuf {
 
 fn fixture(name: &str) -> Vec<u8> {
     common::fixture(name).bytes()
-}
-
-/// The start of each generation of a trace after its first, and its end.
-fn ends(trace: &[u8]) -> Vec<usize> {
-    let trace = gotrace::Trace::new(trace).unwrap();
-    trace
-        .generations()
-        .map(|g| g.unwrap().end.0 as usize)
-        .collect()
 }
 
 /// The arena of a recorder that was given a trace and stopped without a word.
@@ -59,14 +40,6 @@ fn recorded(trace: &[u8]) -> Vec<u8> {
     arena
 }
 
-/// Standard error of a command that ended with this status.
-#[track_caller]
-fn ended(output: Output, status: i32) -> String {
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{errors}");
-    errors
-}
-
 fn arena_status(path: &Path) -> Option<gotrace::recorder::Status> {
     let arena = std::fs::read(path).ok()?;
     Some(FlightRecorder::recover(&arena).ok()?.status())
@@ -80,12 +53,12 @@ fn the_end_of_the_input_gives_a_snapshot() {
         .enumerate()
     {
         let trace = fixture(name);
-        let mut child = gotrace(&dir, &["record", "--min-age", "1h", "-"])
+        let mut child = gotrace_in(&dir, &["record", "--min-age", "1h", "-"])
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(&trace).unwrap();
-        let errors = ended(child.wait_with_output().unwrap(), 0);
+        let errors = finish(child, 0);
         let out = format!("snapshot-{}.trace", n + 1);
         assert!(std::fs::read(dir.join(&out)).unwrap() == trace, "{name}");
         assert!(
@@ -94,7 +67,7 @@ fn the_end_of_the_input_gives_a_snapshot() {
         );
     }
     // Nothing else is left there.
-    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 3);
+    assert_eq!(names(&dir).len(), 3);
 }
 
 #[test]
@@ -102,13 +75,13 @@ fn a_trace_comes_over_sockets_and_from_files() {
     let dir = directory("inputs");
     let trace = fixture("annotate-go1.27");
     let snapshot = |child: Child, out: &str| {
-        ended(child.wait_with_output().unwrap(), 0);
+        finish(child, 0);
         let written = std::fs::read(dir.join(out)).unwrap();
         assert!(written == trace, "{out}");
     };
     let record = |input: &str, out: &str| {
         let args = ["record", "--once", "--idle", "300ms", "--out", out, input];
-        let mut command = gotrace(&dir, &args);
+        let mut command = gotrace_in(&dir, &args);
         command.spawn().unwrap()
     };
 
@@ -169,7 +142,10 @@ fn signals_write_snapshots_and_end_it() {
         "1h",
         "-",
     ];
-    let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = gotrace_in(&dir, &args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut input = child.stdin.take().unwrap();
     let arena = dir.join("arena");
     let complete = |n: u64| {
@@ -192,23 +168,25 @@ fn signals_write_snapshots_and_end_it() {
     complete(2);
 
     // The arena can be read meanwhile, and belongs to one recorder.
-    let run = gotrace(&dir, &["recover", "arena", "meanwhile.trace"])
+    let run = gotrace_in(&dir, &["recover", "arena", "meanwhile.trace"])
         .output()
         .unwrap();
     ended(run, 0);
     assert!(std::fs::read(dir.join("meanwhile.trace")).unwrap() == trace[..ends[1]]);
-    let run = gotrace(&dir, &args).output().unwrap();
+    let run = gotrace_in(&dir, &args).output().unwrap();
     let errors = ended(run, 1);
     assert!(errors.contains("another process records"), "{errors}");
 
     signal(&child, "-TERM");
-    let errors = ended(child.wait_with_output().unwrap(), 0);
+    let errors = finish(child, 0);
     assert_eq!(errors.lines().count(), 3, "{errors}");
     written(3, ends[1]);
     drop(input);
 
     // The arena still has it, and nothing that would have to be saved.
-    let run = gotrace(&dir, &["recover", "arena", "-"]).output().unwrap();
+    let run = gotrace_in(&dir, &["recover", "arena", "-"])
+        .output()
+        .unwrap();
     assert!(run.stdout == trace[..ends[1]]);
     ended(run, 0);
 }
@@ -219,7 +197,10 @@ fn a_killed_recorder_leaves_an_arena() {
     let trace = fixture("flight-go1.27");
     let ends = ends(&trace);
     let args = ["record", "--arena", "arena", "--min-age", "1h", "-"];
-    let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = gotrace_in(&dir, &args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(&trace[..ends[2] - 1]).unwrap();
     let arena = dir.join("arena");
@@ -230,7 +211,7 @@ fn a_killed_recorder_leaves_an_arena() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    let run = gotrace(&dir, &["recover", "--incomplete", "last", "arena", "out"]);
+    let run = gotrace_in(&dir, &["recover", "--incomplete", "last", "arena", "out"]);
     let errors = ended({ run }.output().unwrap(), 0);
     assert_eq!(errors, "");
     assert!(std::fs::read(dir.join("out")).unwrap() == trace[..ends[1]]);
@@ -239,7 +220,10 @@ fn a_killed_recorder_leaves_an_arena() {
 
     // The next recorder saves what it finds before it begins.
     let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
-    let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = gotrace_in(&dir, &args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(&trace[..ends[0]]).unwrap();
     // This one is killed between two generations.
@@ -252,14 +236,17 @@ fn a_killed_recorder_leaves_an_arena() {
     assert!(read("snapshot-1.trace.incomplete") == last);
 
     let whole = |name| {
-        let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = gotrace_in(&dir, &args)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
         child
             .stdin
             .take()
             .unwrap()
             .write_all(&fixture(name))
             .unwrap();
-        ended(child.wait_with_output().unwrap(), 0)
+        finish(child, 0)
     };
     let errors = whole("gc-go1.27");
     assert!(errors.contains("what a killed recorder left"), "{errors}");
@@ -270,7 +257,7 @@ fn a_killed_recorder_leaves_an_arena() {
     assert!(!errors.contains("left"), "{errors}");
     assert!(read("snapshot-4.trace") == fixture("gc-go1.22"));
     // The directory has nothing else: four snapshots, an incomplete one, "arena", "out", "last".
-    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 8);
+    assert_eq!(names(&dir).len(), 8);
 }
 
 #[test]
@@ -281,7 +268,7 @@ fn a_file_that_is_no_arena_stays_as_it_is() {
     std::fs::write(dir.join("in"), &trace).unwrap();
     let record = |arena: &str| {
         let args = ["record", "--idle", "10ms", "--arena", arena, "in"];
-        gotrace(&dir, &args).output().unwrap()
+        gotrace_in(&dir, &args).output().unwrap()
     };
     let errors = ended(record("a.trace"), 1);
     assert!(errors.contains("not a flight recorder's arena"), "{errors}");
@@ -302,7 +289,9 @@ fn a_file_that_is_no_arena_stays_as_it_is() {
     // Zeros are nobody's.
     std::fs::write(dir.join("zeros"), [0; 5000]).unwrap();
     ended(record("zeros"), 0);
-    let run = gotrace(&dir, &["recover", "zeros", "-"]).output().unwrap();
+    let run = gotrace_in(&dir, &["recover", "zeros", "-"])
+        .output()
+        .unwrap();
     assert!(run.stdout == trace);
     ended(run, 0);
 
@@ -314,7 +303,7 @@ fn a_file_that_is_no_arena_stays_as_it_is() {
         &["recover", "zeros", "link"],
         &["recover", "--incomplete", "zeros", "zeros", "out"],
     ] {
-        let errors = ended(gotrace(&dir, args).output().unwrap(), 1);
+        let errors = ended(gotrace_in(&dir, args).output().unwrap(), 1);
         assert!(errors.contains("zeros: the trace cannot"), "{errors}");
         assert!(std::fs::read(dir.join("zeros")).unwrap() == arena);
     }
@@ -327,7 +316,7 @@ fn what_is_lost_is_told_and_how_to_lose_none() {
     std::fs::write(dir.join("a.trace"), &trace).unwrap();
     let record = |size: &str, status| {
         let args = ["record", "--max-bytes", size, "--idle", "10ms", "a.trace"];
-        ended(gotrace(&dir, &args).output().unwrap(), status)
+        ended(gotrace_in(&dir, &args).output().unwrap(), status)
     };
     // Nothing but that, which is no success.
     let errors = record("1KiB", 1);
@@ -349,7 +338,10 @@ fn an_arena_is_recovered_while_its_recorder_runs() {
     let stop = Arc::new(AtomicBool::new(false));
     let mut live = Endless::new(&fixture("flight-go1.27"), u64::MAX).until(Arc::clone(&stop));
     let args = ["record", "--max-bytes=2MiB", "--arena", "arena", "-"];
-    let mut child = gotrace(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = gotrace_in(&dir, &args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut input = child.stdin.take().unwrap();
     let feed = std::thread::spawn(move || io::copy(&mut live, &mut input).unwrap());
     let arena = dir.join("arena");
@@ -357,7 +349,9 @@ fn an_arena_is_recovered_while_its_recorder_runs() {
     wait_for(|| arena_status(&arena).is_some_and(lost));
     let mut newest = 0;
     for _ in 0..20 {
-        let run = gotrace(&dir, &["recover", "arena", "-"]).output().unwrap();
+        let run = gotrace_in(&dir, &["recover", "arena", "-"])
+            .output()
+            .unwrap();
         assert_eq!(String::from_utf8_lossy(&run.stderr), "");
         let window = common::live::generations(&run.stdout);
         assert!(run.status.success() && window.len() > 10);
@@ -367,7 +361,7 @@ fn an_arena_is_recovered_while_its_recorder_runs() {
     }
     stop.store(true, Ordering::Relaxed);
     feed.join().unwrap();
-    ended(child.wait_with_output().unwrap(), 0);
+    finish(child, 0);
 }
 
 #[test]
@@ -382,7 +376,7 @@ fn a_terminal_shows_how_it_is_going() {
     let theirs = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
     let theirs = File::options().read(true).write(true).open(theirs).unwrap();
     let args = ["record", "--idle", "1200ms", "a.trace"];
-    let mut command = gotrace(&dir, &args);
+    let mut command = gotrace_in(&dir, &args);
     let mut child = command.env("TERM", "xterm").stderr(theirs).spawn().unwrap();
     // Or it would keep the terminal open.
     drop(command);
@@ -415,7 +409,7 @@ fn what_does_not_check_out_is_named() {
     let at = arena.len() - FlightRecorder::recover(&arena).unwrap().status().capacity as usize;
     file.write_all_at(b"x", (at + ends[0] + 5000) as u64)
         .unwrap();
-    let run = gotrace(&dir, &["recover", "arena", "out"])
+    let run = gotrace_in(&dir, &["recover", "arena", "out"])
         .output()
         .unwrap();
     let errors = ended(run, 1);
@@ -428,7 +422,7 @@ fn what_does_not_check_out_is_named() {
     assert!(std::fs::read(dir.join("out")).unwrap() == expected);
 
     std::fs::write(dir.join("other"), &trace).unwrap();
-    let run = gotrace(&dir, &["recover", "other", "out"])
+    let run = gotrace_in(&dir, &["recover", "other", "out"])
         .output()
         .unwrap();
     let errors = ended(run, 1);
@@ -446,7 +440,7 @@ fn a_broken_trace_is_an_error_and_its_whole_generations_are_kept() {
     std::fs::write(dir.join("snapshot-1.trace"), "other").unwrap();
     let trace = fixture("annotate-go1.23");
     let ends = ends(&trace);
-    let mut child = gotrace(&dir, &["record", "-"])
+    let mut child = gotrace_in(&dir, &["record", "-"])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
@@ -460,7 +454,7 @@ fn a_broken_trace_is_an_error_and_its_whole_generations_are_kept() {
     let end = batch.end().0 as usize;
     input.write_all(&trace[..end + 5]).unwrap();
     drop(input);
-    let errors = ended(child.wait_with_output().unwrap(), 1);
+    let errors = finish(child, 1);
     assert!(
         errors.contains("standard input: the trace is cut short"),
         "{errors}"
@@ -474,7 +468,7 @@ fn a_broken_trace_is_an_error_and_its_whole_generations_are_kept() {
     // The program that was traced may have died there: what there is of the generation is kept too.
     let incomplete = std::fs::read(dir.join("snapshot-2.trace.incomplete")).unwrap();
     assert!(incomplete == [&trace[..16], &trace[ends[1]..end]].concat());
-    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 3);
+    assert_eq!(names(&dir).len(), 3);
 }
 
 #[test]
@@ -489,13 +483,16 @@ fn what_cannot_be_written_is_told_beside_what_cannot_be_read() {
         std::fs::remove_file(dir.join("begun")).ok();
         // It goes away after the start.
         std::fs::create_dir(dir.join("nowhere")).unwrap();
-        let mut child = gotrace(&dir, args).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = gotrace_in(&dir, args)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut input = child.stdin.take().unwrap();
         input.write_all(&trace[..end + 50]).unwrap();
         wait_for(|| dir.join("begun").exists());
         std::fs::remove_dir(dir.join("nowhere")).unwrap();
         drop(input);
-        let errors = ended(child.wait_with_output().unwrap(), 1);
+        let errors = finish(child, 1);
         assert!(
             errors.contains("error: nowhere/r: No such file"),
             "{errors}"
@@ -534,11 +531,14 @@ fn a_gap_costs_what_is_before_it_and_recording_goes_on() {
                 "record" => &["record", "--min-age", "1h", "--out", &out, "-"],
                 _ => &["tee", "--min-age", "1h", "--record", &out, "-"],
             };
-            let mut child = gotrace(&dir, args).stdin(Stdio::piped()).spawn().unwrap();
+            let mut child = gotrace_in(&dir, args)
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
             child.stdin.take().unwrap().write_all(&of(given)).unwrap();
             let running = std::cell::RefCell::new(&mut child);
             wait_for(|| running.borrow_mut().try_wait().unwrap().is_some());
-            let errors = ended(child.wait_with_output().unwrap(), 0);
+            let errors = finish(child, 0);
             assert!(
                 errors.contains(&format!(", {lost} lost (before a gap)")),
                 "{errors}"
@@ -564,7 +564,7 @@ fn all_that_a_killed_recorder_left_is_saved() {
     std::fs::write(dir.join("a.trace"), fixture("gc-go1.27")).unwrap();
     let args = "record --max-bytes 1MiB --idle 10ms --arena arena a.trace";
     let args: Vec<_> = args.split(' ').collect();
-    let errors = ended(gotrace(&dir, &args).output().unwrap(), 0);
+    let errors = ended(gotrace_in(&dir, &args).output().unwrap(), 0);
     assert!(
         errors.contains("arena: generation 4 is damaged"),
         "{errors}"

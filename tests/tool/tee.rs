@@ -3,8 +3,10 @@
 
 use crate::common;
 
-use common::live::{Endless, generations, is_part_of};
-use common::tool::{Run, clean, gotrace, on_a_terminal, run, run_with_input, signal, wait_for};
+use common::live::{Endless, ends, generations, is_part_of};
+use common::tool::{
+    Run, clean, gotrace, gotrace_in, on_a_terminal, run, run_with_input, signal, wait_for,
+};
 use common::{Fixture, fixture, fixtures};
 use gotrace::{
     Details, Trace,
@@ -25,16 +27,15 @@ fn long() -> Vec<u8> {
 
 /// Where the generation of this index ends.
 fn end_of(trace: &[u8], index: usize) -> usize {
-    let whole = generations(trace);
-    let sizes = whole[..=index].iter().map(|(_, bytes)| bytes.len());
-    16 + sizes.sum::<usize>()
+    ends(trace)[index]
 }
 
 fn start(args: &[&str], dir: &Path) -> Child {
-    let mut command = gotrace(args);
-    command.current_dir(dir).stdin(Stdio::piped());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().expect("running gotrace")
+    let mut command = gotrace_in(dir, args);
+    command
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("running gotrace")
 }
 
 fn end(child: Child) -> Run {

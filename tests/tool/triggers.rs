@@ -5,37 +5,22 @@ use crate::common;
 
 use common::fixture;
 use common::live::generations;
-use common::tool::{Run, clean, gotrace, signal, wait_for};
+use common::tool::{Run, clean, finish, free_address, gotrace_in, names, signal, wait_for};
 use gotrace::emit::{Emitter, EmitterConfig};
 use gotrace::time::{Timestamp, WallTime};
 use gotrace::{EventKind, Fixed, Trace};
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-fn command(dir: &Path, args: &[&str]) -> Command {
-    let mut command = gotrace(args);
-    command.current_dir(dir).stdin(Stdio::null());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-#[track_caller]
-fn end(child: Child) -> String {
-    let run = Run::of(child.wait_with_output().unwrap());
-    assert_eq!(run.status, 0, "{}", run.stderr);
-    run.stderr
-}
 
 /// The snapshots of a directory with what the files beside them say.
 fn snapshots(dir: &Path) -> Vec<(PathBuf, Value)> {
-    let entries = std::fs::read_dir(dir).unwrap();
-    let mut found: Vec<(PathBuf, Value)> = entries
-        .map(|entry| entry.unwrap().path())
+    let paths = names(dir).into_iter().map(|name| dir.join(name));
+    paths
         .filter(|path| path.extension().is_some_and(|e| e == "json"))
         .map(|path| {
             let side = std::fs::read(&path).unwrap();
@@ -44,9 +29,7 @@ fn snapshots(dir: &Path) -> Vec<(PathBuf, Value)> {
                 serde_json::from_slice(&side).unwrap(),
             )
         })
-        .collect();
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    found
+        .collect()
 }
 
 /// Whether a trace has an event with this time that displays so.
@@ -99,8 +82,8 @@ fn every_kind_of_event_can_be_waited_for() {
             &on,
             "in",
         ];
-        let child = command(&dir, &args).spawn().unwrap();
-        end(child);
+        let child = gotrace_in(&dir, &args).spawn().unwrap();
+        finish(child, 0);
         let all = snapshots(&dir);
         let fired = all.iter().find(|(_, side)| side["why"] == "found");
         let (path, side) = fired.unwrap_or_else(|| panic!("{name}: {expression}: {all:?}"));
@@ -120,7 +103,7 @@ fn every_kind_of_event_can_be_waited_for() {
         ("slow: nonsense > 1ms", "nonsense"),
     ] {
         let run = Run::of(
-            command(&dir, &["record", "--on", on, "-"])
+            gotrace_in(&dir, &["record", "--on", on, "-"])
                 .output()
                 .unwrap(),
         );
@@ -162,8 +145,8 @@ fn a_budget_is_kept_over_many_snapshots() {
     std::fs::write(dir.join("other.trace"), &trace).unwrap();
     std::fs::write(dir.join("other.trace.json"), "{}").unwrap();
     for _ in 0..2 {
-        let child = command(&dir, &args).spawn().unwrap();
-        let told = end(child);
+        let child = gotrace_in(&dir, &args).spawn().unwrap();
+        let told = finish(child, 0);
         let written = told.lines().filter(|line| line.starts_with("s-")).count();
         assert!(written > 100, "{written}");
         let mut all = snapshots(&dir);
@@ -247,15 +230,16 @@ fn a_thousand_firings_respect_cooldown_and_budget() {
         "--once",
         "-",
     ];
-    let mut child = command(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = gotrace_in(&dir, &args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut input = child.stdin.take().unwrap();
     let mut found: Vec<(i64, u64)> = Vec::new();
     let mut look = || {
         // What is removed while it is looked at is none of these.
-        let entries = std::fs::read_dir(&dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        let sides = entries.filter(|path| path.extension().is_some_and(|e| e == "json"));
+        let paths = names(&dir).into_iter().map(|name| dir.join(name));
+        let sides = paths.filter(|path| path.extension().is_some_and(|e| e == "json"));
         let sides: Vec<PathBuf> = sides.collect();
         // One is written before the oldest is removed.
         assert!(sides.len() <= 8, "{sides:?}");
@@ -292,7 +276,7 @@ fn a_thousand_firings_respect_cooldown_and_budget() {
         }
     }
     drop(input);
-    let told = end(child);
+    let told = finish(child, 0);
     assert!(!told.contains("no snapshot"), "{told}");
     assert_eq!(found, expected);
     let all = snapshots(&dir);
@@ -321,7 +305,10 @@ fn what_comes_after_the_event_is_waited_for() {
         "s-{trigger}.trace",
         "-",
     ];
-    let mut child = command(&dir, &args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = gotrace_in(&dir, &args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(&trace[..first]).unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -333,7 +320,7 @@ fn what_comes_after_the_event_is_waited_for() {
     let side: Value = serde_json::from_slice(&std::fs::read(written).unwrap()).unwrap();
     assert!(side["fired"]["after"].as_f64().unwrap() >= 1.0, "{side}");
     drop(input);
-    end(child);
+    finish(child, 0);
     let side = std::fs::read(dir.join("s-end.trace.json")).unwrap();
     let side: Value = serde_json::from_slice(&side).unwrap();
     assert_eq!(
@@ -346,10 +333,7 @@ fn what_comes_after_the_event_is_waited_for() {
 fn orders_come_over_a_socket() {
     let dir = clean("trigger-control");
     let trace = fixture("flight-go1.27").bytes();
-    let address = {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().to_string()
-    };
+    let address = free_address();
     for control in ["control", &address] {
         let out = format!("{}-{{number}}", control.replace(':', "-"));
         let args = [
@@ -362,7 +346,7 @@ fn orders_come_over_a_socket() {
             &out,
             "unix-listen:s",
         ];
-        let child = command(&dir, &args).spawn().unwrap();
+        let child = gotrace_in(&dir, &args).spawn().unwrap();
         wait_for(|| match control {
             "control" => UnixStream::connect(dir.join("control")).is_ok(),
             _ => TcpStream::connect(control).is_ok(),
@@ -372,14 +356,14 @@ fn orders_come_over_a_socket() {
             if control == "control" {
                 let mut stream = UnixStream::connect(dir.join("control")).unwrap();
                 stream.write_all(request.as_bytes()).unwrap();
-                stream.shutdown(std::net::Shutdown::Write).unwrap();
                 // A connection that is closed before all is read of it is reset.
+                stream.shutdown(std::net::Shutdown::Write).ok();
                 stream.read_to_string(&mut answer).ok();
             } else {
                 let mut stream = TcpStream::connect(control).unwrap();
                 stream.write_all(request.as_bytes()).unwrap();
-                stream.shutdown(std::net::Shutdown::Write).unwrap();
                 // A connection that is closed before all is read of it is reset.
+                stream.shutdown(std::net::Shutdown::Write).ok();
                 stream.read_to_string(&mut answer).ok();
             }
             answer
@@ -414,7 +398,7 @@ fn orders_come_over_a_socket() {
         assert_eq!(ask(&"x".repeat(10_000)), "");
         drop(program);
         signal(&child, "-TERM");
-        end(child);
+        finish(child, 0);
         assert!(!dir.join("control").exists());
     }
 }

@@ -1,23 +1,27 @@
 //! The copies that `gotrace tee` writes.
 
+use super::input::size;
 use super::live::Live;
 use super::output::{self, Failure, Result, is_same, is_stdin, name, temporary};
 use super::signals;
 use super::snapshots::{Snapshots, with_number};
+use clap::ValueEnum as _;
 use gotrace::ids::GenerationId;
 use gotrace::mux::{
-    EndReason, Lost, QueueConfig, Subscriber, SubscriberError, Subscription, TraceMultiplexer,
-    TraceWriter,
+    EndReason, Lost, QueueConfig, Subscriber, SubscriberError, Subscription, TakeBack,
+    TraceMultiplexer, TraceWriter,
 };
 use gotrace::source::{SharedBatches, SourceError};
-use gotrace::wire::Version;
+use gotrace::wire::{HEADER_LEN, Version};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice, Write};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What happens when a copy is written more slowly than the trace comes.
@@ -40,11 +44,57 @@ impl WhenFull {
     }
 }
 
+/// What `--out` says of one copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Out {
+    pub path: PathBuf,
+    /// For this copy, whatever holds for all.
+    pub when_full: Option<WhenFull>,
+    pub queue: Option<usize>,
+}
+
+impl Out {
+    /// `FILE`, `FILE:drop`, `FILE:wait=SIZE`. What has another word behind a colon is a file's name.
+    ///
+    /// Errors: no size behind the equals sign, no name before the colon.
+    pub fn parse(text: OsString) -> std::result::Result<Out, String> {
+        let policy = text.as_bytes().rsplit(|byte| *byte == b':').next();
+        let policy = policy.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let policy = policy
+            .filter(|policy| policy.len() < text.len())
+            .unwrap_or("");
+        let (word, bytes) = match policy.split_once('=') {
+            Some((word, bytes)) => (word, Some(bytes)),
+            None => (policy, None),
+        };
+        let Ok(when_full) = WhenFull::from_str(word, false) else {
+            let path = text.into();
+            return Ok(Out {
+                path,
+                when_full: None,
+                queue: None,
+            });
+        };
+        let path = &text.as_bytes()[..text.len() - policy.len() - 1];
+        if path.is_empty() {
+            return Err(format!("no file before ':{policy}'"));
+        }
+        Ok(Out {
+            path: OsStr::from_bytes(path).into(),
+            when_full: Some(when_full),
+            queue: bytes.map(size).transpose()?,
+        })
+    }
+}
+
 /// A file that gets all of the trace.
 pub struct Copy {
     path: PathBuf,
     queue: QueueConfig,
     subscription: Option<Subscription<Synced>>,
+    /// Bytes that were written, and how far it was when it was seen to move, and when that was.
+    written: Arc<AtomicU64>,
+    moved: (u64, Instant),
     /// All was written, and waits for the disk to have it.
     is_syncing: Arc<AtomicBool>,
     /// How many generations were left out, of which was told.
@@ -53,9 +103,76 @@ pub struct Copy {
 
 type Fed = std::result::Result<(), SubscriberError>;
 
+/// A file that says how far it was written.
+struct Output {
+    file: File,
+    is_regular: bool,
+    /// The name of one that was made for this, to be removed if no generation comes.
+    made: Option<PathBuf>,
+    written: Arc<AtomicU64>,
+}
+
+impl Output {
+    /// What is given to a pipe at a time: about what it holds.
+    const PIECE: usize = 64 << 10;
+
+    fn count(&self, written: io::Result<usize>) -> io::Result<usize> {
+        let count = *written.as_ref().unwrap_or(&0);
+        self.written.fetch_add(count as u64, Ordering::Relaxed);
+        written
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes);
+        self.count(written)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.is_regular {
+            let written = self.file.write_vectored(slices);
+            return self.count(written);
+        }
+        // A pipe has taken all when the write returns: of much, one would not know that it moves.
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        let first = first.map_or(&[][..], |slice| slice);
+        self.write(first.get(..Output::PIECE).unwrap_or(first))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl TakeBack for Output {
+    fn take_back(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.take_back(bytes)
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        let identity = |there: std::fs::Metadata| (there.dev(), there.ino());
+        let (Some(path), Ok(own)) = (&self.made, self.file.metadata()) else {
+            return;
+        };
+        // A header is no trace; what somebody else put there in the meantime is theirs.
+        let is_empty = own.is_file() && own.len() <= HEADER_LEN as u64;
+        let own = identity(own);
+        if is_empty
+            && path
+                .symlink_metadata()
+                .is_ok_and(|there| identity(there) == own)
+        {
+            std::fs::remove_file(path).ok();
+        }
+    }
+}
+
 /// Writes a trace, and makes it survive the machine when it has ended.
 struct Synced {
-    writer: TraceWriter<File>,
+    writer: TraceWriter<Output>,
     path: PathBuf,
     is_syncing: Arc<AtomicBool>,
 }
@@ -63,12 +180,9 @@ struct Synced {
 impl Synced {
     /// The trace that was written has ended.
     fn sync(&self) -> Fed {
-        let Some(file) = self.writer.writer() else {
+        let Some(Output { file, .. }) = self.writer.writer().filter(|w| w.is_regular) else {
             return Ok(());
         };
-        if !file.metadata()?.is_file() {
-            return Ok(());
-        }
         self.is_syncing.store(true, Ordering::Relaxed);
         let result = output::sync(&self.path, file);
         self.is_syncing.store(false, Ordering::Relaxed);
@@ -143,6 +257,8 @@ impl Copy {
             path: path.to_owned(),
             queue,
             subscription: None,
+            written: Arc::default(),
+            moved: (0, Instant::now()),
             is_syncing: Arc::default(),
             told: (0, Instant::now()),
         })
@@ -150,6 +266,15 @@ impl Copy {
 
     pub fn start(&mut self, mux: &TraceMultiplexer) -> io::Result<()> {
         let path = self.path.clone();
+        let written = Arc::clone(&self.written);
+        let output = move |file: File, made: Option<PathBuf>| {
+            Ok(Output {
+                is_regular: file.metadata()?.is_file(),
+                file,
+                made,
+                written: Arc::clone(&written),
+            })
+        };
         let is_file = path.metadata().map_or(true, |there| there.is_file());
         // Nothing can be taken back from a pipe; nor from what somebody else appends to.
         let writer = if is_stdin(&path) || !is_file {
@@ -161,12 +286,12 @@ impl Copy {
                     None => File::options().write(true).open(&path)?,
                 };
                 opened = Some(file.try_clone()?);
-                Ok(file)
+                output(file, None)
             })
         } else {
             TraceWriter::parts_at_once(move |number| match number {
-                0 => File::create(&path),
-                _ => create_next(&path),
+                0 => output(File::create(&path)?, Some(path.clone())),
+                _ => create_next(&path).and_then(|(file, path)| output(file, Some(path))),
             })
         };
         let synced = Synced {
@@ -207,20 +332,48 @@ impl Copy {
         ))
     }
 
+    /// Whether nothing was written for this long, or taken to be written.
+    fn stands_still(&mut self, deadline: Duration) -> bool {
+        let taken = self.subscription.as_ref().map_or(0, |s| s.stats().bytes);
+        let now = taken + self.written.load(Ordering::Relaxed);
+        if now != self.moved.0 {
+            self.moved = (now, Instant::now());
+        }
+        self.moved.1.elapsed() >= deadline
+    }
+
+    /// Where the input waits for this copy, and nothing could be written for this long: lets it wait no
+    /// more, and gives what is to be told of that.
+    pub fn pass_over(&mut self, deadline: Duration) -> Option<String> {
+        let is_waited_for = |copy: &Copy| {
+            let subscription = copy.subscription.as_ref();
+            subscription.is_some_and(Subscription::is_waited_for)
+        };
+        if !is_waited_for(self) {
+            self.moved.1 = Instant::now();
+            return None;
+        }
+        if !self.stands_still(deadline) || !self.subscription.as_ref()?.pass_over() {
+            return None;
+        }
+        Some(format!(
+            "{}: nothing could be written for {:.1} s: it is no longer waited for; until it can be written \
+             again, generations are left out",
+            self.name(),
+            deadline.as_secs_f64()
+        ))
+    }
+
     /// Waits until all is written, or nothing more is for this long; gives why it ended.
     pub fn finish(&mut self, deadline: Duration) -> Option<EndReason> {
+        self.moved.1 = Instant::now();
+        signals::wait_until(Duration::MAX, || {
+            let subscription = self.subscription.as_ref();
+            subscription.is_none_or(Subscription::is_finished) || self.stands_still(deadline)
+        });
         let Some(subscription) = &self.subscription else {
             return Some(EndReason::Left);
         };
-        let mut moved = (subscription.stats().bytes, Instant::now());
-        let is_over = || {
-            let bytes = subscription.stats().bytes;
-            if bytes != moved.0 {
-                moved = (bytes, Instant::now());
-            }
-            subscription.is_finished() || moved.1.elapsed() >= deadline
-        };
-        signals::wait_until(Duration::MAX, is_over);
         match subscription.is_finished() {
             true => Some(subscription.end().unwrap_or(EndReason::Left)),
             false => None,
@@ -265,13 +418,48 @@ fn probe(path: &Path) -> io::Result<()> {
 }
 
 /// Makes the file of the next trace: the first name with a number that is free.
-fn create_next(path: &Path) -> io::Result<File> {
+fn create_next(path: &Path) -> io::Result<(File, PathBuf)> {
     let mut number = 1;
     loop {
+        let name = with_number(path, number);
         let options = File::options().write(true).create_new(true).to_owned();
-        match options.open(with_number(path, number)) {
+        match options.open(&name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            other => return other,
+            other => return other.map(|file| (file, name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_says_what_happens_when_it_is_slow() {
+        let parse =
+            |text: &str| Out::parse(text.into()).map(|out| (out.path, out.when_full, out.queue));
+        let path = |text: &str| PathBuf::from(text);
+        assert_eq!(parse("a:drop"), Ok((path("a"), Some(WhenFull::Drop), None)));
+        assert_eq!(parse("-:wait"), Ok((path("-"), Some(WhenFull::Wait), None)));
+        let sized = (path("/a:b/c"), Some(WhenFull::Drop), Some(3 << 20));
+        assert_eq!(parse("/a:b/c:drop=3MiB"), Ok(sized));
+        // A name that ends so has the policy behind it.
+        let named = (path("a:drop"), Some(WhenFull::Wait), None);
+        assert_eq!(parse("a:drop:wait"), Ok(named));
+        for name in [
+            "a",
+            "-",
+            "drop",
+            "wait",
+            "a:dropped",
+            "a:b=1MiB",
+            "a:",
+            "12:30",
+        ] {
+            assert_eq!(parse(name), Ok((path(name), None, None)), "{name}");
+        }
+        for wrong in [":drop", "a:wait=", "a:wait=much"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -45,7 +45,7 @@ INPUT is where the trace comes from:
 Where it listens, a connection counts once it has sent the header of a trace; others are closed. When
 the program ends or is started again, its next trace is taken as a new one; so is another trace behind
 the first in a pipe, in a file that is cut short and written anew, and in a file that takes the place of
-FILE, as \"mv\" does it. --once takes one trace only.";
+FILE, as \"mv\" does it, also where FILE is damaged. --once takes one trace only.";
 
     /// Never fails: everything that is nothing else is a file.
     pub fn parse(text: &str) -> std::result::Result<Live, std::convert::Infallible> {

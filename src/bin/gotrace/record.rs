@@ -14,14 +14,15 @@ use gotrace::mux::{
     EndReason, LiveError, QueueConfig, Subscriber, SubscriberError, TraceMultiplexer,
 };
 use gotrace::recorder::{
-    ArenaError, Damage, FlightRecorder, FlightRecorderConfig, LossReason, Recovered, SharedError,
+    ArenaError, Damage, FlightRecorder, FlightRecorderConfig, LossReason, SharedError,
     SharedRecorder, Status, arena_size_for,
 };
 use gotrace::source::{SharedBatches, SourceError, TraceSource};
 use gotrace::wire::Version;
 use gotrace::{ErrorKind, ids::GenerationId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -245,24 +246,28 @@ fn save(path: &Path, arena: &[u8], snapshots: &Snapshots) -> Result {
         ));
         last = Some(file);
     }
-    save_incomplete(&recovered, snapshots, last.as_deref())
+    match recovered.in_progress() {
+        None => Ok(()),
+        Some(incomplete) => {
+            save_incomplete(incomplete.number, snapshots, last.as_deref(), |file| {
+                write(&incomplete, file)
+            })
+        }
+    }
 }
 
 /// Writes the generation in progress, which comes after this snapshot.
 fn save_incomplete(
-    recovered: &Recovered<'_>,
+    number: GenerationId,
     snapshots: &Snapshots,
     snapshot: Option<&Path>,
+    write: impl FnOnce(&File) -> io::Result<u64>,
 ) -> Result {
-    if let Some(incomplete) = recovered.in_progress() {
-        let (file, bytes) =
-            snapshots.write_incomplete(snapshot, |file| write(&incomplete, file))?;
-        note(format_args!(
-            "{}: {bytes} bytes of generation {}, which is not complete",
-            name(&file),
-            incomplete.number
-        ));
-    }
+    let (file, bytes) = snapshots.write_incomplete(snapshot, write)?;
+    note(format_args!(
+        "{}: {bytes} bytes of generation {number}, which is not complete",
+        name(&file)
+    ));
     Ok(())
 }
 
@@ -402,12 +407,21 @@ impl Keep {
     /// Writes what there is of the generation in the middle of which the input broke: it may say why.
     /// It comes after this snapshot.
     fn incomplete(&self, snapshot: Option<&Path>) -> Result {
-        let saved = self.recorder.with(|recorder| {
-            FlightRecorder::recover(recorder.arena()).map_or(Ok(()), |recovered| {
-                save_incomplete(&recovered, &self.snapshots, snapshot)
-            })
+        // Who writes a snapshot waits for the recorder: it is not held while this waits for them.
+        let copy = self.recorder.with(|recorder| {
+            let recovered = FlightRecorder::recover(recorder.arena()).ok()?;
+            let incomplete = recovered.in_progress()?;
+            let mut copy = Vec::new();
+            write(&incomplete, &mut copy).ok()?;
+            Some((incomplete.number, copy))
         });
-        saved.unwrap_or(Ok(()))
+        let Ok(Some((number, copy))) = copy else {
+            return Ok(());
+        };
+        save_incomplete(number, &self.snapshots, snapshot, |mut file| {
+            file.write_all(&copy)?;
+            Ok(copy.len() as u64)
+        })
     }
 
     /// A trace ended, and another one may come: keeps what there is of it, before that one takes its

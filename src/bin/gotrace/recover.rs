@@ -119,7 +119,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
 }
 
 /// Writes an incomplete generation after a trace's header, and says how many bytes that is.
-pub fn write(incomplete: &Incomplete<'_>, mut file: &File) -> io::Result<u64> {
+pub fn write(incomplete: &Incomplete<'_>, mut file: impl Write) -> io::Result<u64> {
     let [before, after] = incomplete.pieces;
     let all = [incomplete.version.header(), before, after];
     all.iter().try_for_each(|piece| file.write_all(piece))?;

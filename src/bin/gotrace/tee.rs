@@ -1,6 +1,6 @@
 //! `gotrace tee`: one live trace to several places.
 
-use super::copy::{Copy, WhenFull};
+use super::copy::{Copy, Out, WhenFull};
 use super::follow::{Display, QUEUE, complaint};
 use super::input::size;
 use super::live::{self, Live, Source, both};
@@ -11,6 +11,7 @@ use super::signals;
 use super::snapshots::{Seen, Snapshots};
 use super::snapshotter::{self, Request, Snapshotter};
 use super::trigger::Why;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use gotrace::analysis::live::Pulse;
 use gotrace::mux::{
     Callback, EndReason, LiveError, QueueConfig, Signal, Subscription, TraceMultiplexer,
@@ -19,7 +20,6 @@ use gotrace::recorder::SharedRecorder;
 use gotrace::source::{SourceError, TraceSource};
 use indicatif::ProgressDrawTarget;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -29,17 +29,20 @@ use std::time::{Duration, Instant};
 ///
 /// Every copy is a trace of complete generations, wherever the input ends; the one that was being
 /// written then is left out. A copy that cannot be written any more is reported, and harms no other.
-/// Nothing is written to a file before the input has given a trace's header. When another trace
-/// begins, because the traced program was started again, a file's copy goes on in a new one with a
-/// number in its name; in a pipe it goes on with the new trace's header.
+/// Nothing is written to a file before the input has given a trace's header, and one for which no
+/// complete generation comes is removed in the end. When another trace begins, because the traced
+/// program was started again, a file's copy goes on in a new one with a number in its name; in a pipe it
+/// goes on with the new trace's header.
 ///
-/// What waits to be written to a slow copy is in a queue of its own, of --queue bytes. What happens when
-/// that is full, --when-full says: "drop" leaves out whole generations, and goes on like with another
-/// trace; "wait" reads no more of the input until half of the queue is free, which in the end makes the
-/// traced program wait. Before that, the recorder, the status and the other copies get all that was
-/// read, and a snapshot can be had of it at any time. Without the option, copies of a file are complete,
-/// since nobody is held up then; of a live input they are not waited for. If something was left out, the
-/// exit status is 1.
+/// What waits to be written to a slow copy is in a queue of its own. What happens when that is full is
+/// said behind the file's name, or by --when-full for all others: "drop" leaves out whole generations,
+/// and goes on like with another trace; "wait" reads no more of the input until half of the queue is
+/// free, which in the end makes the traced program wait. Before that, the recorder, the status and the
+/// other copies get all that was read, and a snapshot can be had of it at any time. If nothing could be
+/// written for --deadline, a copy is no longer waited for: generations are left out of it until it can
+/// be written again. Unless something else is said, copies of a live input are not waited for; of a file
+/// they are, without a deadline and complete, since its writer is not held up. If something was left
+/// out, the exit status is 1.
 ///
 /// At the end the recorder's snapshot is written first. Then each copy has as long as --deadline from
 /// one write to the next, and to reach the disk. What was written to a copy survives the end of this
@@ -53,16 +56,21 @@ use std::time::{Duration, Instant};
 
 Examples:
   curl -sN 'http://localhost:6060/debug/pprof/trace?seconds=60' | gotrace tee - --out app.trace --stat
-  gotrace tee unix-listen:/run/app.sock --out all.trace --out - --record 'last-{{number}}.trace' | next",
+  gotrace tee unix-listen:/run/app.sock --out all.trace --out - --record 'last-{{number}}.trace' | next
+  gotrace tee - --out all.trace:wait --out slow.fifo:drop=64MiB --stat",
 Live::HELP)))]
 #[command(group(clap::ArgGroup::new("where").required(true).multiple(true)))]
 pub struct Args {
-    /// Write a copy to this file; "-" is the standard output
-    #[arg(long, value_name = "FILE", group = "where", num_args = 1..)]
-    out: Vec<PathBuf>,
+    /// Write a copy to this file; "-" is the standard output. WHEN is "wait" or "drop", what happens when
+    /// this copy is written more slowly than the trace comes, and may end with the size of its queue, as
+    /// in "slow.fifo:drop=64MiB"
+    #[arg(long, value_name = "FILE[:WHEN]", group = "where", num_args = 1..)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(Out::parse))]
+    #[arg(value_hint = clap::ValueHint::FilePath)]
+    out: Vec<Out>,
 
-    /// What happens when a copy is written more slowly than the trace comes; "drop" for a live input and
-    /// "wait" for a file, if this is not given
+    /// What happens when a copy that does not say it is written more slowly than the trace comes; "drop"
+    /// for a live input and "wait" for a file, if this is not given
     #[arg(long, value_name = "WHAT", value_enum)]
     when_full: Option<WhenFull>,
 
@@ -71,7 +79,8 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     queue: Option<usize>,
 
-    /// How long a copy may be stuck at the end before it is given up
+    /// How long nothing can be written to a copy before it is no longer waited for; and, at the end, given
+    /// up
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = live::duration)]
     deadline: Duration,
 
@@ -110,19 +119,21 @@ pub fn run(args: Args) -> Result {
     let live::Input { idle, once, input } = &args.input;
     let (sender, messages) = channel();
     signals::listen(&sender, || Message::Snapshot, || Message::Stop)?;
-    let when_full = args.when_full.unwrap_or(match input.is_regular() {
-        true => WhenFull::Wait,
-        false => WhenFull::Drop,
+    let is_live = !input.is_regular();
+    let when_full = args.when_full.unwrap_or(match is_live {
+        true => WhenFull::Drop,
+        false => WhenFull::Wait,
     });
     let recorder = match args.record.as_deref() {
         None => None,
         Some(pattern) => Some(Recording::new(pattern, &args.window, input)?),
     };
     let mut copies: Vec<Copy> = Vec::new();
-    for path in &args.out {
+    for out in &args.out {
         let snapshots = recorder.as_ref().map(|r| &r.keep.snapshots);
-        let queue = when_full.queue(args.queue);
-        copies.push(Copy::plan(path, queue, input, &copies, snapshots)?);
+        let queue = out.when_full.unwrap_or(when_full);
+        let queue = queue.queue(out.queue.or(args.queue));
+        copies.push(Copy::plan(&out.path, queue, input, &copies, snapshots)?);
     }
     let mut tee = Tee {
         copies,
@@ -130,6 +141,7 @@ pub fn run(args: Args) -> Result {
         stat: args.stat,
         input: input.name(),
         deadline: args.deadline,
+        is_live,
         failed: false,
     };
     input.open_aside(*idle, *once, &sender, Message::Opened)?;
@@ -253,8 +265,10 @@ struct Tee {
     stat: bool,
     /// The input's name.
     input: String,
-    /// How long a copy may be stuck at the end.
+    /// How long a copy may be stuck.
     deadline: Duration,
+    /// Whether somebody is held up where the input is not read.
+    is_live: bool,
     /// Something went wrong that was reported.
     failed: bool,
 }
@@ -376,6 +390,11 @@ impl Tee {
     /// Reports copies that failed, and the recorder if it did; says whether nobody is left.
     fn is_over(&mut self) -> bool {
         self.copies.retain_mut(|copy| {
+            if self.is_live
+                && let Some(told) = copy.pass_over(self.deadline)
+            {
+                note(told);
+            }
             if let Some(lost) = copy.news_of_losses() {
                 note(lost);
                 self.failed = true;
@@ -474,6 +493,7 @@ mod tests {
             stat: false,
             input: "the input".to_owned(),
             deadline: Duration::from_secs(1),
+            is_live: true,
             failed: false,
         };
         let (sender, messages) = channel();

@@ -471,6 +471,98 @@ fn a_source_that_is_never_there_can_be_given_up() {
     assert!(written(outcome).is_empty());
 }
 
+/// What is wrong with a file is told; whatever takes its place is read.
+#[test]
+fn a_damaged_file_is_left_for_its_successor() {
+    let trace = common::fixture("annotate-go1.27").bytes();
+    let whole = generations(&trace);
+    let end = 16 + whole[0].1.len();
+    let damaged = [&trace[..end], &[0xff; 40][..], &trace[end..]].concat();
+    let junk = b"this is no trace but a log of something else\n".to_vec();
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("mux-damaged.trace");
+    let next = path.with_extension("next");
+    let place = |bytes: &[u8]| {
+        std::fs::write(&next, bytes).unwrap();
+        std::fs::rename(&next, &path).unwrap();
+    };
+    let write = |bytes: &[u8]| std::fs::write(&path, bytes).unwrap();
+    // Each of these comes when the one before was found to be damaged.
+    let steps: [&dyn Fn(); 4] = [
+        &|| place(&junk),
+        &|| {
+            // In the same file, and longer.
+            write(&[&junk[1..], &junk, &junk].concat());
+        },
+        &|| write(&damaged[end..]),
+        &|| place(&trace),
+    ];
+    place(&damaged);
+    let idle = Some(Duration::from_millis(500));
+    let source = StreamSource::follow_path(&path, idle).unwrap();
+    let mux = TraceMultiplexer::new(source).unwrap();
+    let (mut traces, mut reasons) = (Vec::new(), Vec::new());
+    for signal in mux.channel(QueueConfig::default()) {
+        match signal {
+            Signal::Header(version) => traces.push(version.header().to_vec()),
+            Signal::Batches(batches) => traces.last_mut().unwrap().extend(batches.as_bytes()),
+            Signal::Restart(reason) => {
+                // What is appended changes nothing.
+                let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+                file.write_all(b"more of the same").unwrap();
+                std::thread::sleep(Duration::from_millis(60));
+                steps[reasons.len()]();
+                reasons.push(reason.unwrap());
+            }
+            Signal::EndOfTrace(end) => assert!(matches!(end, EndReason::Finished), "{end}"),
+            _ => {}
+        }
+    }
+    assert_eq!(traces.len(), 2);
+    assert!(traces[0] == trace[..end] && traces[1] == trace);
+    assert!(matches!(reasons[0], SourceError::Trace(_)), "{reasons:?}");
+    assert!(matches!(reasons[1], SourceError::Text(_)), "{reasons:?}");
+    assert_eq!(reasons.len(), 4);
+
+    // If nothing comes, or only one trace is wanted, the damage is the end.
+    for once in [false, true] {
+        place(&damaged);
+        let source = StreamSource::follow_path(&path, idle).unwrap();
+        let mux = TraceMultiplexer::new(if once { source.once() } else { source }).unwrap();
+        let outcome = mux.start(Vec::new()).unwrap().wait();
+        let EndReason::Broken(SourceError::Trace(error)) = &outcome.end else {
+            panic!("{}", outcome.end)
+        };
+        assert_eq!(error.offset().0, end as u64);
+        assert!(written(outcome) == trace[..end]);
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
+/// A second trace in a file is none that took the first one's place.
+#[test]
+fn a_file_of_two_traces_may_grow() {
+    let first = common::fixture("annotate-go1.27").bytes();
+    let second = common::fixture("flight-go1.27").bytes();
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("mux-two.trace");
+    let (front, back) = second.split_at(second.len() - 100);
+    std::fs::write(&path, [&first, front].concat()).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let source = StreamSource::follow(file, Some(Duration::from_millis(500)));
+    let grows = path.clone();
+    let back = back.to_vec();
+    let writer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        let mut file = std::fs::File::options().append(true).open(grows).unwrap();
+        file.write_all(&back).unwrap();
+    });
+    let mut source = source;
+    let found = traces(&mut source);
+    writer.join().unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(found[0].0 == first && found[1].0 == second);
+    std::fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn a_growing_file_is_followed() {
     let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));

@@ -243,6 +243,101 @@ fn a_slow_subscriber_loses_whole_generations_and_delays_nobody() {
     assert!(outcome.stats.lost.generations >= 20);
 }
 
+/// Somebody is waited for who takes nothing; until that is given up.
+#[test]
+fn who_is_passed_over_is_waited_for_when_it_takes_again() {
+    let all = Endless::new(&common::fixture("flight-go1.27").bytes(), 60).bytes();
+    let whole = generations(&all);
+    let mux = TraceMultiplexer::new(StreamSource::new(io::Cursor::new(all.clone()))).unwrap();
+    let (go_on, steps) = mpsc::channel::<()>();
+    let signals = Arc::new(Mutex::new(Vec::new()));
+    let taken = Arc::clone(&signals);
+    let steps = Mutex::new(steps);
+    let stuck = Callback(move |signal: &Signal| {
+        // It takes a part of the first generation, and then nothing.
+        let is_first = matches!(signal, Signal::Batches(_));
+        taken.lock().unwrap().push(signal.clone());
+        if is_first {
+            let _ = steps.lock().unwrap().recv();
+        }
+        Ok(())
+    });
+    let hold = mux.hold();
+    let stuck = mux.subscribe(stuck, QueueConfig::waiting(8 << 10)).unwrap();
+    let dropping = mux.start_dropping(1 << 20);
+    assert!(!dropping.pass_over() && !stuck.pass_over());
+    let fast = mux.start(Vec::new()).unwrap();
+    drop(hold);
+    common::live::wait_for(|| stuck.is_waited_for());
+    assert!(!fast.is_finished());
+    // Before it is stuck, it may have taken something.
+    common::live::wait_for(|| {
+        stuck.pass_over();
+        fast.is_finished()
+    });
+    // Once is enough, while it takes nothing.
+    assert!(!stuck.pass_over() && !stuck.is_waited_for());
+    assert!(written(fast.wait()) == all);
+    drop(go_on);
+    let outcome = stuck.wait();
+    assert!(matches!(outcome.end, EndReason::Finished));
+    let lost = outcome.stats.lost;
+    assert!(lost.generations > 50, "{lost:?}");
+    assert_eq!(outcome.stats.generations + lost.generations, 60);
+    assert_eq!(outcome.stats.bytes + lost.bytes + 16, all.len() as u64);
+    // A generation of which a part is missing has no end, and what follows begins with a header.
+    let (mut parts, mut is_whole) = (Vec::new(), true);
+    for signal in signals.lock().unwrap().iter() {
+        match signal {
+            Signal::Header(version) => {
+                parts.push((version.header().to_vec(), 16));
+                is_whole = true;
+            }
+            Signal::Batches(batches) => {
+                assert!(is_whole);
+                parts.last_mut().unwrap().0.extend(batches.as_bytes());
+            }
+            Signal::EndOfGeneration(_) => {
+                let (bytes, end) = parts.last_mut().unwrap();
+                *end = bytes.len();
+            }
+            Signal::Lost(_) => is_whole = false,
+            _ => {}
+        }
+    }
+    let seen = parts.iter().map(|(bytes, end)| match end {
+        16 => 0,
+        end => is_part_of(&bytes[..*end], &whole),
+    });
+    assert_eq!(seen.sum::<usize>() as u64, outcome.stats.generations);
+
+    // Whoever takes again is waited for again.
+    let mux = TraceMultiplexer::new(StreamSource::new(io::Cursor::new(all.clone()))).unwrap();
+    let (go_on, steps) = mpsc::channel();
+    let gate = Gate {
+        writer: TraceWriter::parts(|_| Ok(Vec::new())),
+        steps: Mutex::new(steps),
+    };
+    let hold = mux.hold();
+    let slow = mux.subscribe(gate, QueueConfig::waiting(8 << 10)).unwrap();
+    let fast = mux.start(Vec::new()).unwrap();
+    drop(hold);
+    common::live::wait_for(|| {
+        slow.pass_over();
+        fast.is_finished()
+    });
+    assert!(written(fast.wait()) == all);
+    let lost = slow.stats().lost.generations;
+    drop(go_on);
+    let outcome = slow.wait();
+    assert!(
+        matches!(outcome.end, EndReason::Finished),
+        "{}",
+        outcome.end
+    );
+    assert_eq!(outcome.stats.generations + lost, 60);
+}
+
 trait StartDropping {
     fn start_dropping(&self, capacity: usize) -> Subscription<Callback<Ignore>>;
 }
