@@ -2,33 +2,31 @@
 
 use super::arena::{self, Keeper, Memory};
 use super::control::{self, Orders};
+use super::feed::{Feed, note_damage};
 use super::follow::QUEUE;
 use super::live::{self, Live, Source, both};
 use super::output::{Failure, Result, name, note};
 use super::recover::write;
 use super::signals;
-use super::snapshots::{Seen, Snapshots, losses};
+use super::snapshots::{Seen, Snapshots};
 use super::snapshotter::{self, Request, Snapshotter};
+use super::status_line::StatusLine;
 use super::trigger::{self, Firing, Keeping, Why};
-use gotrace::mux::{
-    EndReason, LiveError, QueueConfig, Subscriber, SubscriberError, TraceMultiplexer,
-};
+use gotrace::ids::GenerationId;
+use gotrace::mux::{EndReason, LiveError, QueueConfig, TraceMultiplexer};
 use gotrace::recorder::{
     ArenaError, Damage, FlightRecorder, FlightRecorderConfig, LossReason, SharedError,
-    SharedRecorder, Status, arena_size_for,
+    SharedRecorder, arena_size_for,
 };
-use gotrace::source::{SharedBatches, SourceError, TraceSource};
-use gotrace::wire::Version;
-use gotrace::{ErrorKind, ids::GenerationId};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use gotrace::source::{SourceError, TraceSource};
 use std::fs::File;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Keep the last seconds of a live trace, and write them when asked to.
 ///
@@ -269,75 +267,6 @@ fn save_incomplete(
         name(&file)
     ));
     Ok(())
-}
-
-/// Feeds a recorder, and tells of the first thing that is wrong with the trace: what there is of
-/// them costs the generations that [`losses`] counts, and no other.
-pub struct Feed<A> {
-    pub recorder: Arc<SharedRecorder<A>>,
-    pub seen: Arc<Seen>,
-    pub tell: Option<Tell>,
-    /// What is done when a trace has ended and another one may come. What was recorded is still there.
-    pub restarts: Restarts,
-}
-
-pub type Tell = Box<dyn FnOnce(gotrace::Error) + Send>;
-pub type Restarts = Box<dyn FnMut(Option<&SourceError>) + Send>;
-
-impl<A: AsRef<[u8]> + AsMut<[u8]> + Send> Subscriber for Feed<A> {
-    fn header(&mut self, version: Version) -> std::result::Result<(), SubscriberError> {
-        self.seen.generation.store(0, Ordering::Relaxed);
-        self.seen.traces.fetch_add(1, Ordering::Relaxed);
-        self.seen.live.store(true, Ordering::Release);
-        Ok(self.recorder.with(|r| r.header(version.header()))??)
-    }
-
-    fn batches(&mut self, batches: &SharedBatches) -> std::result::Result<(), SubscriberError> {
-        match self.recorder.with(|r| r.record(batches))? {
-            Err(error) if error.kind() == ErrorKind::NoHeader => return Err(error.into()),
-            Err(error) => {
-                if let Some(tell) = self.tell.take() {
-                    tell(error);
-                }
-            }
-            Ok(()) => {}
-        }
-        let bytes = batches.len() as u64;
-        self.seen.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn end_of_generation(
-        &mut self,
-        number: GenerationId,
-    ) -> std::result::Result<(), SubscriberError> {
-        self.recorder.with(|r| r.end_generation())??;
-        self.seen.generation.store(number.get(), Ordering::Relaxed);
-        let trace = self.seen.traces.load(Ordering::Relaxed);
-        self.seen.window.store(trace, Ordering::Release);
-        Ok(())
-    }
-
-    fn restart(
-        &mut self,
-        reason: Option<&SourceError>,
-    ) -> std::result::Result<(), SubscriberError> {
-        self.seen.live.store(false, Ordering::Release);
-        (self.restarts)(reason);
-        Ok(())
-    }
-
-    fn end_of_trace(&mut self, _: &EndReason) -> std::result::Result<(), SubscriberError> {
-        self.seen.live.store(false, Ordering::Release);
-        Ok(())
-    }
-}
-
-/// Prints what a [`Feed`] told, about the input of this name.
-pub fn note_damage(input: &str, error: gotrace::Error) {
-    note(format_args!(
-        "{input}: {error}: what this is part of is lost, recording goes on"
-    ));
 }
 
 /// What is kept, and where it is written: shared by all who ask for a snapshot.
@@ -597,93 +526,11 @@ impl Session {
     }
 }
 
-/// One line on a terminal: rate, window, losses.
-struct StatusLine {
-    bar: Option<ProgressBar>,
-    before: (Instant, u64),
-}
-
-impl StatusLine {
-    const REFRESH: Duration = Duration::from_millis(500);
-
-    fn new() -> StatusLine {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{msg}") {
-                bar.set_style(style);
-            }
-            super::output::show_in_place(Some(&bar));
-            bar
-        });
-        StatusLine {
-            bar,
-            before: (Instant::now(), 0),
-        }
-    }
-
-    /// How long until it is to be shown; forever if nobody looks.
-    fn wait(&self) -> Option<Duration> {
-        self.bar.as_ref()?;
-        Some(Self::REFRESH.saturating_sub(self.before.0.elapsed()))
-    }
-
-    fn show(&mut self, seen: &Seen, status: &Status) {
-        let Some(bar) = &self.bar else { return };
-        let bytes = seen.bytes.load(Ordering::Relaxed);
-        let (then, before) = std::mem::replace(&mut self.before, (Instant::now(), bytes));
-        let rate = bytes.saturating_sub(before) as f64 / then.elapsed().as_secs_f64();
-        let trace = match (
-            seen.traces.load(Ordering::Relaxed),
-            seen.live.load(Ordering::Relaxed),
-        ) {
-            (0, _) => "waiting for a trace, ".to_owned(),
-            (1, true) => String::new(),
-            (n, true) => format!("trace {n}, "),
-            (n, false) => format!("trace {n} has ended, waiting for the next, "),
-        };
-        let rate = rate / 1e6;
-        bar.set_message(format!("{rate:.1} MB/s, {trace}{}", describe(status)));
-        bar.tick();
-    }
-
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.set_message("");
-            bar.tick();
-        }
-    }
-}
-
-impl Drop for StatusLine {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            super::output::show_in_place(None);
-            bar.finish_and_clear();
-        }
-    }
-}
-
-fn describe(status: &Status) -> String {
-    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let mut text = format!(
-        "window {} generations, {:.1} MiB",
-        status.window.generations,
-        mebibytes(status.window.bytes)
-    );
-    if let Some(span) = status.span() {
-        text += &format!(", {:.1} s", span.as_secs_f64());
-    }
-    text += &format!(", largest generation {:.1} MiB", mebibytes(status.largest));
-    text += &losses(status);
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use gotrace::source::StreamSource;
     use std::fs::File;
-    use std::io::Write as _;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
@@ -723,6 +570,7 @@ mod tests {
             on,
             input: "the input".to_owned(),
             live: None,
+            watched: false,
         };
         let (mut input, read) = UnixStream::pair().unwrap();
         let source = StreamSource::polled(File::from(OwnedFd::from(read))).unwrap();

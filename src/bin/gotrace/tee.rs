@@ -1,12 +1,12 @@
 //! `gotrace tee`: one live trace to several places.
 
 use super::copy::{Copy, Out, WhenFull};
+use super::feed::{Feed, note_damage};
 use super::follow::{Display, QUEUE, complaint};
 use super::input::size;
 use super::live::{self, Live, Source, both};
 use super::output::{Failure, Result, note, report};
 use super::pulse::{self, WatchError};
-use super::record::{Feed, note_damage};
 use super::signals;
 use super::snapshots::{Seen, Snapshots};
 use super::snapshotter::{self, Request, Snapshotter};

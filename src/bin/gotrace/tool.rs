@@ -34,6 +34,8 @@ mod events;
 mod explain;
 mod explain_json;
 mod export;
+#[cfg(unix)]
+mod feed;
 mod figures;
 mod filter;
 mod first;
@@ -76,6 +78,8 @@ mod snapshotter;
 mod stat;
 mod stat_old;
 mod stat_scan;
+#[cfg(unix)]
+mod status_line;
 mod table;
 mod tasks;
 #[cfg(unix)]
