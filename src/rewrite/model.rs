@@ -406,6 +406,18 @@ impl Writer {
         self.model.set_proc(thread, proc);
     }
 
+    /// Gives a generation an event that is true of any program: a proc's status.
+    #[cold]
+    pub(super) fn announce_any_proc(&mut self) {
+        let any = self.model.procs.iter().next().map(|(slot, _)| slot);
+        match any {
+            Some(proc) => self.announce_proc(proc),
+            None => {
+                self.known_proc(0);
+            }
+        }
+    }
+
     /// A proc by its id, which is idle if nothing is known of it.
     pub(super) fn known_proc(&mut self, id: u64) -> u32 {
         if let Some(proc) = self.model.procs.find(id) {

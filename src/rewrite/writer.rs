@@ -264,6 +264,14 @@ impl Writer {
         if self.number == 0 {
             return;
         }
+        let is_empty = self
+            .model
+            .threads
+            .iter()
+            .all(|(_, thread)| thread.events.is_empty());
+        if is_empty && !self.out.version.has_empty_generations() {
+            self.announce_any_proc();
+        }
         // In the order of their events, which does not depend on what was left out.
         let mut filled: Vec<_> = self.model.threads.values_mut().collect();
         filled.retain(|thread| !thread.events.is_empty());

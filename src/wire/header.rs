@@ -97,6 +97,13 @@ impl Version {
         self >= Version::Go123
     }
 
+    /// Whether Go's reader takes a generation without events: before Go 1.25 it ends there with "frontier is
+    /// empty".
+    #[cfg(feature = "alloc")]
+    pub(crate) fn has_empty_generations(self) -> bool {
+        self >= Version::Go125
+    }
+
     /// Whether a marker ends each generation.
     pub(crate) const fn has_end_marker(self) -> bool {
         matches!(self, Version::Go126)

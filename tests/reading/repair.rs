@@ -9,7 +9,7 @@ use crate::rewrite::{cases, events, judge, today};
 use crate::validator::model::Trust;
 use gotrace::Trace;
 use gotrace::rewrite::{Change, Repaired};
-use gotrace::wire::{Batch, Chunk, Contents, EventType, Record};
+use gotrace::wire::{Batch, Chunk, Contents, EventType, HEADER_LEN, Record};
 use std::hash::{BuildHasher as _, RandomState};
 
 /// A made-up event can be told from others.
@@ -44,6 +44,15 @@ fn repair(bytes: &[u8]) -> Result<(Vec<u8>, Repaired), String> {
 fn check(bytes: &[u8], trust: Trust) -> Result<Repaired, String> {
     let (out, repaired) = repair(bytes)?;
     judge(&out, trust)?;
+    if out < b"go 1.25".to_vec() {
+        // Go's readers of before end where there is none.
+        for generation in generations(&out) {
+            let whole = [&out[..HEADER_LEN], &out[generation.clone()]].concat();
+            if records(&whole) == 0 {
+                return Err(format!("no event in the generation at {generation:?}"));
+            }
+        }
+    }
     let (again, report) = repair(&out)?;
     if !report.is_unchanged() || again != out {
         return Err(format!("repairing it again changes something: {report:?}"));
@@ -192,9 +201,6 @@ fn damaged_traces_are_repaired() {
 /// ```text
 /// GO=.../go1.22.10/bin/go GOTRACE_CASES=80 cargo test --test reading -- repair::tools_of_any_version
 /// ```
-///
-/// Known to fail: Go 1.22's refuses one of some hundred ("frontier is empty"), of which a generation came to
-/// be empty.
 #[test]
 fn tools_of_any_version_accept_what_is_repaired() {
     let Some(tool) = TraceTool::find() else {
@@ -220,6 +226,15 @@ fn tools_of_any_version_accept_what_is_repaired() {
     }
     println!("Go 1.{} accepts {judged} repaired traces", tool.minor);
     assert!(judged > 0);
+}
+
+/// A generation of which nothing is left: Go's readers of before Go 1.25 would end there.
+#[test]
+fn no_generation_is_written_without_an_event() {
+    let trace = fixture("cgo-go1.22").bytes();
+    // 273 bytes are zeros.
+    let accident = Accident::from_random([2, 89_631_753, 273, 0]);
+    check(&accident.apply(&trace).bytes, Trust::Nothing).unwrap();
 }
 
 /// Traces in which something is wrong, and what is left of them.
