@@ -130,7 +130,8 @@ impl Hub {
             Ok(version) => version,
             Err(error) => return Some(EndReason::Broken(error)),
         };
-        let mut active = self.turn(Vec::new(), version)?;
+        let mut trace = 1u64;
+        let mut active = self.turn(Vec::new(), version, trace)?;
         loop {
             // Only now, when all have what was read, with the end of its generation: whoever is slow
             // keeps from the others what is to come, and nothing that is there.
@@ -142,7 +143,7 @@ impl Hub {
                 Ok(Some(Part::Batches(batches))) => active.retain(|queue| queue.push(&batches)),
                 Ok(Some(Part::EndOfGeneration(number))) => {
                     active.retain(|queue| queue.end_generation(number));
-                    active = self.turn(active, version)?;
+                    active = self.turn(active, version, trace)?;
                 }
                 Ok(Some(Part::Restart(reason))) => {
                     // Nobody waits for a generation's end between two traces.
@@ -151,8 +152,9 @@ impl Hub {
                 }
                 Ok(Some(Part::Header(next))) => {
                     version = next;
-                    active.retain(|queue| queue.join(version));
-                    active = self.turn(active, version)?;
+                    trace = trace.saturating_add(1);
+                    active.retain(|queue| queue.join(version, trace));
+                    active = self.turn(active, version, trace)?;
                 }
                 Ok(None) => return Some(EndReason::Finished),
                 Err(SourceError::Interrupted) => return Some(EndReason::Stopped),
@@ -162,10 +164,15 @@ impl Hub {
     }
 
     /// Between two generations, lets those join who want to; `None` if none is left.
-    fn turn(&self, mut active: Vec<Arc<Queue>>, version: Version) -> Option<Vec<Arc<Queue>>> {
+    fn turn(
+        &self,
+        mut active: Vec<Arc<Queue>>,
+        version: Version,
+        trace: u64,
+    ) -> Option<Vec<Arc<Queue>>> {
         let mut state = self.lock();
         for queue in core::mem::take(&mut state.joining) {
-            if queue.join(version) {
+            if queue.join(version, trace) {
                 active.push(queue);
             }
         }

@@ -35,12 +35,14 @@ use core::fmt;
 pub struct LiveReader<S: Storage = Growing> {
     receiver: Receiver,
     window: Option<Window<S>>,
-    /// A header came before the window was read to its end.
-    next: Option<Window<S>>,
+    /// A header came before the window was read to its end; with the number of its trace.
+    next: Option<(Window<S>, u64)>,
     held: Vec<SharedBatches>,
     lost: Lost,
     /// The number of the source's trace.
     traces: u64,
+    /// That trace has ended.
+    restarted: bool,
     /// What is to be given when the window is read to its end.
     failure: Option<LiveError>,
 }
@@ -64,6 +66,7 @@ impl<S: Storage> LiveReader<S> {
             held: Vec::new(),
             lost: Lost::default(),
             traces: 1,
+            restarted: false,
             failure: None,
         }
     }
@@ -131,7 +134,13 @@ impl<S: Storage> LiveReader<S> {
             }
             match window.step() {
                 Ok(true) => return Ok(true),
-                Ok(false) => self.window = self.next.take(),
+                Ok(false) => {
+                    let next = self.next.take();
+                    self.window = next.map(|(window, number)| {
+                        self.traces = number;
+                        window
+                    });
+                }
                 Err(error) => {
                     (self.window, self.next, self.failure) = (None, None, None);
                     self.receiver.handle.end();
@@ -143,16 +152,25 @@ impl<S: Storage> LiveReader<S> {
 
     fn take(&mut self, signal: Signal) {
         match (signal, &mut self.window) {
-            (Signal::Header(version), None) => self.window = Some(Window::new(version)),
-            (Signal::Header(version), Some(window)) => {
+            (Signal::Header(version), window) => {
                 self.held.clear();
-                window.finish();
-                self.next = Some(Window::new(version));
+                // After a loss, too, there is a header. Who comes late begins with a later trace.
+                let number = match core::mem::take(&mut self.restarted) {
+                    true => self.traces.saturating_add(1),
+                    false => self.traces.max(self.receiver.handle.first_trace()),
+                };
+                match window {
+                    Some(window) => {
+                        window.finish();
+                        self.next = Some((Window::new(version), number));
+                    }
+                    None => (*window, self.traces) = (Some(Window::new(version)), number),
+                }
             }
             // What is in the window was read by now.
             (Signal::Restart(_), window) => {
                 self.held.clear();
-                self.traces = self.traces.saturating_add(1);
+                self.restarted = true;
                 match window {
                     Some(window) if window.generation().is_some() => window.finish(),
                     // A trace without a generation is damaged for others.

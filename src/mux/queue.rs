@@ -38,6 +38,8 @@ struct State {
     bytes: usize,
     /// Version of the trace; none before the subscriber joined.
     version: Option<Version>,
+    /// The number of the source's trace that came first.
+    first: Option<u64>,
     /// The generation in progress is being dropped.
     dropping: bool,
     /// Until something is taken out, nobody waits for room.
@@ -66,6 +68,7 @@ impl Queue {
                 staged: Vec::new(),
                 bytes: 0,
                 version: None,
+                first: None,
                 dropping: false,
                 passed_over: false,
                 dropped: Lost::default(),
@@ -111,18 +114,25 @@ impl Queue {
         self.lock().end.is_none()
     }
 
-    /// The trace begins here for this subscriber. Says whether it is still there.
-    pub(super) fn join(&self, version: Version) -> bool {
+    /// A trace begins here for this subscriber, the source's first or a later one. Says whether it is still
+    /// there.
+    pub(super) fn join(&self, version: Version, trace: u64) -> bool {
         let mut state = self.lock();
         if state.end.is_some() {
             return false;
         }
+        state.first.get_or_insert(trace);
         state.version = Some(version);
         state.signals.push_back(Signal::Header(version));
         if !self.patient {
             self.wake_reader(state);
         }
         true
+    }
+
+    /// The number of the source's trace with which it began for this subscriber, from 1 on.
+    pub(super) fn first_trace(&self) -> u64 {
+        self.lock().first.unwrap_or(1)
     }
 
     /// Whether the trace has begun for this subscriber.

@@ -231,6 +231,11 @@ impl Iterator for Receiver {
 }
 
 impl Handle {
+    /// The number of the source's trace with which it began, from 1 on.
+    pub(super) fn first_trace(&self) -> u64 {
+        self.queue.first_trace()
+    }
+
     /// Ends the subscription at once.
     pub(super) fn end(&self) {
         self.queue.abandon(EndReason::Left);

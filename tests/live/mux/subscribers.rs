@@ -695,3 +695,55 @@ fn who_is_waited_for_keeps_nothing_from_the_others_that_was_read() {
     assert!(written(writer.wait()) == trace);
     assert!(matches!(recording.wait().end, EndReason::Finished));
 }
+
+/// Whoever comes late counts the source's traces like those who were there from the beginning; what is no
+/// trace is not counted.
+#[test]
+fn readers_of_events_agree_on_the_number_of_the_trace() {
+    let trace = common::fixture("flight-go1.27").bytes();
+    let whole = generations(&trace);
+    let batches = |n: usize| Part::Batches(SharedBatches::from(whole[n].1.to_vec()));
+    let end = |n: usize| Part::EndOfGeneration(number(whole[n].0));
+    let parts = vec![
+        batches(0),
+        end(0),
+        Part::Restart(None),
+        Part::Restart(None),
+        Part::Header(Version::CURRENT),
+        batches(0),
+        end(0),
+        batches(1),
+        end(1),
+        batches(2),
+        end(2),
+    ];
+    let script = Script(parts.into_iter(), Arc::default());
+    let mux = TraceMultiplexer::new(script).unwrap();
+    let hold = mux.hold();
+    // The source waits for it.
+    let gate = mux.channel(QueueConfig::waiting(1));
+    let mut early = mux.events(QueueConfig::default());
+    drop(hold);
+    let (mut late, mut headers) = (None, 0);
+    while let Some(signal) = gate.recv() {
+        if let Signal::Header(_) = signal {
+            headers += 1;
+            if headers == 2 {
+                // Nothing of the second generation has come yet: it can begin with the third.
+                late = Some(mux.events(QueueConfig::default()));
+            }
+        }
+    }
+    let mut numbers = Vec::new();
+    while early.next().unwrap().is_some() {
+        let now = (early.traces(), early.generation().map(GenerationId::get));
+        if numbers.last() != Some(&now) {
+            numbers.push(now);
+        }
+    }
+    let of = |n: usize| Some(number(whole[n].0).get());
+    assert_eq!(numbers, [(1, of(0)), (2, of(0)), (2, of(1)), (2, of(2))]);
+    let mut late = late.unwrap();
+    assert!(late.next().unwrap().is_some());
+    assert_eq!(late.traces(), 2);
+}
