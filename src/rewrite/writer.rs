@@ -264,12 +264,10 @@ impl Writer {
         if self.number == 0 {
             return;
         }
-        let is_empty = self
-            .model
-            .threads
-            .iter()
-            .all(|(_, thread)| thread.events.is_empty());
-        if is_empty && !self.out.version.has_empty_generations() {
+        let threads = &self.model.threads;
+        if !self.out.version.has_empty_generations()
+            && threads.iter().all(|(_, thread)| thread.events.is_empty())
+        {
             self.announce_any_proc();
         }
         // In the order of their events, which does not depend on what was left out.

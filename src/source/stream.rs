@@ -1,5 +1,7 @@
 //! The byte stream of a running Go program as a source.
 
+mod turns;
+
 use super::control::Interrupt;
 use super::follow::Followed;
 use super::{Part, SharedBatches, SourceControl, SourceError, TraceSource};
@@ -8,7 +10,6 @@ use crate::generation::{Finish, Piece, Splitter};
 use crate::ids::GenerationId;
 use crate::num;
 use crate::wire::{HEADER_LEN, Version};
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -18,6 +19,7 @@ use std::io::{self, Read, Seek as _};
 #[cfg(unix)]
 use std::path::Path;
 use std::time::Instant;
+use turns::Turn;
 
 /// The sizes of buffers: powers of two from one to the other. The largest holds a few of the largest
 /// batches, and is small enough to stay in a cache.
@@ -29,9 +31,6 @@ const SPARES: usize = 64;
 
 /// How long to wait before a source that has nothing is asked again.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// How much of text that is no trace is shown: its first line up to so many bytes.
-const LINE: usize = 200;
 
 /// A trace that comes as a stream of bytes, of every version since Go 1.22, whatever the sizes of
 /// the reads.
@@ -82,18 +81,6 @@ pub struct StreamSource<R> {
     once: bool,
     /// One trace has ended, another one is to begin.
     turn: Option<Turn>,
-}
-
-/// Between two traces.
-enum Turn {
-    /// How the one ended is to be handed out.
-    Ended(Option<SourceError>),
-    /// The other one's header is to be read.
-    Header,
-    /// The file is damaged, which is to be handed out as why the trace ended.
-    Damaged(SourceError),
-    /// What more the damaged file has is passed over, until another takes its place.
-    Skip(SourceError),
 }
 
 /// What [`StreamSource::polled`] waits with.
@@ -358,154 +345,6 @@ impl<R: Read + Send> StreamSource<R> {
             }
         };
         Some(Part::Batches(batches))
-    }
-
-    /// Reads the header of a trace; gives none if nothing came at all.
-    fn begin(&mut self) -> Result<Option<Version>, SourceError> {
-        while self.rest().len() < HEADER_LEN {
-            match self.read(HEADER_LEN) {
-                Ok(0) if self.takes_successor() => {}
-                Ok(0) if self.rest().is_empty() => return Ok(None),
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(SourceError::Rewritten) if !self.once => self.rewind()?,
-                Err(error) => return Err(error),
-            }
-        }
-        let version = match Version::from_header(self.rest()) {
-            Err(error) if error.kind() == ErrorKind::NotATrace => {
-                return Err(self.text().map_or(error.into(), SourceError::Text));
-            }
-            version => version?.needing_generations()?,
-        };
-        self.offset = 0u64.wrapping_sub(num::wide(self.given));
-        self.given = self.given.saturating_add(HEADER_LEN);
-        self.scanned = self.given;
-        self.splitter = Some(Splitter::new(version));
-        self.version = Some(version);
-        Ok(Some(version))
-    }
-
-    /// The first line of what is to be read, if that is text.
-    fn text(&mut self) -> Option<String> {
-        let is_text = |bytes: &[u8]| {
-            let mut chars = String::from_utf8_lossy(bytes)
-                .chars()
-                .collect::<Vec<_>>()
-                .into_iter();
-            chars.all(|c| !c.is_control() || c.is_ascii_whitespace())
-        };
-        let has_line = |bytes: &[u8]| bytes.contains(&b'\n') || bytes.len() >= LINE;
-        // What cannot be read any more is not needed.
-        while is_text(self.rest())
-            && !has_line(self.rest())
-            && self.read(LINE).is_ok_and(|read| read > 0)
-        {}
-        let rest = self.rest();
-        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or(rest);
-        let line = line.get(..LINE).unwrap_or(line);
-        let text = String::from_utf8_lossy(line).trim_end().into();
-        is_text(line).then_some(text)
-    }
-
-    /// Goes back to the beginning of a file in which another trace is written.
-    fn rewind(&mut self) -> Result<(), SourceError> {
-        if let Some(file) = &mut self.file {
-            file.forget();
-            file.rewind(&self.reader)?;
-        }
-        (self.given, self.scanned, self.filled) = (0, 0, 0);
-        Ok(())
-    }
-
-    /// Whether another file is read from now on; then what is left of the one before is forgotten.
-    fn takes_successor(&mut self) -> bool {
-        let file = self.file.as_mut();
-        let is_next = file.is_some_and(Followed::has_successor);
-        if is_next {
-            (self.given, self.scanned, self.filled) = (0, 0, 0);
-        }
-        is_next
-    }
-
-    /// Whether another trace is written in the file than the one that is read.
-    fn is_written_anew(&self) -> bool {
-        let is_another = |file: &Followed<R>| file.is_another(&self.reader).unwrap_or(false);
-        !self.once && self.file.as_ref().is_some_and(is_another)
-    }
-
-    /// The trace ends here, between two batches, because another one begins.
-    fn end_trace(&mut self, finish: Finish) {
-        let end = self.offset.wrapping_add(num::wide(self.scanned));
-        self.turn = Some(Turn::Ended(match finish {
-            Finish::Closed => None,
-            Finish::Ends(number) => {
-                self.ends = Some(number);
-                None
-            }
-            Finish::Unended { number, .. } => {
-                let kind = ErrorKind::IncompleteGeneration;
-                Some(Error::at(kind, number.get(), end).into())
-            }
-        }));
-    }
-
-    /// What comes between two traces.
-    fn turn(&mut self, turn: Turn) -> Result<Option<Part>, SourceError> {
-        match turn {
-            Turn::Ended(reason) => {
-                if let Some(part) = self.give() {
-                    self.turn = Some(Turn::Ended(reason));
-                    return Ok(Some(part));
-                }
-                self.turn = Some(Turn::Header);
-                Ok(Some(Part::Restart(reason)))
-            }
-            Turn::Damaged(error) => {
-                if let Some(part) = self.give() {
-                    self.turn = Some(Turn::Damaged(error));
-                    return Ok(Some(part));
-                }
-                self.turn = Some(Turn::Skip(error.clone()));
-                Ok(Some(Part::Restart(Some(error))))
-            }
-            Turn::Header => match self.begin() {
-                Ok(Some(version)) => Ok(Some(Part::Header(version))),
-                Ok(None) => {
-                    self.over = Some(Ok(()));
-                    Ok(None)
-                }
-                Err(error) if self.is_damage(&error) => self.turn(Turn::Damaged(error)),
-                Err(error) => Err(error),
-            },
-            Turn::Skip(damage) => match self.skip()? {
-                true => self.turn(Turn::Header),
-                false => Err(damage),
-            },
-        }
-    }
-
-    /// Whether this is what is wrong with a file that another one may take the place of.
-    fn is_damage(&self, error: &SourceError) -> bool {
-        let is_content = matches!(error, SourceError::Trace(_) | SourceError::Text(_));
-        is_content && !self.once && self.file.is_some()
-    }
-
-    /// Passes over what there is and what comes, until another trace is written in the file or another
-    /// file has its name; gives false if neither is waited for any longer.
-    fn skip(&mut self) -> Result<bool, SourceError> {
-        if let Some(file) = &mut self.file {
-            file.remember_start(&self.reader)?;
-        }
-        loop {
-            (self.given, self.scanned, self.filled) = (0, 0, 0);
-            match self.read(1) {
-                Ok(0) => return Ok(self.takes_successor()),
-                Ok(_) => {}
-                Err(SourceError::Rewritten) => return self.rewind().map(|()| true),
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     /// Looks for batches up to the next thing to hand out.

@@ -9,7 +9,7 @@ use crate::rewrite::{cases, events, judge, today};
 use crate::validator::model::Trust;
 use gotrace::Trace;
 use gotrace::rewrite::{Change, Repaired};
-use gotrace::wire::{Batch, Chunk, Contents, EventType, HEADER_LEN, Record};
+use gotrace::wire::{Batch, Chunk, Contents, EventType, HEADER_LEN, Record, Version};
 use std::hash::{BuildHasher as _, RandomState};
 
 /// A made-up event can be told from others.
@@ -44,7 +44,7 @@ fn repair(bytes: &[u8]) -> Result<(Vec<u8>, Repaired), String> {
 fn check(bytes: &[u8], trust: Trust) -> Result<Repaired, String> {
     let (out, repaired) = repair(bytes)?;
     judge(&out, trust)?;
-    if out < b"go 1.25".to_vec() {
+    if Trace::new(&out).map_err(|e| e.to_string())?.version() < Version::Go125 {
         // Go's readers of before end where there is none.
         for generation in generations(&out) {
             let whole = [&out[..HEADER_LEN], &out[generation.clone()]].concat();
