@@ -107,8 +107,9 @@ impl<S: Storage> LiveReader<S> {
         self.lost
     }
 
-    /// The number of the source's trace that the events are of, from 1 on. When this changes, the event
-    /// that was given is the first of another trace: nothing that was known from before holds any more.
+    /// The number of the source's trace that the events are of, from 1 on since the source was started; what
+    /// turned out to be no trace has none. When this changes, the event that was given is the first of
+    /// another trace: nothing that was known from before holds any more.
     pub const fn traces(&self) -> u64 {
         self.traces
     }

@@ -3,9 +3,10 @@
 #[allow(unused_imports, reason = "not every test waits")]
 pub use super::live::wait_for;
 use serde_json::Value;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 pub fn gotrace<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gotrace"));
@@ -130,6 +131,14 @@ pub fn gotrace_in(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// Starts the tool in a directory; what is written to the pipe is its standard input.
+pub fn fed(dir: &Path, args: &[&str]) -> (Child, ChildStdin) {
+    let mut command = gotrace_in(dir, args);
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("gotrace");
+    let input = child.stdin.take().expect("a pipe");
+    (child, input)
+}
+
 /// Standard error of a command that must end with this status.
 #[track_caller]
 pub fn ended(output: Output, status: i32) -> String {
@@ -169,6 +178,13 @@ pub fn names(dir: &Path) -> Vec<String> {
 pub fn make_pipe(path: &Path) {
     let made = Command::new("mkfifo").arg(path).status();
     assert!(made.expect("a command mkfifo").success());
+}
+
+/// Makes a named pipe that nobody reads, but for who asks to.
+pub fn stuck_pipe(path: &Path) -> File {
+    make_pipe(path);
+    let both = File::options().read(true).write(true).open(path);
+    both.expect("a pipe")
 }
 
 /// An address of this machine that nobody listens at.

@@ -7,8 +7,8 @@ use crate::common;
 use common::fixture;
 use common::live::{Endless, ends, generations, is_part_of};
 use common::tool::{
-    Run, after, clean, finish, free_address, gotrace_in, make_pipe, names, resident, signal,
-    wait_for,
+    Run, after, clean, fed, finish, free_address, gotrace_in, make_pipe, names, resident, signal,
+    stuck_pipe, wait_for,
 };
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
 use std::fs::File;
@@ -18,7 +18,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -103,11 +103,7 @@ fn whatever_ends_it_gets_a_snapshot_first() {
     for name in ["-HUP", "-QUIT", "-INT", "-TERM"] {
         let dir = clean(&format!("oncall{name}"));
         let args = ["record", "--arena", "arena", "--out", "s", "-"];
-        let mut child = gotrace_in(&dir, &args)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = child.stdin.take().unwrap();
+        let (child, mut input) = fed(&dir, &args);
         input.write_all(&trace[..ends[1]]).unwrap();
         wait_for(|| kept(&dir.join("arena")) == 2);
         signal(&child, name);
@@ -203,11 +199,7 @@ fn an_arena_that_is_tampered_with_is_left() {
             "s-{number}",
             "-",
         ];
-        let mut child = gotrace_in(&dir, &args)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = child.stdin.take().unwrap();
+        let (child, mut input) = fed(&dir, &args);
         // In the middle of the second generation.
         input.write_all(&trace[..ends[1] - 500]).unwrap();
         wait_for(|| kept(&arena) == 1);
@@ -385,23 +377,14 @@ fn tee_touches_nothing_before_a_trace_comes() {
 #[test]
 fn an_output_that_is_stuck_harms_nobody() {
     let dir = clean("oncall-stuck");
-    make_pipe(&dir.join("stuck"));
-    let held = File::options()
-        .read(true)
-        .write(true)
-        .open(dir.join("stuck"))
-        .unwrap();
+    let held = stuck_pipe(&dir.join("stuck"));
     let trace = Endless::new(&fixture("http-go1.27").bytes(), 40).bytes();
     let all = generations(&trace);
     for hurry in [false, true] {
         let record = format!("rec-{hurry}");
         let mut args = vec!["tee", "-", "--deadline", "500ms", "--record", &record];
         args.extend(["--out", "ok", "stuck"]);
-        let mut child = gotrace_in(&dir, &args)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = child.stdin.take().unwrap();
+        let (child, mut input) = fed(&dir, &args);
         // All of it is taken: more than any pipe or queue that waits holds.
         input.write_all(&trace).unwrap();
         wait_for(|| read(dir.join("ok")).len() >= trace.len() - 1_000_000);
@@ -432,12 +415,7 @@ fn an_output_that_is_stuck_harms_nobody() {
 #[test]
 fn an_output_that_is_waited_for_delays_only_what_was_not_read() {
     let dir = clean("oncall-waits");
-    make_pipe(&dir.join("stuck"));
-    let mut held = File::options()
-        .read(true)
-        .write(true)
-        .open(dir.join("stuck"))
-        .unwrap();
+    let mut held = stuck_pipe(&dir.join("stuck"));
     let trace = Endless::new(&fixture("http-go1.27").bytes(), 40).bytes();
     let all = generations(&trace);
     let mut args = vec!["tee", "-", "--when-full", "wait", "--min-age", "1h"];
@@ -450,11 +428,7 @@ fn an_output_that_is_waited_for_delays_only_what_was_not_read() {
         "stuck",
         "ok",
     ]);
-    let mut child = gotrace_in(&dir, &args)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = fed(&dir, &args);
     let taken = AtomicUsize::new(0);
     let snapshots = || {
         let names = (1..).map(|n| match n {
@@ -522,12 +496,7 @@ fn an_output_that_is_waited_for_delays_only_what_was_not_read() {
 #[test]
 fn an_output_is_not_waited_for_without_end() {
     let dir = clean("oncall-passed-over");
-    make_pipe(&dir.join("stuck"));
-    let mut held = File::options()
-        .read(true)
-        .write(true)
-        .open(dir.join("stuck"))
-        .unwrap();
+    let mut held = stuck_pipe(&dir.join("stuck"));
     // More than the queue and the pipe hold.
     let trace = Endless::new(&fixture("http-go1.27").bytes(), 40).bytes();
     let all = generations(&trace);
@@ -541,9 +510,7 @@ fn an_output_is_not_waited_for_without_end() {
         "--out",
     ];
     args.extend(["ok:drop=1GiB", "stuck:wait=1MiB", "all:wait"]);
-    let mut command = gotrace_in(&dir, &args);
-    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = fed(&dir, &args);
     let begun = Instant::now();
     // It is held up, and goes on.
     input.write_all(&trace).unwrap();
@@ -599,21 +566,14 @@ fn an_output_is_not_waited_for_without_end() {
 #[test]
 fn a_small_queue_is_full_soon() {
     let dir = clean("oncall-queue");
-    make_pipe(&dir.join("stuck"));
-    let held = File::options()
-        .read(true)
-        .write(true)
-        .open(dir.join("stuck"))
-        .unwrap();
+    let held = stuck_pipe(&dir.join("stuck"));
     let trace = Endless::new(&fixture("http-go1.27").bytes(), 20).bytes();
     for (queue, loses) in [("300KiB", true), ("100MiB", false)] {
         let mut args = vec!["tee", "-", "--deadline", "300ms", "--when-full", "drop"];
         args.extend(["--queue", queue, "--out", "stuck"]);
-        let mut child = gotrace_in(&dir, &args)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(&trace).unwrap();
+        let (child, mut input) = fed(&dir, &args);
+        input.write_all(&trace).unwrap();
+        drop(input);
         let told = finish(child, 1);
         let lost = told.contains("generations are left out so far");
         assert_eq!(lost, loses, "{queue}: {told}");
@@ -804,11 +764,7 @@ fn a_copy_goes_on_in_another_file_when_the_program_is_started_again() {
     let args = [
         "tee", "-", "--out", "a.trace", "-", "--record", "r", "--stat",
     ];
-    let mut child = gotrace_in(&dir, &args)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = fed(&dir, &args);
     // One behind the other in a pipe; the second is cut off.
     let both = [&first[..], &second[..], &first[..first.len() - 9]].concat();
     input.write_all(&both).unwrap();
@@ -1015,11 +971,7 @@ fn a_snapshot_has_the_moment_at_which_it_was_asked_for() {
         "s",
         "-",
     ];
-    let mut child = gotrace_in(&dir, &args)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = fed(&dir, &args);
     input.write_all(&trace[..ends[0] + 3000]).unwrap();
     wait_for(|| kept(&dir.join("arena")) == 1);
     signal(&child, "-USR1");

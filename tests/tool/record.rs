@@ -4,7 +4,7 @@
 use crate::common;
 
 use common::live::{Endless, ends};
-use common::tool::{clean, ended, finish, gotrace_in, names, signal, wait_for};
+use common::tool::{clean, ended, fed, finish, gotrace_in, names, signal, wait_for};
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, arena_size_for};
 use gotrace::wire::Chunk;
 use std::fs::File;
@@ -53,11 +53,9 @@ fn the_end_of_the_input_gives_a_snapshot() {
         .enumerate()
     {
         let trace = fixture(name);
-        let mut child = gotrace_in(&dir, &["record", "--min-age", "1h", "-"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(&trace).unwrap();
+        let (child, mut input) = fed(&dir, &["record", "--min-age", "1h", "-"]);
+        input.write_all(&trace).unwrap();
+        drop(input);
         let errors = finish(child, 0);
         let out = format!("snapshot-{}.trace", n + 1);
         assert!(std::fs::read(dir.join(&out)).unwrap() == trace, "{name}");
@@ -142,11 +140,7 @@ fn signals_write_snapshots_and_end_it() {
         "1h",
         "-",
     ];
-    let mut child = gotrace_in(&dir, &args)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = fed(&dir, &args);
     let arena = dir.join("arena");
     let complete = |n: u64| {
         wait_for(|| arena_status(&arena).is_some_and(|s| s.window.generations == n));
@@ -197,11 +191,7 @@ fn a_killed_recorder_leaves_an_arena() {
     let trace = fixture("flight-go1.27");
     let ends = ends(&trace);
     let args = ["record", "--arena", "arena", "--min-age", "1h", "-"];
-    let mut child = gotrace_in(&dir, &args)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (mut child, mut input) = fed(&dir, &args);
     input.write_all(&trace[..ends[2] - 1]).unwrap();
     let arena = dir.join("arena");
     let begun = |s: gotrace::recorder::Status| {
@@ -220,11 +210,7 @@ fn a_killed_recorder_leaves_an_arena() {
 
     // The next recorder saves what it finds before it begins.
     let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
-    let mut child = gotrace_in(&dir, &args)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (mut child, mut input) = fed(&dir, &args);
     input.write_all(&trace[..ends[0]]).unwrap();
     // This one is killed between two generations.
     let between = |s: gotrace::recorder::Status| s.window.generations == 1 && s.progress.is_none();
@@ -236,16 +222,9 @@ fn a_killed_recorder_leaves_an_arena() {
     assert!(read("snapshot-1.trace.incomplete") == last);
 
     let whole = |name| {
-        let mut child = gotrace_in(&dir, &args)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(&fixture(name))
-            .unwrap();
+        let (child, mut input) = fed(&dir, &args);
+        input.write_all(&fixture(name)).unwrap();
+        drop(input);
         finish(child, 0)
     };
     let errors = whole("gc-go1.27");
@@ -338,11 +317,7 @@ fn an_arena_is_recovered_while_its_recorder_runs() {
     let stop = Arc::new(AtomicBool::new(false));
     let mut live = Endless::new(&fixture("flight-go1.27"), u64::MAX).until(Arc::clone(&stop));
     let args = ["record", "--max-bytes=2MiB", "--arena", "arena", "-"];
-    let mut child = gotrace_in(&dir, &args)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = fed(&dir, &args);
     let feed = std::thread::spawn(move || io::copy(&mut live, &mut input).unwrap());
     let arena = dir.join("arena");
     let lost = |s: gotrace::recorder::Status| s.recorded.generations > s.window.generations;
@@ -440,11 +415,7 @@ fn a_broken_trace_is_an_error_and_its_whole_generations_are_kept() {
     std::fs::write(dir.join("snapshot-1.trace"), "other").unwrap();
     let trace = fixture("annotate-go1.23");
     let ends = ends(&trace);
-    let mut child = gotrace_in(&dir, &["record", "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = fed(&dir, &["record", "-"]);
     // The end of a whole batch of the third generation, and a few bytes.
     let first = gotrace::Trace::new(&trace).unwrap();
     let mut batches = first.batches_from(gotrace::ids::Offset(ends[1] as u64));

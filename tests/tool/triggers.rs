@@ -5,7 +5,7 @@ use crate::common;
 
 use common::fixture;
 use common::live::generations;
-use common::tool::{Run, clean, finish, free_address, gotrace_in, names, signal, wait_for};
+use common::tool::{Run, clean, fed, finish, free_address, gotrace_in, names, signal, wait_for};
 use gotrace::emit::{Emitter, EmitterConfig};
 use gotrace::time::{Timestamp, WallTime};
 use gotrace::{EventKind, Fixed, Trace};
@@ -14,7 +14,6 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// The snapshots of a directory with what the files beside them say.
@@ -230,11 +229,7 @@ fn a_thousand_firings_respect_cooldown_and_budget() {
         "--once",
         "-",
     ];
-    let mut child = gotrace_in(&dir, &args)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = fed(&dir, &args);
     let mut found: Vec<(i64, u64)> = Vec::new();
     let mut look = || {
         // What is removed while it is looked at is none of these.
@@ -305,11 +300,7 @@ fn what_comes_after_the_event_is_waited_for() {
         "s-{trigger}.trace",
         "-",
     ];
-    let mut child = gotrace_in(&dir, &args)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let (child, mut input) = fed(&dir, &args);
     input.write_all(&trace[..first]).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     assert!(!dir.join("s-trigger1.trace").exists());

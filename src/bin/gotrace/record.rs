@@ -15,10 +15,11 @@ use super::trigger::{self, Firing, Keeping, Why};
 use gotrace::ids::GenerationId;
 use gotrace::mux::{EndReason, LiveError, QueueConfig, TraceMultiplexer};
 use gotrace::recorder::{
-    ArenaError, Damage, FlightRecorder, FlightRecorderConfig, LossReason, SharedError,
+    ArenaError, Damage, FlightRecorder, FlightRecorderConfig, Incomplete, LossReason, SharedError,
     SharedRecorder, arena_size_for,
 };
 use gotrace::source::{SourceError, TraceSource};
+use gotrace::wire::HEADER_LEN;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -45,7 +46,8 @@ use std::time::Duration;
 /// or not at all. What is in the arena survives this process, not the machine.
 ///
 /// Memory is fixed: twice --max-bytes and a little, so that no generation of up to --max-bytes is
-/// lost. While a snapshot is written, there is a copy of the window as well.
+/// lost. While a snapshot is written, there is a copy of the window as well; or, where a trace broke off,
+/// of the incomplete generation.
 ///
 /// The exit status is 1 if there is no snapshot because everything was lost.
 #[derive(clap::Args)]
@@ -269,6 +271,14 @@ fn save_incomplete(
     Ok(())
 }
 
+/// An incomplete generation behind a trace's header.
+fn copy(incomplete: &Incomplete<'_>) -> io::Result<Vec<u8>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(HEADER_LEN.saturating_add(incomplete.len() as usize))?;
+    write(incomplete, &mut copy)?;
+    Ok(copy)
+}
+
 /// What is kept, and where it is written: shared by all who ask for a snapshot.
 struct Keep {
     recorder: Shared,
@@ -337,16 +347,17 @@ impl Keep {
     /// It comes after this snapshot.
     fn incomplete(&self, snapshot: Option<&Path>) -> Result {
         // Who writes a snapshot waits for the recorder: it is not held while this waits for them.
-        let copy = self.recorder.with(|recorder| {
-            let recovered = FlightRecorder::recover(recorder.arena()).ok()?;
-            let incomplete = recovered.in_progress()?;
-            let mut copy = Vec::new();
-            write(&incomplete, &mut copy).ok()?;
-            Some((incomplete.number, copy))
+        let copied = self.recorder.with(|recorder| {
+            let recovered = FlightRecorder::recover(recorder.arena()).ok();
+            recovered.and_then(|recovered| {
+                let incomplete = recovered.in_progress()?;
+                Some((incomplete.number, copy(&incomplete)))
+            })
         });
-        let Ok(Some((number, copy))) = copy else {
+        let Ok(Some((number, copy))) = copied else {
             return Ok(());
         };
+        let copy = copy.map_err(|e| Failure::system("memory for an incomplete generation", e))?;
         save_incomplete(number, &self.snapshots, snapshot, |mut file| {
             file.write_all(&copy)?;
             Ok(copy.len() as u64)
@@ -534,18 +545,29 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
 
-    /// The input goes on then, and nobody would notice.
-    #[test]
-    fn a_recorder_that_fails_ends_the_recording() {
+    const TRACE: &[u8] = include_bytes!("../../../tests/fixtures/gc-go1.22.trace");
+
+    fn recorder() -> Shared {
         let config = FlightRecorderConfig::default();
-        let recorder = SharedRecorder::with_arena(config, |config| {
-            let arena = Memory::anonymous(arena_size_for(0))?;
+        Arc::new(SharedRecorder::with_arena(config, |config| {
+            let arena = Memory::anonymous(arena_size_for(config.max_bytes))?;
             Ok(FlightRecorder::new(arena, config)?)
-        });
-        let (sender, messages) = channel();
-        let recorder = Arc::new(recorder);
-        let seen = Arc::default();
-        let on = trigger::Wanted {
+        }))
+    }
+
+    fn keep(recorder: &Shared, out: &str, on: &trigger::Wanted) -> Arc<Keep> {
+        Arc::new(Keep {
+            recorder: Arc::clone(recorder),
+            snapshots: Snapshots::new(out, 0).unwrap(),
+            keeper: Keeper::default(),
+            seen: Arc::default(),
+            keeping: Keeping::new(on, out).unwrap(),
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    fn no_triggers() -> trigger::Wanted {
+        trigger::Wanted {
             on: Vec::new(),
             after: None,
             cooldown: Duration::from_secs(10),
@@ -554,18 +576,20 @@ mod tests {
             max_disk: None,
             exec: None,
             control: None,
-        };
+        }
+    }
+
+    /// The input goes on then, and nobody would notice.
+    #[test]
+    fn a_recorder_that_fails_ends_the_recording() {
+        let (sender, messages) = channel();
+        let recorder = recorder();
+        let on = no_triggers();
+        let keep = keep(&recorder, "none", &on);
         let mut session = Session {
-            snapshotter: Snapshotter::start(Default::default(), &recorder, &seen, |_| None)
+            snapshotter: Snapshotter::start(Default::default(), &recorder, &keep.seen, |_| None)
                 .unwrap(),
-            keep: Arc::new(Keep {
-                recorder,
-                snapshots: Snapshots::new("none", 0).unwrap(),
-                keeper: Keeper::default(),
-                seen,
-                keeping: Keeping::new(&on, "none").unwrap(),
-                failed: AtomicBool::new(false),
-            }),
+            keep,
             sender,
             on,
             input: "the input".to_owned(),
@@ -576,12 +600,44 @@ mod tests {
         let source = StreamSource::polled(File::from(OwnedFd::from(read))).unwrap();
         // It was not started.
         session.follow(source).unwrap();
-        let trace = include_bytes!("../../../tests/fixtures/gc-go1.22.trace");
-        input.write_all(&trace[..5000]).unwrap();
+        input.write_all(&TRACE[..5000]).unwrap();
         let failure = session.run(&messages).unwrap_err();
         session.leave(&messages);
         let failure = failure.to_string();
         assert!(failure.contains("the input: "), "{failure}");
         assert!(failure.contains("is not started"), "{failure}");
+    }
+
+    /// Who writes a snapshot needs the recorder: what waits for its turn to write must not hold it.
+    #[test]
+    fn an_incomplete_generation_that_waits_leaves_the_recorder_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("s");
+        let recorder = recorder();
+        let keep = keep(&recorder, out.to_str().unwrap(), &no_triggers());
+        recorder.start().unwrap();
+        let trace = gotrace::Trace::new(TRACE).unwrap();
+        let first = trace.generations().next().unwrap().unwrap();
+        let batches = &TRACE[first.start.0 as usize..first.end.0 as usize];
+        let record = |r: &mut FlightRecorder<Memory>| {
+            r.header(trace.version().header())?;
+            r.record(&batches.to_vec().into())
+        };
+        recorder.with(record).unwrap().unwrap();
+        let mut waits = None;
+        let written = keep.snapshots.write(|_| {
+            let other = Arc::clone(&keep);
+            waits = Some(thread::spawn(move || other.incomplete(None).is_ok()));
+            thread::sleep(Duration::from_millis(200));
+            let (tell, told) = channel();
+            let other = Arc::clone(&recorder);
+            thread::spawn(move || tell.send(other.status().is_ok()));
+            assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(true));
+            Ok(0)
+        });
+        assert!(written.is_ok() && waits.unwrap().join().unwrap());
+        // The first name is in use by then.
+        let incomplete = std::fs::read(dir.path().join("s-2.incomplete")).unwrap();
+        assert!(incomplete == TRACE[..HEADER_LEN + batches.len()]);
     }
 }

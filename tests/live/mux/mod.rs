@@ -8,7 +8,7 @@ use crate::common;
 use common::live::{Endless, Random, RandomReads, generations, is_part_of};
 use gotrace::mux::{
     Callback, EndReason, Hold, LiveError, LiveReader, Outcome, QueueConfig, Receiver, Signal,
-    Subscriber, SubscriberError, Subscription, TraceCut, TraceMultiplexer, TraceWriter,
+    Stats, Subscriber, SubscriberError, Subscription, TraceCut, TraceMultiplexer, TraceWriter,
 };
 use gotrace::recorder::{FlightRecorder, FlightRecorderConfig, SharedError, SharedRecorder};
 use gotrace::source::{

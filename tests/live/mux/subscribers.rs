@@ -212,10 +212,7 @@ fn a_slow_subscriber_loses_whole_generations_and_delays_nobody() {
     drop((go_on, go_on_too));
     let outcome = slow.wait();
     assert!(matches!(outcome.end, EndReason::Finished));
-    let lost = outcome.stats.lost;
-    assert!(lost.generations > 50, "{lost:?}");
-    assert_eq!(outcome.stats.generations + lost.generations, 60);
-    assert_eq!(outcome.stats.bytes + lost.bytes + 16, all.len() as u64);
+    lost_the_most_of(60, &all, outcome.stats);
     let parts = parts.lock().unwrap();
     let seen: usize = parts
         .iter()
@@ -281,10 +278,7 @@ fn who_is_passed_over_is_waited_for_when_it_takes_again() {
     drop(go_on);
     let outcome = stuck.wait();
     assert!(matches!(outcome.end, EndReason::Finished));
-    let lost = outcome.stats.lost;
-    assert!(lost.generations > 50, "{lost:?}");
-    assert_eq!(outcome.stats.generations + lost.generations, 60);
-    assert_eq!(outcome.stats.bytes + lost.bytes + 16, all.len() as u64);
+    lost_the_most_of(60, &all, outcome.stats);
     // A generation of which a part is missing has no end, and what follows begins with a header.
     let (mut parts, mut is_whole) = (Vec::new(), true);
     for signal in signals.lock().unwrap().iter() {
@@ -627,6 +621,15 @@ fn all_are_given_the_same_bytes_not_copies() {
             }
         });
     }
+}
+
+/// All of a trace of so many generations was given or lost, and most was lost.
+#[track_caller]
+fn lost_the_most_of(generations: u64, all: &[u8], stats: Stats) {
+    let lost = stats.lost;
+    assert!(lost.generations > generations - generations / 6, "{lost:?}");
+    assert_eq!(stats.generations + lost.generations, generations);
+    assert_eq!(stats.bytes + lost.bytes + 16, all.len() as u64);
 }
 
 /// Gives these parts one after the other, and counts them.
